@@ -1,0 +1,54 @@
+// Making tensors: PyTorch's factory functions with `requiresGrad` beside dtype and device.
+import { Generator } from "./handle.js";
+import * as ops from "./ops.js";
+import type { Tensor, TensorOptions } from "./tensor.js";
+
+type Options = TensorOptions;
+type RandomOptions = TensorOptions & { generator?: Generator };
+
+function finish(made: Tensor, options: Options | undefined): Tensor {
+  return options?.requiresGrad === true ? made.requiresGrad_() : made;
+}
+
+function make(options: RandomOptions | undefined): { dtype?: Options["dtype"]; device?: string; generator?: Generator } {
+  if (options === undefined) return {};
+  const { dtype, device, generator } = options;
+  return generator === undefined ? { dtype, device } : { dtype, device, generator };
+}
+
+export const zeros = (shape: readonly number[], options?: Options): Tensor => finish(ops.zeros(shape, make(options)), options);
+export const ones = (shape: readonly number[], options?: Options): Tensor => finish(ops.ones(shape, make(options)), options);
+/** Uninitialised memory. */
+export const empty = (shape: readonly number[], options?: Options): Tensor => finish(ops.empty(shape, make(options)), options);
+/** Every element `value`; float32 unless another dtype is given. */
+export const full = (shape: readonly number[], value: number, options?: Options): Tensor =>
+  finish(ops.full(shape, value, { dtype: "float32", ...make(options) }), options);
+/** Uniform in [0, 1). */
+export const rand = (shape: readonly number[], options?: RandomOptions): Tensor =>
+  finish(ops.rand(shape, make(options)), options);
+/** Standard normal. */
+export const randn = (shape: readonly number[], options?: RandomOptions): Tensor =>
+  finish(ops.randn(shape, make(options)), options);
+/** Integers in [low, high), int64. */
+export const randint = (low: number, high: number, shape: readonly number[], options?: RandomOptions): Tensor =>
+  ops.randint(low, high, shape, { dtype: "int64", ...make(options) });
+/** A random permutation of 0..n-1, int64. */
+export const randperm = (n: number, options?: RandomOptions): Tensor => ops.randperm(n, make(options));
+/** The identity matrix. */
+export const eye = (n: number, options?: Options): Tensor => finish(ops.eye(n, make(options)), options);
+
+/** `arange(end)` or `arange(start, end, step)`: int64 for whole numbers, float32 otherwise, unless a dtype is given. */
+export function arange(start: number, end?: number, step = 1, options?: Options): Tensor {
+  const [from, to] = end === undefined ? [0, start] : [start, end];
+  return finish(ops.arangeStep(from, to, step, make(options)), options);
+}
+
+/** `steps` numbers from start to end, both included. */
+export const linspace = (start: number, end: number, steps: number, options?: Options): Tensor =>
+  finish(ops.linspace(start, end, steps, make(options)), options);
+
+export const zerosLike = (like: Tensor, options?: Options): Tensor => finish(ops.zerosLike(like, make(options)), options);
+export const onesLike = (like: Tensor, options?: Options): Tensor => finish(ops.onesLike(like, make(options)), options);
+export const emptyLike = (like: Tensor, options?: Options): Tensor => finish(ops.emptyLike(like, make(options)), options);
+export const fullLike = (like: Tensor, value: number, options?: Options): Tensor =>
+  finish(ops.fullLike(like, value, make(options)), options);

@@ -1,0 +1,67 @@
+// Devices, their memory, threads, numerical modes, and the lease that keeps two threads from computing at once.
+import { guarded } from "./errors.js";
+import { type BuildInfo, type DeviceMemory, native } from "./native.js";
+
+/** The accelerator that this libtorch and this machine have: its type (`cuda`) and how many there are. */
+export function accelerator(): { type: string; count: number } | undefined {
+  return guarded(() => native().accelerator());
+}
+
+/** Bytes that an accelerator's allocator holds now and held at most. */
+export function deviceMemory(device: string): DeviceMemory {
+  return guarded(() => native().deviceMemory(device));
+}
+
+/** Waits until everything enqueued on an accelerator is done. On the CPU there is nothing to wait for. */
+export function synchronize(device: string): void {
+  if (device.startsWith("cpu") || device.startsWith("meta")) return;
+  guarded(() => native().synchronize(device));
+}
+
+/** Gives unused device memory back to the system. */
+export function emptyCache(): void {
+  guarded(() => native().emptyCache());
+}
+
+/** How many threads an operator may use on the CPU. */
+export function setNumThreads(count: number): void {
+  guarded(() => native().setNumThreads(count));
+}
+
+/** How many threads an operator uses on the CPU. */
+export function getNumThreads(): number {
+  return native().getNumThreads();
+}
+
+/** Precision of float32 matrix products: `highest` (IEEE), `high` (tf32 where there is one), `medium` (bfloat16). */
+export function setFloat32Precision(precision: "highest" | "high" | "medium"): void {
+  guarded(() => native().setFloat32Precision(precision));
+}
+
+/** Chooses deterministic kernels; an operator without one throws, or warns if `warnOnly`. */
+export function setDeterministic(deterministic: boolean, options: { warnOnly?: boolean } = {}): void {
+  guarded(() => native().setDeterministic(deterministic, options.warnOnly ?? false));
+}
+
+/** What the addon was built with and what this processor can do. */
+export function buildInfo(): BuildInfo {
+  return native().buildInfo();
+}
+
+/**
+ * Keeps every other thread of this process from computing until {@link releaseLease}. A training run holds it.
+ * @throws LeaseError where another thread has it.
+ */
+export function holdLease(): void {
+  guarded(() => native().holdLease());
+}
+
+/** Gives the lease back; does nothing where this thread does not have it. */
+export function releaseLease(): void {
+  native().releaseLease();
+}
+
+/** Whether another thread of this process is computing, or holds the lease. */
+export function isComputingElsewhere(): boolean {
+  return native().leaseHeldByAnother();
+}

@@ -1,0 +1,25 @@
+// The binding's public face: tensors, operators, autograd, lifetime, random state, devices, safetensors.
+export * from "./autograd.js";
+export * from "./creation.js";
+export * from "./device.js";
+export { bytesPerElement, type Device, type DType, isFloatingPoint, type TypedArray } from "./dtype.js";
+export * from "./errors.js";
+export { Generator } from "./handle.js";
+export { addonPath, addonRecord, type BuildInfo, type DeviceMemory, type OperatorInfo, type Parameter } from "./native.js";
+export { call, declaredOperators, type Operand, op, operators, schemaOf } from "./operator.js";
+export {
+  cat,
+  crossEntropy,
+  dropout,
+  embedding,
+  linear,
+  linearCrossEntropy,
+  rmsNorm,
+  scaledDotProductAttention,
+  stack,
+  where,
+} from "./ops.js";
+export * as ops from "./ops.js";
+export * from "./random.js";
+export * from "./scope.js";
+export { fromBytes, type IndexItem, type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.js";

@@ -1,0 +1,8 @@
+#pragma once
+
+#include "instance.h"
+
+namespace qwen_pt {
+void loadAccelerators();
+void defineDevice(napi_env env, napi_value exports, Instance& instance);
+}

@@ -1,0 +1,28 @@
+// A file's bytes as private, writable memory: pages come from the file when they are touched, and a page that is
+// written becomes the process's own, so the file never changes. It knows nothing of what the bytes mean.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace qwen_pt {
+
+// Throws FileError.
+class FileMapping {
+ public:
+  static std::shared_ptr<FileMapping> open(const std::string& path);  // UTF-8
+  ~FileMapping();
+  FileMapping(const FileMapping&) = delete;
+  FileMapping& operator=(const FileMapping&) = delete;
+
+  char* data() const { return data_; }  // null where size is 0
+  size_t size() const { return size_; }
+
+ private:
+  FileMapping() = default;
+  char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace qwen_pt

@@ -1,0 +1,31 @@
+#include "mapped_tensor.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace qwen_pt {
+
+namespace {
+void releaseMapping(void* context) { delete static_cast<std::shared_ptr<FileMapping>*>(context); }
+}  // namespace
+
+at::Tensor mappedTensor(std::shared_ptr<FileMapping> mapping, char* data, c10::IntArrayRef shape, at::ScalarType type) {
+  const auto options = at::TensorOptions(type).device(at::kCPU);
+  const size_t itemBytes = c10::elementSize(type);
+  const size_t alignment = at::isComplexType(type) ? itemBytes / 2 : itemBytes;
+  const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
+  if (empty || reinterpret_cast<uintptr_t>(data) % alignment != 0) {
+    at::Tensor copy = at::empty(shape, options);
+    if (copy.nbytes() != 0) std::memcpy(copy.mutable_data_ptr(), data, copy.nbytes());
+    return copy;
+  }
+  auto holder = std::make_unique<std::shared_ptr<FileMapping>>(std::move(mapping));
+  return at::for_blob(data, shape).context(holder.release(), releaseMapping).options(options).target_device(at::kCPU).make_tensor();
+}
+
+bool isMapped(const c10::Storage& storage) { return storage.data_ptr().get_deleter() == releaseMapping; }
+
+}  // namespace qwen_pt

@@ -1,0 +1,7 @@
+#pragma once
+
+#include "instance.h"
+
+namespace qwen_pt {
+void defineTensor(napi_env env, napi_value exports, Instance& instance);
+}
