@@ -6,8 +6,6 @@
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/detail/CUDAHooksInterface.h>
-#include <ATen/native/DispatchStub.h>
 #include <torch/version.h>
 
 #include <string>
@@ -109,23 +107,13 @@ napi_value leaseHeldByAnother(napi_env env, Instance& instance, const Arguments&
   return toJs(env, Lease::heldByAnother(instance));
 }
 
-const char* capability() {
-  switch (at::native::get_cpu_capability()) {
-#if defined(__x86_64__) || defined(_M_X64)
-    case at::native::CPUCapability::AVX2: return "AVX2";
-    case at::native::CPUCapability::AVX512: return "AVX512";
-#endif
-    default: return "default";
-  }
-}
-
 // buildInfo() -> versions and what the machine can do
 napi_value buildInfo(napi_env env, Instance&, const Arguments&) {
   napi_value result;
   check(env, napi_create_object(env, &result));
   const auto set = [&](const char* key, napi_value value) { check(env, napi_set_named_property(env, result, key, value)); };
   set("builtWith", toJs(env, std::string(TORCH_VERSION)));
-  set("cpuCapability", toJs(env, std::string(capability())));
+  set("cpuCapability", toJs(env, at::get_cpu_capability()));
   set("hasCuda", toJs(env, at::hasCUDA()));
   set("hasMkldnn", toJs(env, at::hasMKL() || at::globalContext().hasMKLDNN()));
   set("config", toJs(env, at::show_config()));

@@ -21,5 +21,6 @@ export {
 } from "./ops.js";
 export * as ops from "./ops.js";
 export * from "./random.js";
+export * from "./safetensors.js";
 export * from "./scope.js";
 export { fromBytes, type IndexItem, type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.js";

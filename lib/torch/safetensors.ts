@@ -125,7 +125,10 @@ export function saveSafetensors(
   tensors: Iterable<readonly [string, Tensor]> | Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = { format: "pt" },
 ): void {
-  const pairs = Symbol.iterator in tensors ? [...(tensors as Iterable<readonly [string, Tensor]>)] : Object.entries(tensors);
+  const pairs =
+    Symbol.iterator in tensors
+      ? [...(tensors as Iterable<readonly [string, Tensor]>)]
+      : Object.entries(tensors);
   const names = pairs.map(([name]) => name);
   const handles = pairs.map(([, tensor]) => tensor._handle);
   reported(() => native().safetensorsWrite(path, names, handles, Object.entries(metadata)));

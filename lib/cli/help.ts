@@ -1,0 +1,77 @@
+// `qwen-pt help [COMMAND | KEY]`: the usage text, and what a recipe key means.
+import { UserError } from "../errors.js";
+import { packageVersion } from "../version.js";
+import { COMMANDS, type Run } from "./commands.js";
+
+const DETAILS: Readonly<Record<string, string>> = {
+  train: `qwen-pt train RECIPE [KEY=VALUE ...]
+
+Trains from a YAML or JSON recipe, as LLaMA-Factory's \`stage: pt\`. Values after the file override the file's.
+Ctrl-C saves a checkpoint of the last finished step and leaves (130); a second one leaves at once.
+
+  qwen-pt train recipe.yaml
+  qwen-pt train recipe.yaml learning_rate=5e-5 output_dir=saves/second`,
+  export: `qwen-pt export RECIPE [KEY=VALUE ...]
+
+Merges adapter_name_or_path into model_name_or_path and saves the whole model in export_dir.
+
+  qwen-pt export merge.yaml export_dir=models/merged`,
+  chat: `qwen-pt chat RECIPE [KEY=VALUE ...] [--prompt TEXT]
+qwen-pt chat --model DIR [--adapter DIR] [--prompt TEXT]
+
+Continues a prompt, token by token. Without --prompt every line of standard input is one prompt.
+An incrementally pre-trained model continues text; no chat template is applied.
+
+  qwen-pt chat --model models/Qwen3-0.6B --adapter saves/Qwen/lora/pretrain --prompt "庆历四年春"
+  qwen-pt chat recipe.yaml max_new_tokens=64 do_sample=false < prompts.txt`,
+  env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
+  version: "qwen-pt version\n\nPrints the version.",
+  help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",
+};
+
+/** The text of `qwen-pt help`. */
+export function usage(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    `qwen-pt ${packageVersion()}: incremental pre-training of Qwen3`,
+    "",
+    "usage: qwen-pt COMMAND ...",
+    "",
+    ...lines,
+    "",
+    "`qwen-pt help COMMAND` says more; `qwen-pt help KEY` explains a key of a recipe.",
+  ].join("\n");
+}
+
+export const run: Run = async (args, host) => {
+  const [topic] = args;
+  if (topic === undefined) {
+    host.out.write(`${usage()}\n`);
+    return 0;
+  }
+  if (args.length > 1) throw new UserError("help takes one command or key: qwen-pt help cutoff_len");
+  const text = Object.hasOwn(DETAILS, topic) ? DETAILS[topic] : await explainKey(topic);
+  host.out.write(`${text}\n`);
+  return 0;
+};
+
+async function explainKey(topic: string): Promise<string> {
+  const { describeKey, nearestKey } = await import("../config/index.js");
+  const key = describeKey(topic);
+  if (key === undefined) {
+    throw new UserError(
+      `no command or recipe key ${topic}; did you mean \`qwen-pt help ${nearestKey(topic)}\`?`,
+    );
+  }
+  const lines = [
+    key.name,
+    `  ${key.doc}`,
+    `  type: ${key.type}`,
+    `  default: ${key.default}`,
+    `  here: ${key.class}`,
+  ];
+  if (key.reason) lines.push(`  why: ${key.reason}`);
+  lines.push(`  read by: ${key.commands.join(", ")}`);
+  return lines.join("\n");
+}

@@ -1,0 +1,124 @@
+// The schema's table of data keys: which documents are read and how they become blocks.
+import {
+  choice,
+  custom,
+  flag,
+  float,
+  inGroup,
+  int,
+  list,
+  Mismatch,
+  Refusal,
+  refused,
+  silent,
+  text,
+} from "./key.js";
+
+const LATER = "it is not in this version; remove it";
+const NO_EVALUATION = "there is no evaluation in this version; remove it";
+const SFT = "only read in supervised fine-tuning";
+
+export const dataKeys = inGroup("data", ["train"], {
+  dataset: list({
+    default: [],
+    defaultText: "required by train",
+    doc: "Names of datasets in dataset_info.json; several are concatenated in this order.",
+  }),
+  dataset_dir: custom<string>({
+    default: "data",
+    type: "text",
+    wantsText: true,
+    json: { type: "string" },
+    doc: "Folder that holds dataset_info.json and the files that it names.",
+    read(value) {
+      if (typeof value !== "string" || value === "") throw new Mismatch("the path of a folder");
+      if (value === "ONLINE" || value.startsWith("REMOTE:")) {
+        throw new Refusal("datasets are read from a folder in this version");
+      }
+      return value;
+    },
+  }),
+  cutoff_len: int({
+    default: 2048,
+    min: 2,
+    doc: "Tokens in a block (packing), or the most tokens of a document (without).",
+  }),
+  packing: flag({
+    default: true,
+    doc: "Join documents and cut them into blocks of cutoff_len; `true` written out makes blocks one token shorter.",
+  }),
+  max_samples: int({ default: null, min: 1, doc: "Take the first so many documents of each dataset." }),
+  preprocessing_batch_size: int({
+    default: 1000,
+    min: 1,
+    doc: "Documents packed together; each such batch drops the tokens that do not fill a block.",
+  }),
+  preprocessing_num_workers: int({
+    default: null,
+    min: 1,
+    doc: "Number of shards that the documents are cut into before packing, which shapes the blocks.",
+  }),
+  template: text({
+    default: null,
+    doc: "Chat template by name; here it only decides the separator between documents and the padding token.",
+  }),
+  overwrite_cache: silent("nothing is cached", flag({ default: false, doc: "Do not use cached data." })),
+  data_shared_file_system: silent(
+    "one process reads the data",
+    flag({ default: false, doc: "The nodes share a file system." }),
+  ),
+  media_dir: silent(
+    "Qwen3 reads text only",
+    text({ default: null, doc: "Folder of images, videos and sound." }),
+  ),
+  eval_dataset: refused(NO_EVALUATION, list({ default: null, doc: "Datasets to evaluate on." })),
+  val_size: refused(
+    NO_EVALUATION,
+    float({ default: 0, min: 0, doc: "Share or number of documents to hold out for evaluation." }),
+  ),
+  eval_on_each_dataset: silent(
+    "there is no evaluation in this version",
+    flag({ default: false, doc: "Evaluate on each dataset by itself." }),
+  ),
+  eval_num_beams: silent(SFT, int({ default: null, doc: "Beams when predicting." })),
+  streaming: refused(
+    "data is read as a whole in this version (JSON files of any size work); remove it",
+    flag({ default: false, doc: "Read the data as a stream." }),
+  ),
+  buffer_size: silent(
+    "only read beside streaming",
+    int({ default: 16384, doc: "Documents in the shuffle buffer." }),
+  ),
+  mix_strategy: choice({
+    default: "concat",
+    values: ["concat"],
+    later: ["interleave_under", "interleave_over", "interleave_once"],
+    reason: "datasets are concatenated in this version",
+    doc: "How several datasets are joined.",
+  }),
+  interleave_probs: refused(
+    "datasets are concatenated in this version; remove it",
+    list({ default: null, doc: "Probability of each dataset when interleaving." }),
+  ),
+  tokenized_path: refused(LATER, text({ default: null, doc: "Folder to keep the tokenized data in." })),
+  neat_packing: refused(
+    "LLaMA-Factory takes it in supervised fine-tuning only; remove it",
+    flag({ default: false, doc: "Pack without attention across documents." }),
+  ),
+  train_on_prompt: refused(
+    "LLaMA-Factory takes it in supervised fine-tuning only; remove it (every token is trained on here)",
+    flag({ default: false, doc: "Train on the prompt too." }),
+  ),
+  mask_history: refused(
+    "LLaMA-Factory takes it in supervised fine-tuning only; remove it",
+    flag({ default: false, doc: "Train on the last turn only." }),
+  ),
+  ignore_pad_token_for_loss: silent(
+    "padding never counts in the loss of incremental pre-training",
+    flag({ default: true, doc: "Leave padding out of the loss." }),
+  ),
+  tool_format: silent(SFT, text({ default: null, doc: "Format of tool calls." })),
+  default_system: silent(SFT, text({ default: null, doc: "System message of the template." })),
+  enable_thinking: silent(SFT, flag({ default: true, doc: "Thinking in reasoning models." })),
+  preserve_thinking: silent(SFT, flag({ default: false, doc: "Keep thinking of earlier turns." })),
+});

@@ -1,0 +1,153 @@
+// What keys mean together: contradictions, what a command cannot do without, and values that depend on others.
+import { UserError } from "../errors.js";
+import type { Checked } from "./check.js";
+import type { Command } from "./key.js";
+import { SCHEMA } from "./schema.js";
+
+/** The surroundings of the rules. */
+export interface Setting {
+  readonly command: Command;
+  readonly env: NodeJS.ProcessEnv;
+  /** Names the recipe in messages. */
+  readonly source: string;
+  /** Where a key was given, for messages. */
+  where(key: string): string;
+  /** A recipe from a file must say do_train; a call of train() says it by itself. */
+  readonly fromFile: boolean;
+}
+
+/** Checks the keys against each other and resolves the dependent ones in place. */
+export function applyRules(checked: Checked, setting: Setting): void {
+  modelRules(checked, setting);
+  if (setting.command === "train") {
+    refuseSeveralProcesses(setting);
+    purpose(checked, setting);
+    precision(checked, setting);
+    blocks(checked, setting);
+    adapter(checked, setting);
+    warmUp(checked, setting);
+    device(checked);
+    trackers(checked, setting);
+  }
+  if (setting.command === "export" && checked.recipe.export_dir === "") {
+    throw new UserError(
+      `${setting.source}: export_dir is missing; set it to the folder for the merged model`,
+    );
+  }
+  if (setting.command === "chat" && checked.recipe.temperature === 0) checked.recipe.do_sample = false;
+  // LoRA's scale is needed by none but the trainer, but a resolved recipe has no half-resolved value.
+  if (checked.recipe.lora_alpha === 0) checked.recipe.lora_alpha = 2 * checked.recipe.lora_rank;
+}
+
+function modelRules({ recipe, given }: Checked, setting: Setting): void {
+  if (recipe.model_name_or_path === "") {
+    throw new UserError(`${setting.source}: model_name_or_path is missing; set it to the model's folder`);
+  }
+  if (recipe.adapter_name_or_path !== null && recipe.finetuning_type !== "lora") {
+    throw new UserError(
+      `${setting.where("adapter_name_or_path")}: adapter_name_or_path needs finetuning_type: lora, not ${recipe.finetuning_type}`,
+    );
+  }
+  if (given.has("rope_scaling") && recipe.rope_scaling !== null && recipe.rope_parameters !== null) {
+    throw new UserError(
+      `${setting.where("rope_parameters")}: rope_parameters and rope_scaling exclude each other; keep one`,
+    );
+  }
+}
+
+function refuseSeveralProcesses({ env }: Setting): void {
+  const world = env.WORLD_SIZE?.trim();
+  if (world === undefined || world === "" || world === "1") return;
+  throw new UserError(
+    `WORLD_SIZE=${world} in the environment: training runs in one process in this version; start it without torchrun, or unset WORLD_SIZE`,
+  );
+}
+
+function purpose({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (!given.has("do_train") && !setting.fromFile) recipe.do_train = true;
+  if (!recipe.do_train) {
+    throw new UserError(
+      `${given.has("do_train") ? setting.where("do_train") : setting.source}: nothing to do: set do_train: true`,
+    );
+  }
+  if (recipe.dataset.length === 0) {
+    throw new UserError(`${setting.source}: dataset is missing; set it to a name in dataset_info.json`);
+  }
+  if (!given.has("stage") && setting.fromFile) {
+    notes.push(`${setting.source}: stage is not given; taken as pt (LLaMA-Factory would take sft)`);
+  }
+  if (recipe.adapter_name_or_path !== null) {
+    throw new UserError(
+      `${setting.where("adapter_name_or_path")}: adapter_name_or_path: training goes on from a checkpoint in this version (resume_from_checkpoint), not from a finished adapter; export it into a model first, or remove it`,
+    );
+  }
+}
+
+function precision({ recipe }: Checked, setting: Setting): void {
+  const both =
+    recipe.bf16 && recipe.fp16 ? "bf16" : recipe.pure_bf16 && recipe.fp16 ? "pure_bf16" : undefined;
+  if (both !== undefined) {
+    throw new UserError(`${setting.where("fp16")}: ${both} and fp16 exclude each other; keep one of them`);
+  }
+}
+
+function blocks({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (!given.has("packing") || !recipe.packing) return;
+  recipe.cutoff_len -= 1;
+  if (recipe.cutoff_len < 2) {
+    throw new UserError(
+      `${setting.where("cutoff_len")}: cutoff_len: expected at least 3 with packing: true, received 2`,
+    );
+  }
+  notes.push(
+    `${setting.where("packing")}: packing: true written out makes blocks of ${recipe.cutoff_len} tokens, one less than cutoff_len, as in LLaMA-Factory; leave packing out for ${recipe.cutoff_len + 1}`,
+  );
+}
+
+const ONLY_FOR = {
+  lora: ["lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target"],
+  freeze: ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"],
+} as const;
+
+/** Keys of another method than the chosen one are named: LLaMA-Factory passes them over in silence. */
+function adapter({ recipe, given, notes }: Checked, setting: Setting): void {
+  for (const [method, names] of Object.entries(ONLY_FOR)) {
+    if (method === recipe.finetuning_type) continue;
+    const idle = names.filter((name) => given.has(name) && !isDefault(name, recipe[name]));
+    const [first] = idle;
+    if (first === undefined) continue;
+    notes.push(
+      `${setting.where(first)}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect with finetuning_type: ${recipe.finetuning_type}`,
+    );
+  }
+  if (recipe.finetuning_type === "freeze" && recipe.freeze_trainable_layers === 0) {
+    throw new UserError(
+      `${setting.where("freeze_trainable_layers")}: freeze_trainable_layers: expected an integer other than 0, received 0`,
+    );
+  }
+}
+
+function isDefault(name: string, value: unknown): boolean {
+  return JSON.stringify(SCHEMA.get(name)?.default) === JSON.stringify(value);
+}
+
+/** transformers 5: warmup_ratio, where it is given, takes the place of warmup_steps. */
+function warmUp({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (recipe.warmup_ratio === null) return;
+  if (given.has("warmup_steps") && recipe.warmup_steps !== 0) {
+    notes.push(
+      `${setting.where("warmup_ratio")}: warmup_ratio goes before warmup_steps, as in transformers 5; remove one of the two`,
+    );
+  }
+  recipe.warmup_steps = recipe.warmup_ratio;
+}
+
+function device({ recipe }: Checked): void {
+  if (recipe.no_cuda) recipe.use_cpu = true;
+}
+
+function trackers({ given, recipe, notes }: Checked, setting: Setting): void {
+  if (!given.has("report_to") || recipe.report_to.length === 0) return;
+  recipe.report_to = [];
+  notes.push(`${setting.where("report_to")}: report_to: all reports nowhere: no tracker is in this version`);
+}

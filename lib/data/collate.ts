@@ -1,0 +1,37 @@
+// Puts blocks into one batch: padding on the right, labels beside the ids. Plain arrays; tensors are the caller's.
+
+/** The label that the loss leaves out. */
+export const IGNORED_LABEL = -100;
+
+/** One batch, row by row. */
+export interface Batch {
+  /** [batch, length] */
+  readonly inputIds: Int32Array;
+  /** [batch, length]; not shifted */
+  readonly labels: Int32Array;
+  /** [batch, length], 1 for a token and 0 for padding; undefined where nothing was padded */
+  readonly attentionMask: Int32Array | undefined;
+  readonly batch: number;
+  readonly length: number;
+}
+
+/**
+ * Joins blocks into a batch as long as its longest. Every pad id gets the label -100, also where it is a real token,
+ * as in LLaMA-Factory: where pad and eos are one token, document ends carry no loss.
+ *
+ * @throws RangeError for no blocks at all
+ */
+export function collate(blocks: readonly Int32Array[], padId: number): Batch {
+  if (blocks.length === 0) throw new RangeError("a batch needs at least one block");
+  const batch = blocks.length;
+  const length = Math.max(...blocks.map((block) => block.length));
+  const padded = blocks.some((block) => block.length < length);
+  const inputIds = new Int32Array(batch * length).fill(padId);
+  const attentionMask = padded ? new Int32Array(batch * length) : undefined;
+  for (const [row, block] of blocks.entries()) {
+    inputIds.set(block, row * length);
+    attentionMask?.fill(1, row * length, row * length + block.length);
+  }
+  const labels = inputIds.map((id) => (id === padId ? IGNORED_LABEL : id));
+  return { inputIds, labels, attentionMask, batch, length };
+}

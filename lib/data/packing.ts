@@ -1,0 +1,118 @@
+// Cuts a tokenized corpus into the blocks that training sees, as LLaMA-Factory's `stage: pt` does. It moves no tokens:
+// a block is a place in the arena. It knows nothing of files or tokenizers.
+
+import type { TokenArena } from "./token-arena.js";
+
+/** The training examples of a corpus, read one at a time. */
+export interface TokenBlocks {
+  readonly length: number;
+  /** Tokens of all blocks together. */
+  readonly tokens: number;
+  /** A fresh copy of one block's ids. Packed blocks all have the same length, unpacked ones vary. */
+  get(index: number): Int32Array;
+}
+
+export interface BlockLayout {
+  /** Tokens of a packed block; the limit of an unpacked one. */
+  readonly blockLength: number;
+  readonly packing: boolean;
+  /** Contiguous shares of the documents; each is cut on its own. */
+  readonly workers: number;
+  /** Documents of a share that are joined before cutting; 0 joins the whole share. */
+  readonly batchSize: number;
+  /** Written over the first id of every packed block, where the tokenizer asks for it. */
+  readonly bosId: number | undefined;
+}
+
+/** Document ranges [from, to) that are joined and cut together: shares of datasets.map(num_proc), then its batches. */
+export function* documentBatches(
+  documents: number,
+  workers: number,
+  batchSize: number,
+): Generator<{ from: number; to: number }> {
+  const size = batchSize > 0 ? batchSize : Number.POSITIVE_INFINITY;
+  const shares = Math.max(1, Math.min(workers, documents));
+  const least = Math.floor(documents / shares);
+  const longer = documents % shares;
+  let from = 0;
+  for (let share = 0; share < shares; share++) {
+    const end = from + least + (share < longer ? 1 : 0);
+    for (let at = from; at < end; at += size) yield { from: at, to: Math.min(at + size, end) };
+    from = end;
+  }
+}
+
+/** Lays blocks over a corpus. Tails of batches (packing) and of long documents (no packing) are left out. */
+export function layBlocks(arena: TokenArena, layout: BlockLayout): TokenBlocks {
+  return layout.packing ? new PackedBlocks(arena, layout) : new DocumentBlocks(arena, layout.blockLength);
+}
+
+class PackedBlocks implements TokenBlocks {
+  readonly length: number;
+  readonly tokens: number;
+  readonly #arena: TokenArena;
+  readonly #layout: BlockLayout;
+  /** Of each batch that has a block: its first token, and how many blocks come before it. */
+  readonly #runs: { start: number; before: number }[] = [];
+
+  constructor(arena: TokenArena, layout: BlockLayout) {
+    this.#arena = arena;
+    this.#layout = layout;
+    let before = 0;
+    for (const { from, to } of documentBatches(arena.documents, layout.workers, layout.batchSize)) {
+      const start = arena.start(from);
+      const blocks = Math.floor((arena.start(to) - start) / layout.blockLength);
+      if (blocks > 0) this.#runs.push({ start, before });
+      before += blocks;
+    }
+    this.length = before;
+    this.tokens = before * layout.blockLength;
+  }
+
+  get(index: number): Int32Array {
+    checkIndex(index, this.length);
+    let low = 0;
+    let high = this.#runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#runs[middle]!.before <= index) low = middle;
+      else high = middle - 1;
+    }
+    const run = this.#runs[low]!;
+    const { blockLength, bosId } = this.#layout;
+    const block = this.#arena.slice(run.start + (index - run.before) * blockLength, blockLength);
+    if (bosId !== undefined) block[0] = bosId;
+    return block;
+  }
+}
+
+class DocumentBlocks implements TokenBlocks {
+  readonly length: number;
+  readonly tokens: number;
+  readonly #arena: TokenArena;
+  readonly #limit: number;
+
+  constructor(arena: TokenArena, limit: number) {
+    this.#arena = arena;
+    this.#limit = limit;
+    this.length = arena.documents;
+    let tokens = 0;
+    for (let i = 0; i < this.length; i++) tokens += this.#kept(i);
+    this.tokens = tokens;
+  }
+
+  get(index: number): Int32Array {
+    checkIndex(index, this.length);
+    return this.#arena.slice(this.#arena.start(index), this.#kept(index));
+  }
+
+  #kept(index: number): number {
+    return Math.min(this.#limit, this.#arena.start(index + 1) - this.#arena.start(index));
+  }
+}
+
+function checkIndex(index: number, length: number): void {
+  if (!Number.isInteger(index) || index < 0 || index >= length) {
+    throw new RangeError(`block ${index} does not exist: there are ${length}`);
+  }
+}

@@ -1,0 +1,42 @@
+// What was made of the corpus, in figures and in one line for people.
+
+export interface DataSummary {
+  readonly datasets: readonly { readonly name: string; readonly documents: number }[];
+  readonly documents: number;
+  /** Tokens of all documents, separators included. */
+  readonly tokens: number;
+  /** Training examples. */
+  readonly blocks: number;
+  /** Tokens that no block holds: tails of batches (packing) or of long documents (no packing). */
+  readonly droppedTokens: number;
+  /** The token that ends a document. */
+  readonly separator: string;
+  /** Tokens of a packed block; the limit of an unpacked one. */
+  readonly blockLength: number;
+  readonly packing: boolean;
+}
+
+/** One line, for instance: 200 documents, 125,660 tokens -> 115 blocks of 1,024 (7,900 tokens dropped). */
+export function formatSummary(summary: DataSummary): string {
+  const several = summary.datasets.length > 1;
+  const from = several
+    ? ` (${summary.datasets.map(({ name, documents }) => `${name} ${count(documents)}`).join(", ")})`
+    : "";
+  const share = summary.tokens > 0 ? ((100 * summary.droppedTokens) / summary.tokens).toFixed(1) : "0.0";
+  const size = summary.packing
+    ? `of ${count(summary.blockLength)}`
+    : `of at most ${count(summary.blockLength)}`;
+  return (
+    `${plural(summary.documents, "document")}${from}, ${plural(summary.tokens, "token")} -> ` +
+    `${plural(summary.blocks, "block")} ${size} ` +
+    `(${plural(summary.droppedTokens, "token")} dropped, ${share} %), documents end with ${summary.separator}`
+  );
+}
+
+function count(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
+function plural(n: number, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}

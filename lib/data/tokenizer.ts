@@ -1,0 +1,210 @@
+// A Hugging Face tokenizer from a model's folder: what ends, pads and begins a document, and text to ids and back.
+// The work of tokenizing is an engine's (tokenizer-engines.ts). Chat templates are not read.
+
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { messageOf, UserError } from "../errors.js";
+import { decodeByteLevel } from "./byte-level.js";
+import { replacedEos } from "./template.js";
+import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } from "./tokenizer-engines.js";
+
+/** What pre-training needs of a tokenizer. Encoding never adds special tokens; those in the text are recognised. */
+export interface Tokenizer {
+  /** The folder it was read from. */
+  readonly dir: string;
+  /** Which engine tokenizes: the Rust one, or the pure JavaScript one where no binary loads. */
+  readonly engine: EngineName;
+  /** Tokens, added ones included. */
+  readonly vocabSize: number;
+  readonly eosToken: string;
+  readonly eosId: number;
+  readonly padToken: string;
+  readonly padId: number;
+  readonly bosId: number | undefined;
+  /**
+   * Whether a block begins with the bos token. False for what loadTokenizer reads: beside a tokenizer.json,
+   * transformers 5 drops `add_bos_token`, and so the reference trainer adds none.
+   */
+  readonly addBos: boolean;
+  encodeBatch(texts: readonly string[]): Promise<Int32Array[]>;
+  encode(text: string): Promise<Int32Array>;
+  decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+  tokenId(token: string): number | undefined;
+}
+
+export interface TokenizerOptions {
+  /** The recipe's template; it may name another eos token. */
+  readonly template?: string | null;
+  /** "auto" takes the native engine where it loads. */
+  readonly engine?: EngineName | "auto";
+}
+
+interface AddedToken {
+  id: number;
+  content: string;
+  special: boolean;
+  [flag: string]: unknown;
+}
+
+interface TokenizerJson {
+  added_tokens?: AddedToken[];
+  model: { vocab?: Record<string, number> | [string, number][] };
+  decoder?: { type?: string; decoders?: { type?: string }[] } | null;
+  [key: string]: unknown;
+}
+
+/**
+ * Loads tokenizer.json and tokenizer_config.json of a model's folder.
+ *
+ * @throws UserError where a file is missing, malformed, or names a token that the vocabulary lacks
+ */
+export async function loadTokenizer(dir: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
+  const file = path.join(dir, "tokenizer.json");
+  const json = readTokenizerJson(file);
+  const config = readJson(path.join(dir, "tokenizer_config.json")) ?? {};
+  const names = specialTokens(dir, config);
+  registerTokens(json, config, Object.values(names));
+  const engine = await startEngine(file, json, config, options.engine ?? "auto");
+  const id = (token: string) => engine.tokenToId(token);
+  const eosToken =
+    replacedEos(options.template, (token) => id(token) !== undefined) ?? names.eos ?? "<|endoftext|>";
+  const padToken = names.pad ?? eosToken;
+  const special = new Set(
+    (json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id),
+  );
+  const byteLevel = json.decoder?.type === "ByteLevel";
+  const decoding = byteLevel || engine.decode ? engine : await scriptEngine(json, config);
+  return {
+    dir,
+    engine: engine.name,
+    vocabSize: engine.size,
+    eosToken,
+    eosId: requireToken(dir, "eos_token", eosToken, id),
+    padToken,
+    padId: requireToken(dir, "pad_token", padToken, id),
+    bosId: names.bos === undefined ? undefined : requireToken(dir, "bos_token", names.bos, id),
+    addBos: false,
+    tokenId: id,
+    encodeBatch: (texts) => engine.encodeBatch(texts),
+    encode: async (text) => (await engine.encodeBatch([text]))[0]!,
+    decode(ids, { skipSpecialTokens = false } = {}) {
+      const kept = Array.from(ids).filter((one) => !(skipSpecialTokens && special.has(one)));
+      if (!byteLevel && decoding.decode) return decoding.decode(kept);
+      return decodeByteLevel(kept.map((one) => decoding.idToToken(one) ?? ""));
+    },
+  };
+}
+
+function readTokenizerJson(file: string): TokenizerJson {
+  const json = readJson(file);
+  if (json === undefined) {
+    throw new UserError(
+      `${file} is missing; a model's folder holds tokenizer.json and tokenizer_config.json ` +
+        "(AutoTokenizer.from_pretrained(...).save_pretrained(...) writes both)",
+    );
+  }
+  const model = json.model;
+  if (model === null || typeof model !== "object" || !("vocab" in model)) {
+    throw new UserError(`${file}: is not a tokenizer: it has no model.vocab`);
+  }
+  return json as TokenizerJson;
+}
+
+function readJson(file: string): Record<string, unknown> | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    const json: unknown = JSON.parse(readFileSync(file, "utf8").replace(/^\uFEFF/, ""));
+    if (json !== null && typeof json === "object" && !Array.isArray(json))
+      return json as Record<string, unknown>;
+  } catch (error) {
+    throw new UserError(`${file}: malformed JSON (${messageOf(error).replace(/\s+/g, " ").slice(0, 120)})`);
+  }
+  throw new UserError(`${file}: must be a JSON object`);
+}
+
+/** eos, pad and bos by name. Where the config leaves eos or pad out, Qwen's tokenizer class fills in <|endoftext|>. */
+function specialTokens(
+  dir: string,
+  config: Record<string, unknown>,
+): { eos?: string; pad?: string; bos?: string } {
+  const map = readJson(path.join(dir, "special_tokens_map.json")) ?? {};
+  const qwen = String(config.tokenizer_class ?? "Qwen2Tokenizer").startsWith("Qwen2");
+  const named = (key: string): string | undefined => {
+    const value = key in config ? config[key] : map[key];
+    const content =
+      value !== null && typeof value === "object" ? (value as { content?: unknown }).content : value;
+    if (content === null) return undefined;
+    if (content === undefined) return qwen && key !== "bos_token" ? "<|endoftext|>" : undefined;
+    if (typeof content === "string") return content;
+    throw new UserError(`${path.join(dir, "tokenizer_config.json")}: ${key} must be a token's text`);
+  };
+  const [eos, pad, bos] = [named("eos_token"), named("pad_token"), named("bos_token")];
+  return {
+    ...(eos !== undefined && { eos }),
+    ...(pad !== undefined && { pad }),
+    ...(bos !== undefined && { bos }),
+  };
+}
+
+/** Adds to tokenizer.json what only tokenizer_config.json registers, as transformers does on loading. */
+function registerTokens(
+  json: TokenizerJson,
+  config: Record<string, unknown>,
+  named: readonly string[],
+): void {
+  json.added_tokens ??= [];
+  const added = json.added_tokens;
+  const present = new Set(added.map((token) => token.content));
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  const register = (token: AddedToken) => {
+    if (present.has(token.content)) return;
+    present.add(token.content);
+    added.push(token);
+  };
+  const decoder = (config.added_tokens_decoder ?? {}) as Record<string, Partial<AddedToken>>;
+  const listed = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
+  for (const [id, token] of listed) {
+    if (typeof token?.content !== "string") continue;
+    register({ ...flags, special: false, ...token, content: token.content, id: Number(id) });
+  }
+  const { vocab } = json.model;
+  for (const content of named) {
+    const id =
+      vocab !== undefined && !Array.isArray(vocab) && Object.hasOwn(vocab, content)
+        ? vocab[content]
+        : undefined;
+    if (id !== undefined) register({ ...flags, special: true, content, id });
+  }
+}
+
+async function startEngine(
+  file: string,
+  json: TokenizerJson,
+  config: Record<string, unknown>,
+  wanted: EngineName | "auto",
+): Promise<TokenizerEngine> {
+  try {
+    if (wanted !== "script") {
+      const native = await nativeEngine(json);
+      if (native !== undefined) return native;
+      if (wanted === "native") throw new Error("the package tokenizers has no binary for this system");
+    }
+    return await scriptEngine(json, config);
+  } catch (error) {
+    throw new UserError(`${file}: cannot be used: ${messageOf(error).replace(/\s+/g, " ")}`);
+  }
+}
+
+function requireToken(
+  dir: string,
+  key: string,
+  token: string,
+  id: (token: string) => number | undefined,
+): number {
+  const found = id(token);
+  if (found !== undefined) return found;
+  const file = path.join(dir, "tokenizer_config.json");
+  throw new UserError(
+    `${file}: ${key} ${JSON.stringify(token)} is not in the tokenizer's vocabulary; name one that is`,
+  );
+}

@@ -1,0 +1,9 @@
+// Layers and the tree that holds them; exports only.
+
+export { Embedding } from "./embedding.js";
+export { kaimingUniform_, normal_, uniform_, zeroRow_ } from "./init.js";
+export type { LayerOptions } from "./linear.js";
+export { Linear } from "./linear.js";
+export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
+export { Module } from "./module.js";
+export { RMSNorm } from "./norm.js";

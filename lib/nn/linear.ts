@@ -1,0 +1,45 @@
+// y = x W^T + b.
+
+import type { Device, DType, Tensor } from "../torch/index.js";
+import { empty, keep, linear } from "../torch/index.js";
+import { kaimingUniform_, uniform_ } from "./init.js";
+import { Module } from "./module.js";
+
+export interface LayerOptions {
+  bias?: boolean;
+  dtype?: DType;
+  device?: Device;
+}
+
+/**
+ * A linear layer: weight [outFeatures, inFeatures], bias [outFeatures] if asked for (PyTorch's default is a bias;
+ * Qwen3's layers have none, so here the default is none).
+ * On the `meta` device nothing is drawn; elsewhere the draws are those of `torch.nn.Linear`, in its order.
+ */
+export class Linear extends Module {
+  weight: Tensor;
+  bias: Tensor | undefined;
+
+  constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
+    super();
+    const { bias = false, dtype = "float32", device = "cpu" } = options;
+    this.weight = keep(empty([outFeatures, inFeatures], { dtype, device }));
+    if (bias) this.bias = keep(empty([outFeatures], { dtype, device }));
+    if (device === "meta") return;
+    kaimingUniform_(this.weight, Math.sqrt(5));
+    if (this.bias !== undefined) uniform_(this.bias, -1 / Math.sqrt(inFeatures), 1 / Math.sqrt(inFeatures));
+  }
+
+  get inFeatures(): number {
+    return this.weight.shape[1] as number;
+  }
+
+  get outFeatures(): number {
+    return this.weight.shape[0] as number;
+  }
+
+  /** x [..., inFeatures] -> [..., outFeatures] */
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+}

@@ -1,0 +1,143 @@
+// A tree of parameters. Fields carry the checkpoint's names, so a parameter's path is its key in the file.
+// Not here: computation (each layer writes its own forward) and files (qwen3/weights.ts).
+
+import type { Device, DType } from "../torch/index.js";
+import { keep, Tensor } from "../torch/index.js";
+
+/** A field of some module that holds a parameter. */
+export interface ParameterSlot {
+  readonly name: string;
+  readonly owner: Module;
+  readonly field: string;
+  readonly tensor: Tensor;
+}
+
+type Fields = Record<string, unknown>;
+
+/**
+ * Base of every layer. A public field that holds a Tensor is a parameter; one that holds a Module, or an array of
+ * Modules, is a child. Order is the order of the fields. What is not a parameter (buffers, caches) goes into plain
+ * objects that are neither.
+ */
+export abstract class Module {
+  training = true;
+
+  /** Own children: `q_proj`, `layers.0`, `layers.1`, ... */
+  *namedChildren(): IterableIterator<[string, Module]> {
+    for (const [field, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [field, value];
+      else if (Array.isArray(value)) {
+        for (const [index, item] of value.entries())
+          if (item instanceof Module) yield [`${field}.${index}`, item];
+      }
+    }
+  }
+
+  /** This module (named `prefix`) and all below it, parents first. */
+  *namedModules(prefix = ""): IterableIterator<[string, Module]> {
+    yield [prefix, this];
+    for (const [name, child] of this.namedChildren()) yield* child.namedModules(join(prefix, name));
+  }
+
+  /** Every field with a parameter; a tied parameter comes once for each of its fields. */
+  *parameterSlots(prefix = ""): IterableIterator<ParameterSlot> {
+    for (const [path, owner] of this.namedModules(prefix)) {
+      for (const [field, tensor] of Object.entries(owner)) {
+        if (tensor instanceof Tensor) yield { name: join(path, field), owner, field, tensor };
+      }
+    }
+  }
+
+  /** Parameters by checkpoint name; a tied one once, under its first name (as in PyTorch). */
+  *namedParameters(prefix = ""): IterableIterator<[string, Tensor]> {
+    const seen = new Set<Tensor>();
+    for (const { name, tensor } of this.parameterSlots(prefix)) {
+      if (seen.has(tensor)) continue;
+      seen.add(tensor);
+      yield [name, tensor];
+    }
+  }
+
+  parameters(): Tensor[] {
+    return [...this.namedParameters()].map(([, tensor]) => tensor);
+  }
+
+  stateDict(): Map<string, Tensor> {
+    return new Map(this.namedParameters());
+  }
+
+  /**
+   * Puts `change(parameter, name)` in each parameter's place; ties stay ties. The old tensor is disposed of
+   * where another took its place.
+   */
+  mapParameters(change: (parameter: Tensor, name: string) => Tensor): void {
+    const done = new Map<Tensor, Tensor>();
+    for (const { name, owner, field, tensor } of [...this.parameterSlots()]) {
+      let next = done.get(tensor);
+      if (next === undefined) {
+        next = keep(change(tensor, name));
+        done.set(tensor, next);
+      }
+      (owner as unknown as Fields)[field] = next;
+    }
+    for (const [old, next] of done) if (old !== next) old.dispose();
+  }
+
+  /** The module at a path such as `model.layers.0.mlp`; undefined if there is none. */
+  find(path: string): Module | undefined {
+    let at: unknown = this;
+    for (const part of path === "" ? [] : path.split(".")) {
+      at = at instanceof Module || Array.isArray(at) ? (at as unknown as Fields)[part] : undefined;
+    }
+    return at instanceof Module ? at : undefined;
+  }
+
+  /** Puts another module at a path: this is how adapters wrap layers. Throws if there is none at that path. */
+  replace(path: string, module: Module): void {
+    if (this.find(path) === undefined) throw new RangeError(`no module at "${path}"`);
+    const parts = path.split(".");
+    const last = parts.pop() as string;
+    let at: unknown = this;
+    for (const part of parts) at = (at as Fields)[part];
+    (at as Fields)[last] = module;
+  }
+
+  /** Training mode of this module and all below: it decides whether dropout drops. */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode;
+    return this;
+  }
+
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Moves or casts every parameter; those that already fit stay as they are, shared storage included. */
+  to(options: { dtype?: DType; device?: Device }): this {
+    this.mapParameters((parameter) => {
+      const next = parameter.detach().to(options);
+      return next.requiresGrad_(parameter.requiresGrad);
+    });
+    return this;
+  }
+
+  /** Whether gradients are wanted for every parameter below. */
+  requiresGrad_(wanted = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad_(wanted);
+    return this;
+  }
+}
+
+/** A layer from one tensor to one tensor: what a wrapper such as LoRA may stand in for. */
+export interface Layer extends Module {
+  forward(x: Tensor): Tensor;
+}
+
+/** A layer whose result is a table of weights applied to its input. */
+export interface WeightedLayer extends Layer {
+  weight: Tensor;
+}
+
+function join(prefix: string, name: string): string {
+  return prefix === "" ? name : `${prefix}.${name}`;
+}

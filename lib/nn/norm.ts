@@ -1,0 +1,30 @@
+// Root mean square normalisation, in the order of operations that Qwen3 was trained with.
+
+import type { Tensor } from "../torch/index.js";
+import { keep, ones } from "../torch/index.js";
+import type { LayerOptions } from "./linear.js";
+import { Module } from "./module.js";
+
+/**
+ * x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467).
+ * Normalised in float32, cast back to x's dtype, and only then multiplied by the weight: in bfloat16 the order
+ * shows. A float64 input stays float64 throughout.
+ */
+export class RMSNorm extends Module {
+  weight: Tensor;
+  readonly eps: number;
+
+  constructor(width: number, eps: number, options: Omit<LayerOptions, "bias"> = {}) {
+    super();
+    const { dtype = "float32", device = "cpu" } = options;
+    this.weight = keep(ones([width], { dtype, device }));
+    this.eps = eps;
+  }
+
+  /** x [..., width] -> [..., width] */
+  forward(x: Tensor): Tensor {
+    const wide = x.dtype === "float64" ? x : x.to("float32");
+    const scale = wide.pow(2).mean([-1], { keepdim: true }).add(this.eps).rsqrt(); // [..., 1]
+    return this.weight.mul(wide.mul(scale).to(x.dtype));
+  }
+}

@@ -1,0 +1,182 @@
+// AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101) through libtorch's fused kernel: one call a group.
+
+import type { Tensor } from "../torch/index.js";
+import { keep, noGrad, op, scope, zeros } from "../torch/index.js";
+import type { ParameterGroup } from "./groups.js";
+
+export interface AdamWOptions {
+  learningRate: number;
+  beta1?: number; // 0.9
+  beta2?: number; // 0.999
+  eps?: number; // 1e-8
+}
+
+/** A GradScaler's two 0-dimensional tensors: with them the kernel unscales, and skips where an infinity was found. */
+export interface Scaling {
+  gradScale: Tensor;
+  foundInf: Tensor;
+}
+
+interface State {
+  step: Tensor; // float32, 0-dimensional
+  expAvg: Tensor;
+  expAvgSq: Tensor;
+}
+
+const fused =
+  op<
+    (
+      parameters: Tensor[],
+      gradients: Tensor[],
+      expAvgs: Tensor[],
+      expAvgSqs: Tensor[],
+      maxExpAvgSqs: Tensor[],
+      steps: Tensor[],
+      options: {
+        lr: number;
+        beta1: number;
+        beta2: number;
+        weight_decay: number;
+        eps: number;
+        amsgrad: boolean;
+        maximize: boolean;
+        grad_scale?: Tensor;
+        found_inf?: Tensor;
+      },
+    ) => void
+  >("aten::_fused_adamw_");
+const foreachAdd = op<(tensors: Tensor[], value: number) => void>("aten::_foreach_add_.Scalar");
+const foreachSub = op<(tensors: Tensor[], others: Tensor[]) => void>("aten::_foreach_sub_.List");
+
+/** The optimizer and its state, which it owns: two moments and a step count for each parameter, made at the first step. */
+export class AdamW {
+  learningRate: number;
+  readonly groups: readonly ParameterGroup[];
+  private readonly beta1: number;
+  private readonly beta2: number;
+  private readonly eps: number;
+  private readonly states = new Map<string, State>();
+
+  constructor(groups: readonly ParameterGroup[], options: AdamWOptions) {
+    this.groups = groups;
+    this.learningRate = options.learningRate;
+    this.beta1 = options.beta1 ?? 0.9;
+    this.beta2 = options.beta2 ?? 0.999;
+    this.eps = options.eps ?? 1e-8;
+  }
+
+  /** Updates every parameter that has a gradient, in place. */
+  step(scaling?: Scaling): void {
+    for (const group of this.groups) scope(() => noGrad(() => this.stepGroup(group, scaling)));
+  }
+
+  private stepGroup(group: ParameterGroup, scaling: Scaling | undefined): void {
+    const parameters: Tensor[] = [];
+    const gradients: Tensor[] = [];
+    const states: State[] = [];
+    for (const [index, parameter] of group.parameters.entries()) {
+      const gradient = parameter.grad;
+      if (gradient === undefined) continue;
+      parameters.push(parameter);
+      gradients.push(gradient);
+      states.push(this.stateOf(group.names[index] as string, parameter));
+    }
+    if (parameters.length === 0) return;
+    const steps = states.map((state) => state.step);
+    foreachAdd(steps, 1);
+    fused(
+      parameters,
+      gradients,
+      states.map((state) => state.expAvg),
+      states.map((state) => state.expAvgSq),
+      [],
+      steps,
+      {
+        lr: this.learningRate,
+        beta1: this.beta1,
+        beta2: this.beta2,
+        weight_decay: group.weightDecay,
+        eps: this.eps,
+        amsgrad: false,
+        maximize: false,
+        ...(scaling && { grad_scale: scaling.gradScale, found_inf: scaling.foundInf }),
+      },
+    );
+    // a step that the kernel skipped does not count
+    if (scaling !== undefined)
+      foreachSub(
+        steps,
+        steps.map(() => scaling.foundInf),
+      );
+  }
+
+  private stateOf(name: string, parameter: Tensor): State {
+    let state = this.states.get(name);
+    if (state === undefined) {
+      const { dtype, device } = parameter;
+      const shape = [...parameter.shape];
+      state = {
+        step: keep(zeros([], { dtype: "float32", device })),
+        expAvg: keep(zeros(shape, { dtype, device })),
+        expAvgSq: keep(zeros(shape, { dtype, device })),
+      };
+      this.states.set(name, state);
+    }
+    return state;
+  }
+
+  /** Forgets every gradient. */
+  zeroGrad(): void {
+    for (const group of this.groups) for (const parameter of group.parameters) parameter.grad = undefined;
+  }
+
+  /** `<parameter>.step`, `.exp_avg`, `.exp_avg_sq`: the state itself, not copies. */
+  stateDict(): Map<string, Tensor> {
+    const entries = new Map<string, Tensor>();
+    for (const [name, state] of this.states) {
+      entries.set(`${name}.step`, state.step);
+      entries.set(`${name}.exp_avg`, state.expAvg);
+      entries.set(`${name}.exp_avg_sq`, state.expAvgSq);
+    }
+    return entries;
+  }
+
+  /**
+   * Takes over copies of a saved state. Throws RangeError naming the parameter where the state does not fit:
+   * one that is unknown here, incomplete, or of another shape or dtype.
+   */
+  loadStateDict(saved: ReadonlyMap<string, Tensor>): void {
+    const parameters = new Map<string, Tensor>();
+    for (const group of this.groups) {
+      for (const [i, name] of group.names.entries()) parameters.set(name, group.parameters[i] as Tensor);
+    }
+    const names = new Set([...saved.keys()].map((key) => key.replace(/\.(step|exp_avg|exp_avg_sq)$/, "")));
+    for (const name of names)
+      if (!parameters.has(name)) throw new RangeError(`optimizer state of "${name}", which is not trained`);
+    this.dispose();
+    for (const name of names) {
+      const parameter = parameters.get(name) as Tensor;
+      const fresh = this.stateOf(name, parameter);
+      for (const [suffix, into] of [
+        ["step", fresh.step],
+        ["exp_avg", fresh.expAvg],
+        ["exp_avg_sq", fresh.expAvgSq],
+      ] as const) {
+        const from = saved.get(`${name}.${suffix}`);
+        if (from === undefined) throw new RangeError(`optimizer state of "${name}" lacks ${suffix}`);
+        if (from.shape.join() !== into.shape.join() || from.dtype !== into.dtype) {
+          throw new RangeError(
+            `optimizer state "${name}.${suffix}" is ${from.dtype} [${from.shape}], not ${into.dtype} [${into.shape}]`,
+          );
+        }
+        noGrad(() => into.copy_(from));
+      }
+    }
+  }
+
+  /** Frees the state. */
+  dispose(): void {
+    for (const tensor of this.stateDict().values()) tensor.dispose();
+    this.states.clear();
+  }
+}

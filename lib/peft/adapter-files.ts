@@ -1,0 +1,136 @@
+// PEFT's adapter folder: adapter_model.safetensors and adapter_config.json, saved and loaded.
+
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, UserError } from "../errors.js";
+import type { Module } from "../nn/index.js";
+import type { Tensor } from "../torch/index.js";
+import { loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
+import type { AdapterConfig } from "./adapter-config.js";
+import { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
+import type { LoraConfig } from "./lora.js";
+import { adapters, LoraLinear, scalingOf } from "./lora.js";
+import { SavedModule } from "./saved-module.js";
+import { findSavedModules, findTargets } from "./targets.js";
+
+export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+export const ADAPTER_CONFIG = "adapter_config.json";
+const PREFIX = "base_model.model.";
+
+/** The adapter's tensors by PEFT's keys, sorted: the parameters themselves, not copies. */
+export function adapterState(model: Module): Map<string, Tensor> {
+  const entries: [string, Tensor][] = [];
+  for (const [path, module] of adapters(model)) {
+    if (module instanceof LoraLinear) {
+      entries.push([`${PREFIX}${path}.lora_A.weight`, module.lora_A.weight]);
+      entries.push([`${PREFIX}${path}.lora_B.weight`, module.lora_B.weight]);
+    } else {
+      for (const [name, parameter] of module.modules_to_save.namedParameters())
+        entries.push([`${PREFIX}${path}.${name}`, parameter]);
+    }
+  }
+  return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Writes both files, as PEFT 0.18.1's `save_pretrained` names them. `baseModel` is where PEFT finds the base model. */
+export function saveAdapter(model: Module, dir: string, config: LoraConfig, baseModel: string): void {
+  mkdirSync(dir, { recursive: true });
+  const wrapped = [...adapters(model)]
+    .filter(([, module]) => module instanceof LoraLinear)
+    .map(([path]) => path);
+  scope(() => {
+    const tensors = new Map<string, Tensor>();
+    for (const [key, parameter] of adapterState(model)) {
+      tensors.set(
+        key,
+        noGrad(() => parameter.detach().to({ device: "cpu" }).contiguous()),
+      );
+    }
+    saveSafetensors(join(dir, ADAPTER_WEIGHTS), tensors, { format: "pt" });
+  });
+  const file = join(dir, ADAPTER_CONFIG);
+  const json = adapterConfigJson(config, targetNames(wrapped, config), baseModel);
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(json, null, 2)}\n`);
+  renameSync(`${file}.tmp`, file);
+}
+
+/** The names as given, or for `all` the last parts of what was wrapped. */
+function targetNames(wrapped: readonly string[], { targets = "all" }: LoraConfig): readonly string[] {
+  if (targets !== "all" && !(targets.length === 1 && targets[0] === "all")) return targets;
+  return [...new Set(wrapped.map((path) => path.split(".").pop() as string))];
+}
+
+/** Reads and checks `adapter_config.json` of a folder. */
+export function readAdapterConfig(dir: string): AdapterConfig {
+  const file = join(dir, ADAPTER_CONFIG);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(`${file}: cannot be read (${messageOf(error)}); is "${dir}" an adapter folder?`);
+  }
+  try {
+    return parseAdapterConfig(JSON.parse(text), file);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${file}: not valid JSON (${messageOf(error)})`);
+  }
+}
+
+/**
+ * Wraps a plain model with an adapter of PEFT's format, trainable or frozen, and gives what the folder says of it.
+ * Draws nothing that stays: A and B come from the file.
+ * Throws UserError naming file and key where the two do not fit.
+ */
+export function loadAdapter(
+  model: Module,
+  dir: string,
+  options: { trainable?: boolean } = {},
+): AdapterConfig {
+  const config = readAdapterConfig(dir);
+  const saved = findSavedModules(model, config.modulesToSave);
+  const targets = findTargets(model, config.targets).filter((path) => !saved.includes(path));
+  model.requiresGrad_(false);
+  for (const path of targets) {
+    const base = model.find(path) as ConstructorParameters<typeof LoraLinear>[0];
+    model.replace(path, new LoraLinear(base, config.rank, scalingOf(config), config.dropout));
+  }
+  for (const path of saved) {
+    model.replace(
+      path,
+      new SavedModule(model.find(path) as ConstructorParameters<typeof SavedModule>[0], "float32"),
+    );
+  }
+  loadAdapterState(model, dir);
+  if (options.trainable !== true) model.requiresGrad_(false);
+  return config;
+}
+
+/** Copies an adapter file's tensors into a model that is already wrapped alike (resuming). */
+export function loadAdapterState(model: Module, dir: string): void {
+  const file = join(dir, ADAPTER_WEIGHTS);
+  if (!existsSync(file)) {
+    const old = existsSync(join(dir, "adapter_model.bin"))
+      ? "; adapter_model.bin is a pickle and is not read: save it again with PEFT"
+      : "";
+    throw new UserError(`${file}: missing${old}`);
+  }
+  scope(() => {
+    const stored = new Map<string, Tensor>(loadSafetensors(file));
+    const state = adapterState(model);
+    for (const key of stored.keys()) {
+      if (!state.has(key))
+        throw new UserError(`${file}: unexpected tensor "${key}"; the model has no such adapter weight`);
+    }
+    for (const [key, parameter] of state) {
+      const tensor = stored.get(key);
+      if (tensor === undefined) throw new UserError(`${file}: no tensor "${key}"`);
+      if (tensor.shape.join() !== parameter.shape.join()) {
+        throw new UserError(
+          `${file}: ${key}: shape [${tensor.shape}] where the model asks for [${parameter.shape}]`,
+        );
+      }
+      noGrad(() => parameter.copy_(tensor));
+    }
+  });
+}

@@ -1,0 +1,19 @@
+// Adapters and partial training on any tree of modules; exports only.
+
+export type { AdapterConfig } from "./adapter-config.js";
+export { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
+export {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  adapterState,
+  loadAdapter,
+  loadAdapterState,
+  readAdapterConfig,
+  saveAdapter,
+} from "./adapter-files.js";
+export type { FreezeConfig } from "./freeze.js";
+export { freeze, full } from "./freeze.js";
+export type { LoraConfig } from "./lora.js";
+export { adapters, addLora, LoraLinear, mergeAdapter, scalingOf } from "./lora.js";
+export { SavedModule } from "./saved-module.js";
+export { findSavedModules, findTargets } from "./targets.js";

@@ -1,0 +1,133 @@
+// LoRA (Hu et al. 2021, arXiv:2106.09685) on any tree of modules, with PEFT 0.18.1's semantics and initial draws.
+// Not here: files (adapter-files.ts), which modules are meant (targets.ts).
+
+import { UserError } from "../errors.js";
+import type { Layer } from "../nn/index.js";
+import { Linear, Module } from "../nn/index.js";
+import type { DType, Tensor } from "../torch/index.js";
+import { dropout, keep, noGrad } from "../torch/index.js";
+import { SavedModule } from "./saved-module.js";
+import { findSavedModules, findTargets } from "./targets.js";
+
+export interface LoraConfig {
+  /** Rank of the update. */
+  rank: number;
+  /** Scaling is alpha / rank. Default: twice the rank. */
+  alpha?: number;
+  /** Of the input of A, in training mode. Default 0. */
+  dropout?: number;
+  /** `all`: every Linear but the head; or names, each matching a whole path or its end. Default `all`. */
+  targets?: "all" | readonly string[];
+  /** PEFT's modules_to_save: modules trained whole, as copies, and saved with the adapter. */
+  modulesToSave?: readonly string[];
+  /** Scaling alpha / sqrt(rank) instead (Kalajdzievski 2023, arXiv:2312.03732). */
+  rankStabilized?: boolean;
+  /** dtype of trained whole modules; A and B are always float32, as PEFT has them. Default float32. */
+  savedDtype?: DType;
+}
+
+/** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling. */
+export class LoraLinear extends Module {
+  base_layer: Linear;
+  lora_A: Linear; // weight [rank, in]
+  lora_B: Linear; // weight [out, rank]
+
+  /**
+   * Draws as PEFT does, on the CPU: A by Linear's own rule, B likewise, then A once more, and B becomes zero.
+   * PEFT casts the draws to the base layer's dtype before it widens them to float32, so a bfloat16 base rounds them.
+   */
+  constructor(
+    base: Linear,
+    readonly rank: number,
+    readonly scaling: number,
+    readonly dropout: number,
+  ) {
+    super();
+    this.base_layer = base;
+    base.requiresGrad_(false);
+    const stored = base.weight.dtype;
+    const wide: DType = stored === "float64" ? "float64" : "float32";
+    this.lora_A = new Linear(base.inFeatures, rank);
+    this.lora_B = new Linear(rank, base.outFeatures);
+    redraw(this.lora_A);
+    noGrad(() => this.lora_B.weight.zero_());
+    for (const layer of [this.lora_A, this.lora_B]) {
+      layer.to({ dtype: stored }).to({ dtype: wide, device: base.weight.device });
+      layer.requiresGrad_();
+    }
+  }
+
+  /** x [..., in] -> [..., out], in the base layer's result dtype */
+  forward(x: Tensor): Tensor {
+    const out = this.base_layer.forward(x);
+    const input = x.to(this.lora_A.weight.dtype);
+    const dropped = this.training && this.dropout > 0 ? dropout(input, this.dropout, true) : input;
+    const update = this.lora_B.forward(this.lora_A.forward(dropped)).mul(this.scaling);
+    return out.add(update).to(out.dtype);
+  }
+
+  /** B A * scaling, [out, in], in the adapter's dtype. */
+  delta(): Tensor {
+    return noGrad(() => this.lora_B.weight.matmul(this.lora_A.weight).mul(this.scaling));
+  }
+
+  /** The base layer with the update added to its weight, rounded once to its dtype. The adapter is freed. */
+  merge(): Linear {
+    const base = this.base_layer;
+    const old = base.weight;
+    base.weight = keep(noGrad(() => old.add(this.delta()).to(old.dtype)));
+    old.dispose();
+    for (const layer of [this.lora_A, this.lora_B]) layer.weight.dispose();
+    return base;
+  }
+}
+
+function redraw(layer: Linear): void {
+  const fresh = new Linear(layer.inFeatures, layer.outFeatures);
+  layer.weight.dispose();
+  layer.weight = fresh.weight;
+}
+
+/** alpha / rank, or alpha / sqrt(rank). An alpha of 0 counts as not given. */
+export function scalingOf(config: Pick<LoraConfig, "rank" | "alpha" | "rankStabilized">): number {
+  const alpha = config.alpha || 2 * config.rank;
+  return alpha / (config.rankStabilized ? Math.sqrt(config.rank) : config.rank);
+}
+
+/**
+ * Freezes a model and wraps its targets, in the model's order; draws come from torch's global CPU generator.
+ * Throws UserError where a target matches nothing.
+ */
+export function addLora(model: Module, config: LoraConfig): void {
+  const { rank, dropout: rate = 0, targets = "all", modulesToSave = [], savedDtype = "float32" } = config;
+  if (!Number.isInteger(rank) || rank < 1)
+    throw new UserError(`lora_rank: ${rank} is not a whole number above 0`);
+  if (!(rate >= 0 && rate < 1)) throw new UserError(`lora_dropout: ${rate} is outside [0, 1)`);
+  const saved = findSavedModules(model, modulesToSave);
+  const wrapped = findTargets(model, targets).filter((path) => !saved.includes(path));
+  model.requiresGrad_(false);
+  for (const path of wrapped) {
+    model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate));
+  }
+  for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
+}
+
+/**
+ * Puts plain layers back: each update added to its base weight, each trained copy in its original's place.
+ * A model whose tied head or embedding was trained is no longer tied.
+ */
+export function mergeAdapter(model: Module): void {
+  for (const [path, module] of [...model.namedModules()]) {
+    if (module instanceof LoraLinear) model.replace(path, module.merge());
+    else if (module instanceof SavedModule) model.replace(path, module.merge());
+  }
+}
+
+/** The adapted layers by path. */
+export function adapters(model: Module): Map<string, LoraLinear | SavedModule> {
+  const found = new Map<string, LoraLinear | SavedModule>();
+  for (const [path, module] of model.namedModules()) {
+    if (module instanceof LoraLinear || module instanceof SavedModule) found.set(path, module);
+  }
+  return found;
+}

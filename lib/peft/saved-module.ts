@@ -1,0 +1,52 @@
+// A module trained whole beside an adapter: PEFT's modules_to_save, LLaMA-Factory's additional_target.
+
+import type { Layer } from "../nn/index.js";
+import { Module } from "../nn/index.js";
+import type { DType } from "../torch/index.js";
+import { noGrad, Tensor } from "../torch/index.js";
+
+/**
+ * Works with a trained copy and leaves the original frozen. The original stays because others may hold its tensors:
+ * the head of a tied model goes on using the embedding that it had.
+ */
+export class SavedModule extends Module {
+  original_module: Layer;
+  modules_to_save: Layer;
+
+  constructor(original: Layer, dtype: DType) {
+    super();
+    this.original_module = original;
+    this.modules_to_save = copyModule(original, dtype);
+    original.requiresGrad_(false);
+    this.modules_to_save.requiresGrad_();
+  }
+
+  /** The copy's weight, where it has one. */
+  get weight(): Tensor | undefined {
+    return (this.modules_to_save as Layer & { weight?: Tensor }).weight;
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.modules_to_save.forward(x);
+  }
+
+  /** The trained copy, in the original's dtype. */
+  merge(): Layer {
+    const dtypes = this.original_module.parameters().map((parameter) => parameter.dtype);
+    return dtypes[0] === undefined ? this.modules_to_save : this.modules_to_save.to({ dtype: dtypes[0] });
+  }
+}
+
+/** A deep copy: own tensors of the given dtype, everything else shared. float64 stays float64. */
+function copyModule<T extends Module>(module: T, dtype: DType): T {
+  const copy = Object.create(Object.getPrototypeOf(module)) as Record<string, unknown>;
+  const copied = (value: unknown): unknown => {
+    if (value instanceof Module) return copyModule(value, dtype);
+    if (value instanceof Tensor) return noGrad(() => value.detach().clone());
+    return Array.isArray(value) ? value.map(copied) : value;
+  };
+  for (const [field, value] of Object.entries(module)) copy[field] = copied(value);
+  const result = copy as unknown as T;
+  result.mapParameters((parameter) => (parameter.dtype === "float64" ? parameter : parameter.to(dtype)));
+  return result;
+}

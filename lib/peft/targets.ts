@@ -1,0 +1,64 @@
+// Which modules a list of names means, by PEFT's and LLaMA-Factory's rules.
+
+import { UserError } from "../errors.js";
+import type { Module } from "../nn/index.js";
+import { Linear } from "../nn/index.js";
+
+/** What an output head is called. It is no target of `all`. */
+const HEAD = "lm_head";
+
+/**
+ * Paths of the Linear layers that LoRA is to wrap, in the model's order. A name matches a path that is the name
+ * or ends in `.name`. Throws UserError listing what exists where a name matches nothing, or no Linear.
+ */
+export function findTargets(model: Module, targets: "all" | readonly string[] | RegExp): string[] {
+  const linears = linearPaths(model);
+  if (targets === "all" || (Array.isArray(targets) && targets.length === 1 && targets[0] === "all")) {
+    return linears.filter((path) => !path.includes(HEAD));
+  }
+  if (targets instanceof RegExp) {
+    const found = linears.filter((path) => targets.test(path));
+    if (found.length === 0)
+      throw new UserError(`lora_target: ${targets} matches no linear layer; there are ${leaves(linears)}`);
+    return found;
+  }
+  const names = targets as readonly string[];
+  const missing = names.filter((name) => !linears.some((path) => matches(path, name)));
+  if (missing.length > 0) {
+    throw new UserError(
+      `lora_target: no linear layer is called ${missing.join(", ")}; choose from ${leaves(linears)}, or all`,
+    );
+  }
+  return linears.filter((path) => names.some((name) => matches(path, name)));
+}
+
+/**
+ * Paths of the modules to train whole. As in PEFT the end of the path decides, not the end after a dot:
+ * `norm` also means `q_norm` and `input_layernorm`.
+ */
+export function findSavedModules(model: Module, names: readonly string[]): string[] {
+  const paths = [...model.namedModules()].map(([path]) => path).filter((path) => path !== "");
+  const missing = names.filter((name) => !paths.some((path) => path.endsWith(name)));
+  if (missing.length > 0) {
+    throw new UserError(
+      `additional_target: no module is called ${missing.join(", ")}; choose from ${leaves(paths)}`,
+    );
+  }
+  const found = paths.filter((path) => names.some((name) => path.endsWith(name)));
+  // a module inside one that is already copied is copied with it
+  return found.filter((path) => !found.some((outer) => outer !== path && path.startsWith(`${outer}.`)));
+}
+
+function linearPaths(model: Module): string[] {
+  return [...model.namedModules()].filter(([, module]) => module instanceof Linear).map(([path]) => path);
+}
+
+function matches(path: string, name: string): boolean {
+  return path === name || path.endsWith(`.${name}`);
+}
+
+/** The last parts of paths, each once: what a user would write. */
+function leaves(paths: readonly string[]): string {
+  const names = paths.map((path) => path.split(".").pop() as string).filter((name) => !/^\d+$/.test(name));
+  return [...new Set(names)].join(", ");
+}

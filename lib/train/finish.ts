@@ -1,0 +1,84 @@
+// The end of a run: metrics, the model or adapter in output_dir, and the files around it.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import type { Recipe } from "../config/index.js";
+import { addonRecord, buildInfo } from "../torch/index.js";
+import { packageVersion } from "../version.js";
+import { modelCard } from "./card.js";
+import type { TrainEvent, TrainResult } from "./events.js";
+import { plotMetrics } from "./plot.js";
+import { type Recorder, saveArguments, STATE_FILE } from "./recorder.js";
+import { saveResults, trainMetrics } from "./results.js";
+import { saveTrainerState } from "./state.js";
+import { writeWhole } from "./textfile.js";
+import type { Outcome, Trainer } from "./trainer.js";
+
+/** What a run that reached no last step has to say. */
+export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Outcome): TrainResult {
+  return result(trainer.recorder, recipe, outcome, {});
+}
+
+function result(recorder: Recorder, recipe: Recipe, outcome: Outcome, metrics: Record<string, number>): TrainResult {
+  return {
+    outputDir: recipe.output_dir,
+    steps: recorder.step,
+    epoch: recorder.epoch,
+    trainLoss: recorder.meanLoss,
+    runtimeSeconds: recorder.runtimeSeconds,
+    interrupted: outcome.interrupted,
+    ...(outcome.checkpoint === undefined ? {} : { checkpoint: outcome.checkpoint }),
+    skippedSteps: recorder.skippedSteps,
+    metrics,
+  };
+}
+
+/**
+ * Writes everything that a finished run leaves in output_dir, and reports each file.
+ * @param save writes adapter or model and tokenizer into a folder
+ */
+export async function finishRun(
+  trainer: Trainer,
+  recipe: Recipe,
+  outcome: Outcome,
+  save: (dir: string) => void,
+  emit: (event: TrainEvent) => void,
+): Promise<TrainResult> {
+  const { recorder, plan } = trainer;
+  const dir = recipe.output_dir;
+  const metrics = trainMetrics({
+    runtimeSeconds: recorder.runtimeSeconds,
+    samples: plan.samples,
+    steps: plan.totalSteps,
+    totalFlos: recorder.totalFlos,
+    trainLoss: recorder.meanLoss,
+    epoch: recorder.epoch,
+    ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: recorder.tokensSeen }),
+  });
+  recorder.log(metrics);
+  save(dir);
+  const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
+  for (const name of ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"]) {
+    if (existsSync(path.join(dir, name))) file(name, name.startsWith("adapter") ? "adapter" : "model");
+  }
+  saveArguments(recipe, dir);
+  saveResults(dir, "train", metrics);
+  file("train_results.json", "results");
+  saveTrainerState(recorder.state(), path.join(dir, STATE_FILE));
+  file(STATE_FILE, "state and log history");
+  if (recipe.plot_loss) await plot(recorder, dir, emit);
+  const versions = [
+    ["qwen-pt", packageVersion()],
+    ["libtorch", addonRecord().version ?? buildInfo().builtWith],
+  ] as const;
+  writeWhole(path.join(dir, "README.md"), modelCard({ recipe, history: recorder.history, versions }));
+  file("README.md", "model card");
+  return result(recorder, recipe, outcome, metrics);
+}
+
+async function plot(recorder: Recorder, dir: string, emit: (event: TrainEvent) => void): Promise<void> {
+  const drawn = await plotMetrics(dir, recorder.history, ["loss"]);
+  for (const picture of drawn.files) emit({ type: "file", path: picture, what: "figure" });
+  for (const key of drawn.missing) {
+    emit({ type: "message", level: "warning", text: `no ${key} was logged, so none is drawn: lower logging_steps` });
+  }
+}

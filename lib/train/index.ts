@@ -1,0 +1,13 @@
+// Training: the public names. train() runs a recipe on a worker thread; Trainer and microStep are its parts.
+export { listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
+export type * from "./events.js";
+export { exportModel } from "./export.js";
+export { type InferenceOptions, openModel } from "./inference.js";
+export type { Block, CausalModel } from "./model.js";
+export { countParameters } from "./model.js";
+export { type Plan, planRun } from "./plan.js";
+export { AbortError, type RunOptions, runRecipe } from "./run.js";
+export { chooseDevice, type Prepared, prepare } from "./setup.js";
+export { evaluateBatch, idsOf, microStep, type StepOptions } from "./step.js";
+export { train, type TrainOptions } from "./train.js";
+export { type Outcome, Trainer, type TrainerOptions } from "./trainer.js";

@@ -1,0 +1,62 @@
+// A model for reading rather than training: base weights with an adapter on them, frozen, in eval mode.
+import type { Recipe } from "../config/index.js";
+import { loadTokenizer, type Tokenizer } from "../data/index.js";
+import { loadAdapter, mergeAdapter } from "../peft/index.js";
+import { loadModel, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
+import { accelerator, type Device, type DType } from "../torch/index.js";
+
+/** Where a model is and how it is wanted. */
+export interface InferenceOptions {
+  /** Folder of the base model. */
+  model: string;
+  /** Folders of PEFT adapters; all but the last are merged into the base. */
+  adapters?: readonly string[];
+  dtype?: DType;
+  device?: Device;
+  /** Merge the last adapter too: no adapter is left. */
+  merge?: boolean;
+  ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
+}
+
+/** Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder. */
+export async function openModel(options: InferenceOptions): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+  const { adapters = [], dtype, device = "cpu" } = options;
+  let config = readConfig(options.model);
+  if (options.ropeScaling) {
+    const scaled = scaleRope(config, options.ropeScaling, undefined);
+    config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
+  }
+  const tokenizer = await loadTokenizer(options.model);
+  const placement = { ...(dtype === undefined ? {} : { dtype }), ...(device === "cpu" ? {} : { device }) };
+  const model = loadModel(options.model, config, placement);
+  model.requiresGrad_(false);
+  for (const [index, adapter] of adapters.entries()) {
+    loadAdapter(model, adapter);
+    if (options.merge === true || index < adapters.length - 1) mergeAdapter(model);
+  }
+  model.requiresGrad_(false);
+  return { model: model.eval(), tokenizer };
+}
+
+const DTYPES: Record<string, DType | undefined> = {
+  auto: undefined,
+  float16: "float16",
+  bfloat16: "bfloat16",
+  float32: "float32",
+};
+
+/** The model of a `chat` or `export` recipe. */
+export async function loadForInference(
+  recipe: Recipe,
+  options: { merge?: boolean; device?: Device } = {},
+): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+  const found = recipe.use_cpu ? undefined : accelerator();
+  return openModel({
+    model: recipe.model_name_or_path,
+    adapters: recipe.adapter_name_or_path ?? [],
+    dtype: DTYPES[recipe.infer_dtype],
+    device: options.device ?? (found === undefined ? "cpu" : `${found.type}:0`),
+    merge: options.merge,
+    ropeScaling: recipe.rope_scaling,
+  });
+}

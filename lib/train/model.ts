@@ -1,0 +1,41 @@
+// What the trainer asks of a model: the pieces between which it checkpoints. It knows no architecture.
+import type { Module } from "../nn/index.js";
+import type { Tensor } from "../torch/index.js";
+
+/** cos and sin of the positions, or whatever a model's blocks share. */
+export type Positions = unknown;
+
+/** A block: a function of (hidden states, positions), so that it may be computed again. */
+export interface Block extends Module {
+  /** hidden [batch, seq, d] -> the same shape */
+  forward(hidden: Tensor, positions: never): Tensor;
+}
+
+/** A causal language model in the pieces that training needs. `Qwen3ForCausalLM` is one. */
+export interface CausalModel extends Module {
+  readonly layers: readonly Block[];
+  /** ids [batch, seq] int64 -> [batch, seq, d] */
+  embed(inputIds: Tensor): Tensor;
+  /** What every block gets beside the hidden states, for positions 0 .. length - 1. */
+  rope(length: number, hidden: Tensor): Positions;
+  /** The final norm. */
+  norm(hidden: Tensor): Tensor;
+  /** [..., d] -> logits [..., vocabulary] */
+  head(normed: Tensor): Tensor;
+  /** The head's weight [vocabulary, d] where the head is that product and nothing else. */
+  readonly headWeight: Tensor | undefined;
+}
+
+/** Elements of all parameters, of the trained ones, and of all but the embedding (for counting operations). */
+export function countParameters(model: CausalModel): { total: number; trainable: number; computing: number } {
+  let total = 0;
+  let trainable = 0;
+  let embedding = 0;
+  for (const [name, parameter] of model.namedParameters()) {
+    const size = parameter.numel();
+    total += size;
+    if (parameter.requiresGrad) trainable += size;
+    if (/(^|\.)embed_tokens\.(weight|original_module\.weight|modules_to_save\.weight)$/.test(name)) embedding += size;
+  }
+  return { total, trainable, computing: total - embedding };
+}

@@ -1,0 +1,77 @@
+// Precision of a run: what autocast computes in, what the trainable weights are stored in, and the loss scale that
+// float16 needs.
+import type { Recipe } from "../config/index.js";
+import { type DType, op, type Tensor } from "../torch/index.js";
+
+/** How a recipe computes. */
+export interface Precision {
+  /** autocast's dtype; undefined: no autocast. */
+  compute: DType | undefined;
+  /** dtype of trainable weights; undefined leaves them as the checkpoint has them. */
+  trainable: DType | undefined;
+  /** Whether losses are scaled (float16). */
+  scaled: boolean;
+}
+
+/** From the recipe's `bf16`, `fp16` and `pure_bf16`. Without any of them the weights' own dtypes compute. */
+export function precisionOf(recipe: Recipe): Precision {
+  if (recipe.pure_bf16) return { compute: recipe.bf16 ? "bfloat16" : undefined, trainable: undefined, scaled: false };
+  const compute = recipe.bf16 ? "bfloat16" : recipe.fp16 ? "float16" : undefined;
+  return { compute, trainable: "float32", scaled: recipe.fp16 };
+}
+
+const foreachMul = op<(self: readonly Tensor[], scalar: number) => void>("aten::_foreach_mul_.Scalar");
+
+/** Multiplies gradients in place. */
+export function scaleGradients(parameters: readonly Tensor[], factor: number): void {
+  const gradients = parameters.flatMap((parameter) => parameter.grad ?? []);
+  if (factor !== 1 && gradients.length > 0) foreachMul(gradients, factor);
+}
+
+/** What is saved of a {@link LossScale}. */
+export interface LossScaleState {
+  scale: number;
+  goodSteps: number;
+}
+
+/**
+ * float16's loss scale: halved after a step with an overflow, doubled after 2000 steps without one, from 65536
+ * (torch.amp.GradScaler's defaults). Without scaling it stays 1.
+ */
+export class LossScale {
+  #scale: number;
+  #goodSteps = 0;
+
+  constructor(private readonly enabled: boolean) {
+    this.#scale = enabled ? 65536 : 1;
+  }
+
+  get scale(): number {
+    return this.#scale;
+  }
+
+  /** Whether an overflow is this scale's own doing, to be answered by a smaller one. */
+  get canShrink(): boolean {
+    return this.enabled;
+  }
+
+  update(overflowed: boolean): void {
+    if (!this.enabled) return;
+    if (overflowed) {
+      this.#scale /= 2;
+      this.#goodSteps = 0;
+    } else if (++this.#goodSteps === 2000) {
+      this.#scale *= 2;
+      this.#goodSteps = 0;
+    }
+  }
+
+  state(): LossScaleState {
+    return { scale: this.#scale, goodSteps: this.#goodSteps };
+  }
+
+  restore(state: LossScaleState): void {
+    this.#scale = state.scale;
+    this.#goodSteps = state.goodSteps;
+  }
+}

@@ -1,0 +1,60 @@
+// A whole run in the caller's thread: prepare, train, finish. train.ts calls it on a worker; a program that wants
+// the model afterwards may call it directly.
+import type { LoadedRecipe } from "../config/index.js";
+import { holdLease, releaseLease } from "../torch/index.js";
+import type { TrainEvent, TrainResult } from "./events.js";
+import { finishRun, interruptedResult } from "./finish.js";
+import { prepare } from "./setup.js";
+import { saveTokenizer } from "./tokenizer-files.js";
+import { Trainer } from "./trainer.js";
+
+/** An abort before the first step: nothing was written. */
+export class AbortError extends Error {
+  override readonly name = "AbortError";
+}
+
+export interface RunOptions {
+  onEvent?: (event: TrainEvent) => void;
+  /** Asked between a model's blocks; true ends the run after saving the last finished step. */
+  isAborted?: () => boolean;
+  /** Ends data preparation early. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Runs a recipe from its data to its output files.
+ * @throws UserError for bad input, AbortError where it was aborted before the first step
+ */
+export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}): Promise<TrainResult> {
+  const emit = (event: TrainEvent): void => options.onEvent?.(event);
+  holdLease();
+  try {
+    const prepared = await prepare(loaded, emit, options.signal);
+    const { recipe, tokenizer, weights } = prepared;
+    const save = (dir: string): void => {
+      weights.save(dir);
+      saveTokenizer(tokenizer, dir);
+    };
+    if (options.isAborted?.() === true) throw new AbortError("aborted before the first step");
+    const trainer = new Trainer({
+      recipe,
+      model: prepared.model,
+      blocks: prepared.blocks,
+      padId: tokenizer.padId,
+      device: prepared.device,
+      save,
+      resume: prepared.resume,
+      onEvent: options.onEvent,
+      isAborted: options.isAborted,
+    });
+    const outcome = await trainer.run();
+    if (outcome.interrupted && outcome.checkpoint === undefined) throw new AbortError("aborted before the first step");
+    const result = outcome.interrupted
+      ? interruptedResult(trainer, recipe, outcome)
+      : await finishRun(trainer, recipe, outcome, save, emit);
+    emit({ type: "end", result });
+    return result;
+  } finally {
+    releaseLease();
+  }
+}

@@ -1,0 +1,174 @@
+// From a recipe to what a trainer needs: tokenizer, blocks, device, model with its trainable parts. The order of
+// random draws is LLaMA-Factory's: the seed, then the adapter, then the seed again.
+import { existsSync, readdirSync } from "node:fs";
+import path from "node:path";
+import type { LoadedRecipe, Recipe } from "../config/index.js";
+import { loadTokenizer, prepareTrainingData, type DataSummary, type TokenBlocks, type Tokenizer } from "../data/index.js";
+import { UserError } from "../errors.js";
+import { addLora, freeze, full, type LoraConfig, loadAdapterState, saveAdapter } from "../peft/index.js";
+import { initializeWeights, loadWeights, Qwen3ForCausalLM, type Qwen3Config, readConfig, saveModel, scaleRope } from "../qwen3/index.js";
+import { parseConfig } from "../qwen3/index.js";
+import { accelerator, type Device, manualSeed, setFloat32Precision } from "../torch/index.js";
+import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
+import type { TrainEvent } from "./events.js";
+import { type CausalModel, countParameters } from "./model.js";
+import { precisionOf } from "./precision.js";
+import { copyGenerationConfig } from "./tokenizer-files.js";
+
+type Emit = (event: TrainEvent) => void;
+
+/** How a model's weights are written and read back. The trainer knows no more of formats. */
+export interface Weights {
+  /** Writes the adapter or the model into a folder. */
+  save(dir: string): void;
+}
+
+/** Everything that a trainer works with. */
+export interface Prepared {
+  recipe: Recipe;
+  model: CausalModel;
+  weights: Weights;
+  tokenizer: Tokenizer;
+  blocks: TokenBlocks;
+  summary: DataSummary;
+  device: Device;
+  /** The checkpoint to go on from. */
+  resume: string | undefined;
+}
+
+/** The device of a recipe: an accelerator where there is one and `use_cpu` does not forbid it. */
+export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Device {
+  const found = recipe.use_cpu ? undefined : accelerator();
+  if (found === undefined) return "cpu";
+  if (found.count > 1) {
+    emit({ type: "message", level: "info", text: `${found.count} GPUs are here; one is used (${found.type}:0) in this version` });
+  }
+  return `${found.type}:0`;
+}
+
+const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
+
+/**
+ * Where to go on from: the folder that the recipe names, or the last complete checkpoint of output_dir.
+ * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
+ */
+export function findResume(recipe: Recipe, emit: Emit): string | undefined {
+  const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
+  cleanStale(output_dir);
+  if (typeof wanted === "string") {
+    verifyCheckpoint(wanted);
+    return wanted;
+  }
+  if (wanted !== true && overwrite_output_dir) return undefined;
+  for (const { dir } of listCheckpoints(output_dir)) {
+    try {
+      verifyCheckpoint(dir);
+      return dir;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      emit({ type: "message", level: "warning", text: `passed over: ${error.message}` });
+    }
+  }
+  if (wanted === true) throw new UserError(`resume_from_checkpoint: there is no complete checkpoint in ${output_dir}`);
+  const weights = existsSync(output_dir) ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name)) : undefined;
+  if (weights !== undefined) {
+    throw new UserError(
+      `output_dir: ${output_dir} holds ${weights} of an earlier run; choose another folder or set overwrite_output_dir: true`,
+    );
+  }
+  return undefined;
+}
+
+/** config.json with the recipe's `rope_scaling` or `rope_parameters` applied. */
+export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
+  const config = readConfig(recipe.model_name_or_path);
+  if (recipe.rope_parameters !== null) {
+    const raw = { ...config.raw, rope_parameters: recipe.rope_parameters };
+    delete (raw as Record<string, unknown>)["rope_scaling"];
+    return parseConfig(raw, `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`);
+  }
+  if (recipe.rope_scaling === null) return config;
+  const scaled = scaleRope(config, recipe.rope_scaling, recipe.cutoff_len);
+  for (const note of scaled.notes) emit({ type: "message", ...note });
+  return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
+}
+
+function loraConfig(recipe: Recipe): LoraConfig {
+  const all = recipe.lora_target.length === 1 && recipe.lora_target[0] === "all";
+  return {
+    rank: recipe.lora_rank,
+    alpha: recipe.lora_alpha,
+    dropout: recipe.lora_dropout,
+    targets: all ? "all" : recipe.lora_target,
+    modulesToSave: recipe.additional_target ?? [],
+    savedDtype: recipe.pure_bf16 ? "bfloat16" : "float32",
+  };
+}
+
+/** Builds the model of a recipe with its trainable parts; `resume` is a checkpoint whose weights it takes. */
+function buildModel(recipe: Recipe, device: Device, resume: string | undefined, emit: Emit): { model: Qwen3ForCausalLM; weights: Weights } {
+  const config = modelConfig(recipe, emit);
+  const isLora = recipe.finetuning_type === "lora";
+  const model = new Qwen3ForCausalLM(config);
+  const onDevice = device === "cpu" ? {} : { device };
+  if (resume !== undefined && !isLora) loadWeights(model, resume, onDevice);
+  else if (recipe.train_from_scratch) {
+    initializeWeights(model, config.dtype ?? "float32");
+    if (device !== "cpu") model.to({ device });
+  } else loadWeights(model, recipe.model_name_or_path, onDevice);
+  const { trainable } = precisionOf(recipe);
+  if (isLora) {
+    const lora = loraConfig(recipe);
+    addLora(model, lora);
+    if (resume !== undefined) loadAdapterState(model, resume);
+    return { model, weights: { save: (dir) => saveAdapter(model, dir, lora, recipe.model_name_or_path) } };
+  }
+  if (recipe.finetuning_type === "full") full(model, trainable);
+  else {
+    freeze(
+      model,
+      {
+        trainableLayers: recipe.freeze_trainable_layers,
+        trainableModules: recipe.freeze_trainable_modules,
+        extraModules: recipe.freeze_extra_modules ?? [],
+      },
+      trainable,
+    );
+  }
+  const save = (dir: string): void => {
+    saveModel(model, dir);
+    copyGenerationConfig(recipe.model_name_or_path, dir);
+  };
+  return { model, weights: { save } };
+}
+
+/**
+ * Reads the tokenizer, packs the data, loads the model and makes it trainable.
+ * @throws UserError for anything wrong with what the recipe names
+ */
+export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSignal): Promise<Prepared> {
+  const { recipe } = loaded;
+  for (const text of loaded.notes) emit({ type: "message", level: "info", text });
+  const resume = findResume(recipe, emit);
+  const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
+  const tokenizer = await loadTokenizer(recipe.model_name_or_path, { template: recipe.template });
+  if (tokenizer.vocabSize > config.vocab_size) {
+    throw new UserError(
+      `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
+    );
+  }
+  const { blocks, summary } = await prepareTrainingData(recipe, tokenizer, { signal });
+  const ids = Array.from(blocks.get(0));
+  emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
+  const device = chooseDevice(recipe, emit);
+  if (recipe.tf32) setFloat32Precision("high");
+  manualSeed(recipe.seed);
+  const { model, weights } = buildModel(recipe, device, resume, emit);
+  manualSeed(recipe.seed);
+  model.train();
+  const { trainable, total } = countParameters(model);
+  if (trainable === 0) throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
+  const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
+  emit({ type: "model", trainable, total, device, dtype });
+  return { recipe, model, weights, tokenizer, blocks, summary, device, resume };
+}

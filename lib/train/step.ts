@@ -1,0 +1,177 @@
+// One micro-step: forward and backward of a batch, gradients added to the trainable parameters. With gradient
+// checkpointing only the blocks' inputs are kept and each block is computed again, last to first, in a loop of our
+// own: no JavaScript runs inside a backward pass.
+import type { Batch } from "../data/index.js";
+import {
+  autocast,
+  backward,
+  type Device,
+  type DType,
+  getRngState,
+  noGrad,
+  scope,
+  setRngState,
+  type Tensor,
+  tensor,
+} from "../torch/index.js";
+import { headLoss, nextTokenLabels } from "./loss.js";
+import type { Block, CausalModel } from "./model.js";
+
+/** How a micro-step computes. */
+export interface StepOptions {
+  device: Device;
+  /** autocast's dtype; undefined computes in the weights' own. */
+  compute: DType | undefined;
+  /** Keep the blocks' inputs only and compute them again in the backward pass. */
+  checkpointing: boolean;
+  /** Multiplies the loss: 1 / labels in the accumulation window. */
+  scale: number;
+  /** Multiplies the gradients and not the loss that is reported; for float16. */
+  lossScale?: number;
+  /** Asked between blocks; true ends the micro-step at once. */
+  isAborted?: () => boolean;
+}
+
+/** Thrown where `isAborted` said so; the gradients are those of half a step and must be dropped. */
+export class StepAborted extends Error {
+  override readonly name = "StepAborted";
+}
+
+interface Setting extends StepOptions {
+  model: CausalModel;
+  targets: Tensor;
+}
+
+/** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
+export function idsOf(batch: Batch, device: Device): Tensor {
+  return tensor(batch.inputIds, { shape: [batch.batch, batch.length], dtype: "int64", device });
+}
+
+/**
+ * Runs one micro-step and returns its loss (already multiplied by `scale`).
+ * @throws StepAborted where `isAborted` ends it
+ */
+export function microStep(model: CausalModel, batch: Batch, options: StepOptions): number {
+  return scope(() => {
+    const { device } = options;
+    const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
+    const setting: Setting = { ...options, model, targets };
+    const ids = idsOf(batch, device);
+    const loss = options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
+    return loss.item() / (options.lossScale ?? 1);
+  });
+}
+
+/** The loss of a batch alone, without gradients. */
+export function evaluateBatch(model: CausalModel, batch: Batch, options: Omit<StepOptions, "checkpointing">): number {
+  return scope(() =>
+    noGrad(() => {
+      const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);
+      const setting: Setting = { ...options, checkpointing: false, model, targets };
+      return forward(setting, idsOf(batch, options.device)).item();
+    }),
+  );
+}
+
+function forward(setting: Setting, ids: Tensor): Tensor {
+  const { model, compute, device } = setting;
+  return autocast(
+    compute,
+    () => {
+      let hidden = model.embed(ids);
+      const positions = model.rope(ids.size(1), hidden);
+      for (const block of model.layers) {
+        stopIfAborted(setting);
+        hidden = run(block, hidden, positions);
+      }
+      return lossOf(setting, hidden);
+    },
+    device,
+  );
+}
+
+function whole(setting: Setting, ids: Tensor): Tensor {
+  const loss = forward(setting, ids);
+  backward(loss);
+  return loss.detach();
+}
+
+function run(block: Block, hidden: Tensor, positions: unknown): Tensor {
+  return scope(() => block.forward(hidden, positions as never));
+}
+
+function lossOf({ model, targets, scale, lossScale, compute }: Setting, hidden: Tensor): Tensor {
+  return headLoss(model, hidden, targets, scale * (lossScale ?? 1), compute);
+}
+
+function stopIfAborted({ isAborted }: Setting): void {
+  if (isAborted?.() === true) throw new StepAborted("the step was ended early");
+}
+
+interface Kept {
+  input: Tensor;
+  random: Tensor | undefined;
+}
+
+function isTrained(block: Block): boolean {
+  for (const parameter of block.parameters()) if (parameter.requiresGrad) return true;
+  return false;
+}
+
+/**
+ * Below the first trained block nothing is kept and nothing computed again; its own input needs no gradient unless
+ * the embedding trains.
+ */
+function checkpointed(setting: Setting, ids: Tensor): Tensor {
+  const { model, compute, device } = setting;
+  const under = <T>(body: () => T): T => autocast(compute, body, device);
+  const embedded = under(() => model.embed(ids));
+  const positions = model.rope(ids.size(1), embedded);
+  const trained = model.layers.map(isTrained);
+  const first = embedded.requiresGrad ? 0 : trained.indexOf(true);
+  const kept: Kept[] = [];
+  let hidden = noGrad(() => embedded.detach());
+  for (const [index, block] of model.layers.entries()) {
+    stopIfAborted(setting);
+    const isKept = first >= 0 && index >= first;
+    const input = hidden;
+    if (isKept) kept[index] = { input, random: drawsRandom(block) ? getRngState(device) : undefined };
+    hidden = noGrad(() => under(() => run(block, input, positions)));
+    if (!isKept) input.dispose();
+  }
+  const top = hidden.detach().requiresGrad_(first >= 0);
+  const loss = under(() => lossOf(setting, top));
+  backward(loss);
+  let gradient = top.grad;
+  const after = kept.some((entry) => entry?.random !== undefined) ? getRngState(device) : undefined;
+  for (let index = model.layers.length - 1; first >= 0 && index >= first; index--) {
+    stopIfAborted(setting);
+    const { input, random } = kept[index] as Kept;
+    const seed = gradient as Tensor;
+    const needsInput = index > first || embedded.requiresGrad;
+    if (random !== undefined) setRngState(random, device);
+    gradient = scope(() => {
+      const leaf = input.detach().requiresGrad_(needsInput);
+      backward(
+        under(() => run(model.layers[index] as Block, leaf, positions)),
+        seed,
+      );
+      return leaf.grad;
+    });
+    seed.dispose();
+    input.dispose();
+  }
+  if (after !== undefined) setRngState(after, device);
+  if (embedded.requiresGrad) backward(embedded, gradient);
+  return loss.detach();
+}
+
+/** Whether a block's forward draws random numbers, so that computing it again must start from the same state. */
+function drawsRandom(block: Block): boolean {
+  for (const [, module] of block.namedModules()) {
+    const rate = (module as { dropout?: unknown; config?: { attention_dropout?: number } }).dropout;
+    const attention = (module as { config?: { attention_dropout?: number } }).config?.attention_dropout ?? 0;
+    if (module.training && ((typeof rate === "number" && rate > 0) || attention > 0)) return true;
+  }
+  return false;
+}

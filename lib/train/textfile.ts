@@ -1,0 +1,67 @@
+// Small output files, written so that a reader or a crash never meets half of one. Not for tensors.
+import {
+  appendFileSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { messageOf, UserError } from "../errors.js";
+
+const ADVICE: Record<string, string> = {
+  ENOSPC: "the disk is full: free some space or choose another output_dir",
+  EDQUOT: "the disk quota is used up: free some space or choose another output_dir",
+  EACCES: "permission denied: choose an output_dir that you may write to",
+  EPERM: "permission denied: choose an output_dir that you may write to",
+  EROFS: "the file system is read-only: choose another output_dir",
+  ENOTDIR: "a file is in the way of a folder: choose another output_dir",
+  EEXIST: "a file is in the way of a folder: choose another output_dir",
+  EISDIR: "a folder of that name is in the way: remove it or choose another output_dir",
+};
+
+/** The one-line error for a failed write; anything unforeseen keeps the system's own words. */
+export function writeError(file: string, error: unknown): UserError {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
+  return new UserError(`cannot write ${file}: ${ADVICE[code] ?? messageOf(error)}`);
+}
+
+/** Writes `file` whole: beside it first, flushed to the disk, then renamed over it. An old version stays on failure.
+ * Missing folders are made. Throws UserError naming the file. */
+export function writeWhole(file: string, content: string | Uint8Array): void {
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+    const handle = openSync(temporary, "w");
+    try {
+      writeFileSync(handle, content);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw writeError(file, error);
+  }
+}
+
+/** Appends one line; where the disk takes only a part of it, the part is taken back. Throws UserError. */
+export function appendLine(file: string, line: string): void {
+  let before: number | undefined;
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+    before = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    appendFileSync(file, `${line}\n`);
+  } catch (error) {
+    if (before !== undefined && (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > before) {
+      truncateSync(file, before);
+    }
+    throw writeError(file, error);
+  }
+}

@@ -1,0 +1,220 @@
+// The training loop: windows of micro-steps, clipping, the optimizer's step; when to log and to save. It runs in the
+// caller's own thread and gives the event loop a turn between micro-steps; train.ts puts it on a worker thread.
+import type { Recipe } from "../config/index.js";
+import { type Batch, collate, RandomSampler, type Sampler, SequentialSampler, type TokenBlocks } from "../data/index.js";
+import { UserError } from "../errors.js";
+import { AdamW, clipGradNorm, decayGroups, gradNorm, type ParameterGroup, scheduleFactor } from "../optim/index.js";
+import { createGenerator, type Device, deviceMemory, randperm, scope, type Tensor } from "../torch/index.js";
+import type { TrainEvent } from "./events.js";
+import { type CausalModel, countParameters } from "./model.js";
+import { batchesOfStep, type Plan, planRun } from "./plan.js";
+import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
+import { Recorder } from "./recorder.js";
+import { microStep, StepAborted } from "./step.js";
+
+/** What a {@link Trainer} works with; `prepare` makes one from a recipe. */
+export interface TrainerOptions {
+  recipe: Recipe;
+  model: CausalModel;
+  blocks: TokenBlocks;
+  padId: number;
+  device: Device;
+  /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
+  save(dir: string): void;
+  /** A verified checkpoint whose weights the model already has. */
+  resume?: string;
+  onEvent?: (event: TrainEvent) => void;
+  /** Asked between blocks of a model: true ends the run after saving the last finished step. */
+  isAborted?: () => boolean;
+}
+
+/** How {@link Trainer.run} ended. */
+export interface Outcome {
+  interrupted: boolean;
+  /** The last checkpoint that was written. */
+  checkpoint: string | undefined;
+}
+
+interface WindowResult {
+  /** Each micro-step's share of the step's loss. */
+  losses: number[];
+  tokens: number;
+  seconds: number;
+}
+
+/** After so many steps in a row that could not be applied, going on is pointless. */
+const HOPELESS = 10;
+
+/** torch's permutation from a CPU generator freshly seeded. */
+function permutation(n: number, seed: number): BigInt64Array {
+  return scope(() => randperm(n, { generator: createGenerator(seed) }).toArray() as BigInt64Array);
+}
+
+/**
+ * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for a loop of your own use
+ * `microStep`, `clipGradNorm` and `AdamW` instead.
+ */
+export class Trainer {
+  readonly plan: Plan;
+  readonly optimizer: AdamW;
+  readonly recorder: Recorder;
+  readonly #options: TrainerOptions;
+  readonly #precision: Precision;
+  readonly #lossScale: LossScale;
+  readonly #sampler: Sampler;
+  readonly #trained: Tensor[];
+  #order: { epoch: number; blocks: Int32Array } | undefined;
+  #failures = 0;
+
+  constructor(options: TrainerOptions) {
+    const { recipe, model, blocks } = options;
+    this.#options = options;
+    this.plan = planRun(recipe, blocks.length);
+    this.#precision = precisionOf(recipe);
+    this.#lossScale = new LossScale(this.#precision.scaled);
+    const groups: ParameterGroup[] = decayGroups(model.namedParameters(), recipe.weight_decay);
+    this.#trained = groups.flatMap((group) => group.parameters);
+    this.optimizer = new AdamW(groups, {
+      learningRate: recipe.learning_rate,
+      beta1: recipe.adam_beta1,
+      beta2: recipe.adam_beta2,
+      eps: recipe.adam_epsilon,
+    });
+    const seed = recipe.data_seed ?? recipe.seed;
+    this.#sampler = recipe.disable_shuffling
+      ? new SequentialSampler(blocks.length)
+      : new RandomSampler(blocks.length, seed, permutation);
+    this.recorder = new Recorder({
+      ...options,
+      plan: this.plan,
+      optimizer: this.optimizer,
+      lossScale: this.#lossScale,
+      data: { blocks: blocks.length, tokens: blocks.tokens, blockLength: recipe.cutoff_len },
+      flosPerToken: 6 * countParameters(model).computing,
+    });
+  }
+
+  /** Runs to the last step, or until `isAborted`. Checkpoints and logs are written as the recipe says. */
+  async run(): Promise<Outcome> {
+    const { recipe, resume } = this.#options;
+    if (resume !== undefined) this.recorder.restore(resume);
+    this.recorder.begin();
+    const accumulation = recipe.gradient_accumulation_steps;
+    while (this.recorder.step < this.plan.totalSteps) {
+      const epoch = Math.floor(this.recorder.step / this.plan.stepsPerEpoch);
+      const stepInEpoch = this.recorder.step % this.plan.stepsPerEpoch;
+      const first = stepInEpoch * accumulation;
+      const count = batchesOfStep(this.plan, accumulation, stepInEpoch);
+      const window = this.#window(epoch, first, count);
+      const result = await this.#accumulate(window);
+      if (result === undefined) return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
+      this.#finishStep(result, epoch + (first + count) / this.plan.batchesPerEpoch);
+      if (this.#isAborted()) return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
+    }
+    return { interrupted: false, checkpoint: this.recorder.lastCheckpoint };
+  }
+
+  #isAborted(): boolean {
+    return this.#options.isAborted?.() ?? false;
+  }
+
+  /** The batches of one optimizer step. */
+  #window(epoch: number, first: number, count: number): Batch[] {
+    if (this.#order?.epoch !== epoch) this.#order = { epoch, blocks: this.#sampler.order(epoch) };
+    const { per_device_train_batch_size: size } = this.#options.recipe;
+    const { blocks: corpus, padId } = this.#options;
+    const order = this.#order.blocks;
+    return Array.from({ length: count }, (_, i) => {
+      const at = (first + i) * size;
+      return collate(
+        Array.from(order.subarray(at, at + size), (block) => corpus.get(block)),
+        padId,
+      );
+    });
+  }
+
+  /** Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed. */
+  async #accumulate(window: Batch[]): Promise<WindowResult | undefined> {
+    const { model, device, recipe, onEvent } = this.#options;
+    const labelled = window.reduce((sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0), 0);
+    const losses: number[] = [];
+    let tokens = 0;
+    const started = performance.now();
+    this.optimizer.zeroGrad();
+    for (const [micro, batch] of window.entries()) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const start = performance.now();
+      try {
+        if (this.#isAborted()) throw new StepAborted();
+        losses.push(
+          microStep(model, batch, {
+            device,
+            compute: this.#precision.compute,
+            checkpointing: !recipe.disable_gradient_checkpointing,
+            scale: labelled === 0 ? 0 : 1 / labelled,
+            lossScale: this.#lossScale.scale,
+            isAborted: this.#options.isAborted,
+          }),
+        );
+      } catch (error) {
+        this.optimizer.zeroGrad();
+        if (error instanceof StepAborted) return undefined;
+        throw error;
+      }
+      const size = batch.inputIds.length;
+      tokens += size;
+      const seconds = (performance.now() - start) / 1000;
+      const step = this.recorder.step + 1;
+      onEvent?.({ type: "microStep", step, micro: micro + 1, accumulation: window.length, tokens: size, seconds });
+    }
+    return { losses, tokens, seconds: (performance.now() - started) / 1000 };
+  }
+
+  /** Clips and applies what a window left in the gradients, or says why it does not. */
+  #finishStep(window: WindowResult, epoch: number): void {
+    const { recipe, device } = this.#options;
+    const learningRate = recipe.learning_rate * scheduleFactor(this.plan.schedule, this.recorder.scheduleSteps);
+    const norm = scope(() => {
+      scaleGradients(this.#trained, 1 / this.#lossScale.scale);
+      const found = recipe.max_grad_norm > 0 ? clipGradNorm(this.#trained, recipe.max_grad_norm) : gradNorm(this.#trained);
+      return found?.item() ?? 0;
+    });
+    const why = this.#refusal(window.losses, norm);
+    const overflowed = why !== undefined && this.#lossScale.canShrink;
+    if (why === undefined) {
+      this.optimizer.learningRate = learningRate;
+      this.optimizer.step();
+    }
+    this.optimizer.zeroGrad();
+    this.#lossScale.update(overflowed);
+    this.recorder.finishStep({
+      losses: window.losses,
+      gradNorm: norm,
+      learningRate,
+      epoch,
+      tokens: window.tokens,
+      seconds: window.seconds,
+      memoryBytes: memoryOf(device),
+      skipped: why,
+      countsForSchedule: !overflowed,
+    });
+    this.#failures = why === undefined ? 0 : this.#failures + 1;
+    if (this.#failures >= HOPELESS && !overflowed) {
+      throw new UserError(
+        `${this.#failures} steps in a row had no finite loss or gradient (the last: ${why}); lower learning_rate, use bf16 instead of fp16, or look for damage in the model and the data`,
+      );
+    }
+  }
+
+  /** Why a step may not be applied: a loss or a gradient that is not finite. */
+  #refusal(losses: readonly number[], norm: number): string | undefined {
+    const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+    if (bad >= 0) return `the loss of micro-step ${bad + 1} is ${losses[bad]}`;
+    return Number.isFinite(norm) ? undefined : `the gradient's norm is ${norm}`;
+  }
+}
+
+/** Bytes in use: the accelerator's, or the process's resident memory. */
+export function memoryOf(device: Device): number {
+  return device === "cpu" ? process.memoryUsage.rss() : deviceMemory(device).allocated;
+}

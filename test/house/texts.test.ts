@@ -1,0 +1,88 @@
+// What may not stand in any file of the repository: paths of somebody's machine, registries' addresses, plans,
+// and names that say nothing.
+import { execFileSync } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const listed = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+  cwd: root,
+  encoding: "utf8",
+});
+const self = "test/house/texts.test.ts";
+const files = listed
+  .split("\0")
+  .filter((name) => name !== "" && name !== self && !name.endsWith(".lock/pid"))
+  .filter((name) => statSync(path.join(root, name), { throwIfNoEntry: false })?.isFile());
+const isText = (name: string) =>
+  /\.(ts|mts|mjs|js|json|jsonl|ya?ml|md|cc|h|txt|gyp|py|sh|ipynb)$|^\.ci\/run$|^\.npmrc$/.test(name);
+const texts = files
+  .filter(isText)
+  .map((name) => ({ name, text: readFileSync(path.join(root, name), "utf8") }));
+const code = texts.filter(({ name }) => /\.(ts|mjs|cc|h)$/.test(name));
+
+/** "file:line: text" for each line that matches. */
+function hits(list: typeof texts, pattern: RegExp): string[] {
+  return list.flatMap(({ name, text }) =>
+    pattern.test(text)
+      ? text
+          .split("\n")
+          .flatMap((line, i) =>
+            pattern.test(line) ? [`${name}:${i + 1}: ${line.trim().slice(0, 100)}`] : [],
+          )
+      : [],
+  );
+}
+
+describe("texts", () => {
+  it("finds the files", () => {
+    expect(code.length).toBeGreaterThan(20);
+  });
+
+  it("name no path of a machine", () => {
+    expect(
+      hits(texts, /(^|[\s"'`=(:])(\/work\/|\/tmp\/w\/|\/root\/|\/home\/[a-z]+\/|C:\\Users)|\.\.\/shared\b/),
+    ).toEqual([]);
+  });
+
+  it("name no registry's address", () => {
+    const registries =
+      /registry\.npmjs\.org|registry\.npmmirror|pypi\.(org|tuna)|pythonhosted\.org|\/simple\/?["'`\s]/;
+    expect(hits(texts, registries)).toEqual([]);
+    const torchIndex = hits(texts, /download\.pytorch\.org/).filter(
+      (line) => !line.startsWith("scripts/libtorch.mjs:"),
+    );
+    expect(torchIndex).toEqual([]);
+  });
+
+  it("the lock file keeps no address either", () => {
+    expect(readFileSync(path.join(root, "package-lock.json"), "utf8")).not.toMatch(/"resolved": "http/);
+  });
+
+  it("hold no plans", () => {
+    expect(hits(code, /\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
+  });
+});
+
+describe("names", () => {
+  it("of files say what is in them", () => {
+    expect(files.filter((name) => /(^|\/)(utils?|helpers?|misc|common)(\/|\.)/i.test(name))).toEqual([]);
+  });
+
+  it("of declarations say what they are", () => {
+    const declared =
+      /\b(class|struct|interface|type|function|const|let)\s+\w*(Manager|Impl|Helpers?|Utils?)\b/;
+    expect(hits(code, declared)).toEqual([]);
+  });
+
+  it("each source file, or the header beside it, begins by saying what it is", () => {
+    const own = code.filter(({ name }) => /^(lib|native|scripts)\//.test(name));
+    const stem = (name: string) => name.replace(/\.\w+$/, "");
+    const said = own
+      .filter(({ text }) => /^(#!.*\n)?(#pragma once\s+)?(\/\/|\/\*)/.test(text))
+      .map(({ name }) => stem(name));
+    expect(own.map(({ name }) => name).filter((name) => !said.includes(stem(name)))).toEqual([]);
+  });
+});

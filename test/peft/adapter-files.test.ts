@@ -1,0 +1,163 @@
+// PEFT's two files: written as PEFT writes them, read back, refused where they ask for more than is supported.
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { UserError } from "../../lib/errors.js";
+import { adapters, addLora, loadAdapter, loadAdapterState, saveAdapter } from "../../lib/peft/index.js";
+import type { Tensor } from "../../lib/torch/index.js";
+import { liveTensors, loadSafetensors, ones, saveSafetensors } from "../../lib/torch/index.js";
+import * as fixture from "../fixtures/model/read.js";
+
+const LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+const temporary = (): string => mkdtempSync(join(tmpdir(), "qwen-pt-"));
+const read = (dir: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(join(dir, "adapter_config.json"), "utf8"));
+
+function copy(change: (config: Record<string, unknown>) => void, adapter = "adapter"): string {
+  const dir = temporary();
+  cpSync(fixture.path(adapter), dir, { recursive: true });
+  const config = read(dir);
+  change(config);
+  writeFileSync(join(dir, "adapter_config.json"), JSON.stringify(config));
+  return dir;
+}
+
+describe("saving", () => {
+  it.each(["adapter", "adapter-saved-modules"])("writes %s's own bytes again", (name) => {
+    const model = fixture.model("tied");
+    const { modulesToSave, rank } = loadAdapter(model, fixture.path(name));
+    const dir = temporary();
+    saveAdapter(model, dir, { rank, modulesToSave, targets: [...LINEARS].sort() }, "tied");
+    expect(read(dir)).toEqual(read(fixture.path(name)));
+    expect(Object.keys(read(dir))).toEqual(Object.keys(read(fixture.path(name))));
+    const bytes = (folder: string): Buffer => readFileSync(join(folder, "adapter_model.safetensors"));
+    const keys = (folder: string): string[] => [
+      ...loadSafetensors(join(folder, "adapter_model.safetensors")).keys(),
+    ];
+    expect(keys(dir)).toEqual(keys(fixture.path(name)));
+    expect(
+      bytes(dir)
+        .subarray(-20000)
+        .equals(bytes(fixture.path(name)).subarray(-20000)),
+    ).toBe(true);
+  });
+
+  it("names the layers that `all` meant", () => {
+    const model = fixture.model("tied");
+    addLora(model, { rank: 3 });
+    const dir = temporary();
+    saveAdapter(model, dir, { rank: 3 }, "Qwen/Qwen3-0.6B");
+    expect(read(dir)).toMatchObject({
+      r: 3,
+      lora_alpha: 6,
+      target_modules: LINEARS,
+      base_model_name_or_path: "Qwen/Qwen3-0.6B",
+      modules_to_save: null,
+    });
+  });
+});
+
+describe("loading", () => {
+  it("freezes everything unless it is to be trained", () => {
+    const model = fixture.model("tied");
+    loadAdapter(model, fixture.path("adapter"));
+    expect(model.parameters().some((p) => p.requiresGrad)).toBe(false);
+  });
+
+  it("takes a regular expression and all-linear for target_modules", () => {
+    const regex = fixture.model("tied");
+    const dir = copy((config) => (config["target_modules"] = ".*\\.(q|k|v|o|gate|up|down)_proj"));
+    loadAdapter(regex, dir);
+    expect(adapters(regex).size).toBe(14);
+    const all = fixture.model("tied");
+    loadAdapter(
+      all,
+      copy((config) => (config["target_modules"] = "all-linear")),
+    );
+    expect(adapters(all).size).toBe(14);
+  });
+
+  it("scales by alpha over the root of the rank for use_rslora", () => {
+    const model = fixture.model("tied");
+    loadAdapter(
+      model,
+      copy((config) => (config["use_rslora"] = true)),
+    );
+    expect([...adapters(model).values()][0]).toMatchObject({ scaling: 4 });
+  });
+
+  it("restores a state into a wrapped model, holding nothing of the file", () => {
+    const model = fixture.model("tied");
+    addLora(model, { rank: 4 });
+    const live = liveTensors();
+    loadAdapterState(model, fixture.path("adapter"));
+    expect(liveTensors()).toBe(live);
+    const expected = loadSafetensors(fixture.path("adapter", "adapter_model.safetensors"));
+    const made = model.stateDict().get("model.layers.1.mlp.down_proj.lora_B.weight");
+    expect(
+      fixture.distance(made, expected.get("base_model.model.model.layers.1.mlp.down_proj.lora_B.weight")),
+    ).toBe(0);
+  });
+});
+
+describe("refuses, in one line with file and key,", () => {
+  const open = (dir: string): unknown => loadAdapter(fixture.model("tied"), dir);
+
+  it.each([
+    ["peft_type", "LOHA", 'peft_type: "LOHA" is not supported'],
+    ["use_dora", true, "use_dora: true is not supported"],
+    ["rank_pattern", { q_proj: 2 }, 'rank_pattern: {"q_proj":2} is not supported'],
+    ["layers_to_transform", [0], "layers_to_transform: [0] is not supported"],
+    ["trainable_token_indices", [1], "trainable_token_indices"],
+    ["lora_bias", true, "lora_bias"],
+    ["bias", "all", 'bias: "all" is not supported'],
+    ["init_lora_weights", "pissa", 'init_lora_weights: "pissa" changes the base weights'],
+    ["r", 0, "r: 0 is not a valid number"],
+    ["lora_dropout", "x", 'lora_dropout: "x" is not a valid number'],
+    ["modules_to_save", "lm_head", "modules_to_save: a list of names"],
+    ["target_modules", "(", 'target_modules: "(" is not a regular expression'],
+    ["target_modules", null, "target_modules: a list of names"],
+    ["target_modules", ["nope"], "no linear layer is called nope"],
+  ])("%s: %j", (key, value, message) => {
+    const dir = copy((config) => (config[key] = value));
+    expect(() => open(dir)).toThrow(UserError);
+    expect(() => open(dir)).toThrow(message);
+  });
+
+  it("a missing or broken file, and a pickle", () => {
+    const dir = temporary();
+    expect(() => open(dir)).toThrow("adapter_config.json: cannot be read");
+    writeFileSync(join(dir, "adapter_config.json"), "{");
+    expect(() => open(dir)).toThrow("adapter_config.json: not valid JSON");
+    const pickled = copy(() => undefined);
+    rmSync(join(pickled, "adapter_model.safetensors"));
+    writeFileSync(join(pickled, "adapter_model.bin"), "");
+    expect(() => open(pickled)).toThrow("adapter_model.safetensors: missing; adapter_model.bin is a pickle");
+  });
+
+  it.each([
+    [
+      "an unknown tensor",
+      (t: Map<string, Tensor>) => t.set("base_model.model.x", ones([1])),
+      'unexpected tensor "base_model.model.x"',
+    ],
+    [
+      "a missing one",
+      (t: Map<string, Tensor>) => t.delete([...t.keys()][0]!),
+      'no tensor "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"',
+    ],
+    [
+      "another rank",
+      (t: Map<string, Tensor>) => t.set([...t.keys()][0]!, ones([5, 48])),
+      "shape [5,48] where the model asks for [4,48]",
+    ],
+  ] as const)("%s", (_, change, message) => {
+    const dir = copy(() => undefined);
+    const tensors = loadSafetensors(join(dir, "adapter_model.safetensors"));
+    change(tensors);
+    saveSafetensors(join(dir, "adapter_model.safetensors"), tensors);
+    expect(() => open(dir)).toThrow(UserError);
+    expect(() => open(dir)).toThrow(message);
+  });
+});

@@ -1,0 +1,65 @@
+// Which parameters train under `freeze` and `full`, against LLaMA-Factory's own function.
+import { describe, expect, it } from "vitest";
+import { freeze, full } from "../../lib/peft/index.js";
+import { noGrad } from "../../lib/torch/index.js";
+import * as fixture from "../fixtures/model/read.js";
+
+interface Case {
+  layers: number;
+  modules: string[];
+  extra: string[] | null;
+  trainable: string[];
+}
+
+const { freezing } = fixture.json<{ freezing: Case[] }>("lists");
+
+it.each(freezing)(
+  "freeze: $layers layers, $modules, extra $extra",
+  ({ layers, modules, extra, trainable }) => {
+    const model = fixture.model("untied");
+    freeze(
+      model,
+      { trainableLayers: layers, trainableModules: modules, extraModules: extra ?? [] },
+      "float32",
+    );
+    expect([...model.namedParameters()].filter(([, p]) => p.requiresGrad).map(([name]) => name)).toEqual(
+      trainable,
+    );
+  },
+);
+
+it("widens what trains, and only that", () => {
+  const model = fixture.model("tied-bfloat16");
+  freeze(model, { trainableLayers: 1 }, "float32");
+  for (const p of model.parameters()) expect(p.dtype).toBe(p.requiresGrad ? "float32" : "bfloat16");
+});
+
+it("keeps the dtype where none is asked for (pure_bf16)", () => {
+  const model = fixture.model("tied-bfloat16");
+  full(model, undefined);
+  for (const p of model.parameters())
+    expect([p.dtype, p.requiresGrad, p.isLeaf]).toEqual(["bfloat16", true, true]);
+});
+
+it("gives trained weights memory of their own, and leaves ties alone", () => {
+  const model = fixture.model("tied");
+  const loaded = model.model.embed_tokens.weight.dataPointer;
+  full(model, "float32");
+  expect(model.model.embed_tokens.weight.dataPointer).not.toBe(loaded);
+  expect(model.headWeight).toBe(model.model.embed_tokens.weight);
+  noGrad(() => model.model.embed_tokens.weight.zero_());
+  expect(fixture.distance(fixture.model("tied").headWeight, model.headWeight)).toBeGreaterThan(0);
+});
+
+describe("refuses a name that does not exist, with the choices,", () => {
+  it("inside layers", () => {
+    expect(() => freeze(fixture.model("tied"), { trainableModules: ["ffn"] }, "float32")).toThrow(
+      'freeze_trainable_modules: "ffn" is not found; choose from self_attn, mlp, input_layernorm, post_attention_layernorm, all',
+    );
+  });
+  it("outside them; a tied head is no module of its own", () => {
+    expect(() => freeze(fixture.model("tied"), { extraModules: ["lm_head"] }, "float32")).toThrow(
+      'freeze_extra_modules: "lm_head" is not found; choose from embed_tokens, norm',
+    );
+  });
+});

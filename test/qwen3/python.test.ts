@@ -1,0 +1,135 @@
+// What is saved here loads in transformers and PEFT, with the same logits and the same greedy tokens.
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { addLora, type LoraConfig, mergeAdapter, saveAdapter } from "../../lib/peft/index.js";
+import {
+  generateTokens,
+  loadModel,
+  type Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+} from "../../lib/qwen3/index.js";
+import { loadSafetensors, manualSeed, noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
+import * as fixture from "../fixtures/model/read.js";
+
+interface Case {
+  what: string;
+  base: string;
+  lora: LoraConfig;
+  /** Saved merged, in files of so many gigabytes; left out: saved as an adapter. */
+  merged?: number;
+  tied: boolean;
+  bound: number;
+}
+
+const cases: Case[] = [
+  {
+    what: "an adapter of a float32 model",
+    base: "tied",
+    lora: { rank: 4, alpha: 16 },
+    tied: true,
+    bound: 1e-6,
+  },
+  {
+    what: "an adapter of a bfloat16 model",
+    base: "tied-bfloat16",
+    lora: { rank: 4 },
+    tied: true,
+    bound: 1e-3,
+  },
+  {
+    what: "a rank-stabilised adapter with trained embedding and head",
+    base: "untied",
+    lora: {
+      rank: 3,
+      rankStabilized: true,
+      targets: ["q_proj", "up_proj"],
+      modulesToSave: ["embed_tokens", "lm_head"],
+    },
+    tied: false,
+    bound: 1e-6,
+  },
+  { what: "a merged model in one file", base: "tied", lora: { rank: 4 }, merged: 5, tied: true, bound: 1e-6 },
+  {
+    what: "a merged bfloat16 model in shards",
+    base: "tied-bfloat16",
+    lora: { rank: 4 },
+    merged: 20e-6,
+    tied: true,
+    bound: 1e-3,
+  },
+  {
+    what: "a merged model whose embedding was trained apart from its tie",
+    base: "tied",
+    lora: { rank: 4, modulesToSave: ["embed_tokens"] },
+    merged: 5,
+    tied: false,
+    bound: 1e-6,
+  },
+];
+
+const prompt = [5, 17, 92, 3, 44, 60, 8];
+const root = mkdtempSync(join(tmpdir(), "qwen-pt-"));
+const folder = (index: number): string => join(root, String(index));
+const models: Qwen3ForCausalLM[] = [];
+let loaded: { dtype: string; tied: boolean }[] = [];
+
+/** A base with an adapter that does something. */
+function adapted({ base, lora }: Case): Qwen3ForCausalLM {
+  const model = fixture.model(base);
+  manualSeed(1);
+  addLora(model, lora);
+  for (const p of model.parameters()) if (p.requiresGrad) noGrad(() => p.add_(p.clone().normal_(0, 0.1)));
+  return model.eval();
+}
+
+// One Python for all cases: most of its time is imports.
+beforeAll(async () => {
+  const python = process.env.QWEN_PT_REFERENCE_PYTHON;
+  if (python === undefined)
+    throw new Error("QWEN_PT_REFERENCE_PYTHON is not set: run the tests with npm test");
+  const jobs = cases.map((one, index) => {
+    const model = adapted(one);
+    models.push(model);
+    const out = `${folder(index)}.safetensors`;
+    if (one.merged === undefined) {
+      saveAdapter(model, folder(index), one.lora, fixture.path(one.base));
+      return { model: fixture.path(one.base), adapter: folder(index), prompt, out };
+    }
+    mergeAdapter(model);
+    saveModel(model, folder(index), { maxShardGigabytes: one.merged });
+    return { model: folder(index), adapter: null, prompt, out };
+  });
+  writeFileSync(join(root, "jobs.json"), JSON.stringify(jobs));
+  const { stdout } = await promisify(execFile)(python, [fixture.path("load.py"), join(root, "jobs.json")], {
+    env: { ...process.env, OMP_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" },
+  });
+  loaded = JSON.parse(stdout.trim().split("\n").pop()!);
+}, 300_000);
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+it.each(cases.map((one, index) => ({ ...one, index })))(
+  "$what gives the same logits and greedy tokens in Python",
+  (one) => {
+    const model = models[one.index]!;
+    const theirs = loadSafetensors(`${folder(one.index)}.safetensors`);
+    const logits = noGrad(() => model.forward({ inputIds: tensor([prompt], { dtype: "int64" }) }));
+    const difference = fixture.worst([["logits", logits, theirs.get("logits") as Tensor]]);
+    fixture.report(`in Python: ${one.what}`.slice(0, 44), difference);
+    expect(difference.distance).toBeLessThan(one.bound);
+    const tokens = [...generateTokens(model, prompt, { maxNewTokens: 24 })];
+    expect(tokens).toEqual(Array.from(theirs.get("tokens")!.toArray(), Number));
+    expect(loaded[one.index]).toEqual({
+      tied: one.tied,
+      dtype: `torch.${model.model.embed_tokens.weight.dtype}`,
+    });
+    if (one.merged === undefined) return;
+    const again = loadModel(folder(one.index), readConfig(folder(one.index)));
+    expect([...generateTokens(again, prompt, { maxNewTokens: 24 })]).toEqual(tokens);
+  },
+);
