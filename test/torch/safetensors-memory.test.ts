@@ -6,7 +6,7 @@ import path from "node:path";
 import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
-import { loadSafetensors, SafetensorsFile, saveSafetensors } from "../../lib/torch/index.js";
+import { loadSafetensors, SafetensorsFile, saveSafetensors } from "../../lib/torch/safetensors.js";
 import { liveTensors, scope } from "../../lib/torch/scope.js";
 import { tensor } from "../../lib/torch/tensor.js";
 import { entry, fileBytes, seededRandom, temporaryFolder } from "./safetensors-bytes.js";

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
-import { SafetensorsFile } from "../../lib/torch/index.js";
+import { SafetensorsFile } from "../../lib/torch/safetensors.js";
 import { entry, fileBytes, temporaryFolder } from "./safetensors-bytes.js";
 
 const folder = temporaryFolder();

@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
 import { addonPath, native } from "../../lib/torch/native.js";
-import { loadSafetensors, SafetensorsFile, saveSafetensors } from "../../lib/torch/index.js";
+import { loadSafetensors, SafetensorsFile, saveSafetensors } from "../../lib/torch/safetensors.js";
 import { fromBytes, type Tensor, tensor } from "../../lib/torch/tensor.js";
 import { entry, fileBytes, temporaryFolder } from "./safetensors-bytes.js";
 
