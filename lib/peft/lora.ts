@@ -5,7 +5,7 @@ import { UserError } from "../errors.js";
 import type { Layer } from "../nn/index.js";
 import { Linear, Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
-import { dropout, keep, noGrad } from "../torch/index.js";
+import { autocastDType, dropout, keep, noGrad } from "../torch/index.js";
 import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets } from "./targets.js";
 
@@ -60,8 +60,10 @@ export class LoraLinear extends Module {
   /** x [..., in] -> [..., out], in the base layer's result dtype */
   forward(x: Tensor): Tensor {
     const out = this.base_layer.forward(x);
-    const input = x.to(this.lora_A.weight.dtype);
-    const dropped = this.training && this.dropout > 0 ? dropout(input, this.dropout, true) : input;
+    const drops = this.training && this.dropout > 0;
+    // PEFT widens x to A's dtype. Under autocast the product narrows it again at once, so that only dropout would see it.
+    const input = drops || autocastDType() === undefined ? x.to(this.lora_A.weight.dtype) : x;
+    const dropped = drops ? dropout(input, this.dropout, true) : input;
     const update = this.lora_B.forward(this.lora_A.forward(dropped)).mul(this.scaling);
     return out.add(update).to(out.dtype);
   }

@@ -91,6 +91,13 @@ export function isGradEnabled(): boolean {
   return native().isGradEnabled();
 }
 
+let current: DType | undefined;
+
+/** The dtype of the autocast in force on this thread, or undefined. */
+export function autocastDType(): DType | undefined {
+  return current;
+}
+
 /**
  * Runs `body` under libtorch's autocast: matrix products and attention in `dtype`, what needs range in float32, by
  * PyTorch's own lists. With `undefined` for the dtype, just runs it.
@@ -101,9 +108,12 @@ export function autocast<T>(dtype: DType | undefined, body: () => T, device: Dev
   const addon = native();
   const type = device.split(":")[0] ?? device;
   const before = guarded(() => addon.enterAutocast(type, dtype));
+  const outer = current;
+  current = dtype;
   try {
     return refuseAsync(body(), "autocast");
   } finally {
+    current = outer;
     addon.leaveAutocast(type, before);
   }
 }

@@ -30,26 +30,27 @@ type Dims = number | readonly number[];
  * @throws TorchError from any method, naming the operator and the operands' dtypes and shapes.
  */
 export class Tensor extends TensorHandle {
-  #shape: readonly number[] | undefined;
-  #dtype: DType | undefined;
-  #device: Device | undefined;
+  // plain fields: one is made for every result of an operator, and #private ones cost more to set up
+  private _shape: readonly number[] | undefined = undefined;
+  private _dtype: DType | undefined = undefined;
+  private _device: Device | undefined = undefined;
 
   /** Sizes of the dimensions. */
   get shape(): readonly number[] {
-    this.#shape ??= Object.freeze(guarded(() => native().tensorShape(this._handle)));
-    return this.#shape;
+    this._shape ??= Object.freeze(guarded(() => native().tensorShape(this._handle)));
+    return this._shape;
   }
   /** Steps between elements, in elements, along each dimension. */
   get strides(): readonly number[] {
     return guarded(() => native().tensorStrides(this._handle));
   }
   get dtype(): DType {
-    this.#dtype ??= guarded(() => native().tensorDtype(this._handle)) as DType;
-    return this.#dtype;
+    this._dtype ??= guarded(() => native().tensorDtype(this._handle)) as DType;
+    return this._dtype;
   }
   get device(): Device {
-    this.#device ??= guarded(() => native().tensorDevice(this._handle));
-    return this.#device;
+    this._device ??= guarded(() => native().tensorDevice(this._handle));
+    return this._device;
   }
   /** Number of dimensions. */
   get ndim(): number {

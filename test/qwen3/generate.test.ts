@@ -1,7 +1,7 @@
 // Generation against transformers' generate: greedy, penalised, sampled from the same generator.
 import { describe, expect, it } from "vitest";
 import { generate, generateTokens, processScores } from "../../lib/qwen3/index.js";
-import { liveTensors, manualSeed } from "../../lib/torch/index.js";
+import { liveTensors, manualSeed, tensor } from "../../lib/torch/index.js";
 import * as fixture from "../fixtures/model/read.js";
 
 const { generation } = fixture.json<{
@@ -67,6 +67,19 @@ it("scores are processed in transformers' order", () => {
   const options = { sample: true, temperature: 0.7, topK: 20, topP: 0.8, repetitionPenalty: 1.1 };
   const processed = processScores(expected.get("scores")!.unsqueeze(0), prompt, options);
   expect(processed.select(0, 0).equal(expected.get("processed")!)).toBe(true);
+});
+
+it("each limit keeps exactly what it says", () => {
+  const scores = tensor([[1, 4, 2, 3]]);
+  const kept = (options: object): number[] =>
+    Array.from(processScores(scores, [], { sample: true, ...options }).toArray() as Float32Array).flatMap(
+      (s, i) => (s > -Infinity ? [i] : []),
+    );
+  expect(kept({})).toEqual([0, 1, 2, 3]);
+  expect(kept({ topK: 2 })).toEqual([1, 3]);
+  expect(kept({ topK: 9 })).toEqual([0, 1, 2, 3]);
+  expect(kept({ topP: 0.8 })).toEqual([1, 3]); // 0.64 + 0.24
+  expect(kept({ topP: 1e-9 })).toEqual([1]);
 });
 
 it.each([
