@@ -1,5 +1,5 @@
-// The Python that tests compare with: .reference/, with transformers and PEFT beside the torch that the addon was
-// built against (seen through a .pth file, so that torch is not downloaded twice). Tests alone need it.
+// The Python that tests compare with: .reference/, with transformers, PEFT and nbclient beside the torch that the addon
+// was built against (seen through a .pth file, so that torch is not downloaded twice). Tests alone need it.
 // `node scripts/reference.mjs` makes it if it is missing and prints its Python; QWEN_PT_REFERENCE_PYTHON names another.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { findPython, runScript, SetupError } from "./tools.mjs";
 
 const environment = path.join(projectRoot, ".reference");
 // The oracle's versions: every number in the tests was made with these.
-const packages = ["transformers==5.6.0", "peft==0.18.1", "safetensors", "numpy"];
+const packages = ["transformers==5.6.0", "peft==0.18.1", "safetensors", "numpy", "nbclient"];
 
 /** The Python whose site-packages holds this libtorch, or undefined where it is a plain archive of libtorch. */
 function pythonBeside(root) {
@@ -30,7 +30,7 @@ function ready(stamp) {
 
 async function make(root, python, stamp) {
   process.stderr.write(
-    "qwen-pt: installing transformers and PEFT into .reference/, for tests (about 30 MB)\n",
+    "qwen-pt: installing transformers, PEFT and nbclient into .reference/, for tests (about 30 MB)\n",
   );
   makeEnvironment(environment, python ? [python] : findPython());
   const wanted = [...packages];
