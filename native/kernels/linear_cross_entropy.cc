@@ -1,16 +1,18 @@
 // The language model's head and its loss in one operator, a chunk of rows at a time, so that the full logits
 // [tokens, vocabulary] never exist. Gradients are made in the forward pass, while a chunk's logits are at hand;
-// backward only scales them. Composed of ATen operators, so it runs on every device.
+// backward only scales them. Composed of ATen operators, so it runs on every device; of those that have a meta kernel
+// in C++ (`where` has none), so it runs on meta too.
 //
 // Numerically what transformers computes under autocast: logits in the hidden states' dtype, then float32
 // log-softmax and negative log-likelihood, summed and multiplied by `scale` (1 / number of labels in the
 // accumulation window). d loss / d logits = (softmax - onehot) * scale, cast back to the logits' dtype.
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -49,18 +51,18 @@ at::Tensor run(const at::Tensor& hidden, const at::Tensor& weight, const at::Ten
     const int64_t count = std::min(step, rows - start);
     const at::Tensor x = hidden.narrow(0, start, count);
     const at::Tensor label = target.narrow(0, start, count);
-    const at::Tensor counted = label.ne(ignoreIndex);                       // [count] bool
-    const at::Tensor index = at::where(counted, label, 0).unsqueeze(1);     // [count, 1]
+    const at::Tensor ignored = label.eq(ignoreIndex);                       // [count] bool
+    const at::Tensor index = label.masked_fill(ignored, 0).unsqueeze(1);    // [count, 1]
     at::Tensor logits = at::mm(x, weight.t()).to(wide);                     // [count, vocabulary]
     logits.sub_(logits.amax(1, /*keepdim=*/true));
     const at::Tensor picked = logits.gather(1, index).squeeze(1);
     logits.exp_();
     const at::Tensor denominator = logits.sum(1);                           // [count]
-    loss.add_(at::where(counted, denominator.log() - picked, 0).sum(), scale);
+    loss.add_((denominator.log() - picked).masked_fill_(ignored, 0).sum(), scale);
     if (!gradients) continue;
-    const at::Tensor factor = at::where(counted, scale / denominator, 0).unsqueeze(1);
+    const at::Tensor factor = (scale / denominator).masked_fill_(ignored, 0).unsqueeze(1);
     logits.mul_(factor);                                                    // softmax * scale, 0 where not counted
-    logits.scatter_add_(1, index, at::where(counted, -scale, 0.0).to(wide).unsqueeze(1));
+    logits.scatter_add_(1, index, at::full_like(factor, -scale).masked_fill_(ignored.unsqueeze(1), 0));
     const at::Tensor dLogits = logits.to(hidden.scalar_type());
     if (gradients->hidden.defined()) gradients->hidden.narrow(0, start, count).copy_(at::mm(dLogits, weight));
     if (gradients->weight.defined()) gradients->weight.add_(at::mm(dLogits.t(), x));
@@ -88,6 +90,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list outputs) {
+    // The gradients were made below autograd: a graph of this pass would lack them without a word.
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "linear_cross_entropy has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const at::Tensor& dLoss = outputs[0];
     at::Tensor hidden, weight;
@@ -106,6 +110,10 @@ at::Tensor linearCrossEntropyForward(const at::Tensor& hidden, const at::Tensor&
 
 at::Tensor linearCrossEntropyAutograd(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& target,
                                       double scale, int64_t ignoreIndex, int64_t chunkBytes) {
+  if (!c10::GradMode::is_enabled() || !(hidden.requires_grad() || weight.requires_grad())) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return run(hidden, weight, target, scale, ignoreIndex, chunkBytes, nullptr);
+  }
   return LinearCrossEntropy::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes);
 }
 
