@@ -40,6 +40,7 @@ struct Handle {
 struct Scope {
   Handle* first = nullptr;
   uint64_t id = 0;
+  bool abandoned = false;  // closed out of order: ends with the scope above it
 };
 
 struct Operator;  // dispatch.cc

@@ -163,17 +163,22 @@ void moveOut(Instance& instance, Handle& handle, int32_t to) {
 napi_value closeScope(napi_env env, Instance& instance, const Arguments& args) {
   const auto id = static_cast<uint64_t>(toInteger(env, args[0], "scope"));
   if (instance.scopes.empty() || instance.scopes.back().id != id) {
+    for (Scope& scope : instance.scopes) scope.abandoned |= scope.id == id;
     throw CodedError("ERR_SCOPE",
                      "scopes overlap: a scope was closed while one that was opened later is still open "
                      "(an asynchronous scope must be awaited before another one opens)");
   }
   const auto index = static_cast<int32_t>(instance.scopes.size()) - 1;
+  int32_t parent = index - 1;
+  while (parent >= 0 && instance.scopes[parent].abandoned) --parent;
   for (napi_value value : toArray(env, args[1], "kept tensors")) {
     Handle& handle = instance.handle(value, "a kept tensor");
-    if (handle.scope == index && handle.tensor.defined()) moveOut(instance, handle, index - 1);
+    if (handle.scope == index && handle.tensor.defined()) moveOut(instance, handle, parent);
   }
-  while (instance.scopes.back().first) instance.release(*instance.scopes.back().first);
-  instance.scopes.pop_back();
+  do {
+    while (instance.scopes.back().first) instance.release(*instance.scopes.back().first);
+    instance.scopes.pop_back();
+  } while (!instance.scopes.empty() && instance.scopes.back().abandoned);
   return undefined(env);
 }
 
