@@ -1,5 +1,5 @@
 // Making tensors: PyTorch's factory functions with `requiresGrad` beside dtype and device.
-import { Generator } from "./handle.js";
+import type { Generator } from "./handle.js";
 import * as ops from "./ops.js";
 import type { Tensor, TensorOptions } from "./tensor.js";
 
@@ -10,19 +10,26 @@ function finish(made: Tensor, options: Options | undefined): Tensor {
   return options?.requiresGrad === true ? made.requiresGrad_() : made;
 }
 
-function make(options: RandomOptions | undefined): { dtype?: Options["dtype"]; device?: string; generator?: Generator } {
+function make(options: RandomOptions | undefined): {
+  dtype?: Options["dtype"];
+  device?: string;
+  generator?: Generator;
+} {
   if (options === undefined) return {};
   const { dtype, device, generator } = options;
   return generator === undefined ? { dtype, device } : { dtype, device, generator };
 }
 
-export const zeros = (shape: readonly number[], options?: Options): Tensor => finish(ops.zeros(shape, make(options)), options);
-export const ones = (shape: readonly number[], options?: Options): Tensor => finish(ops.ones(shape, make(options)), options);
+export const zeros = (shape: readonly number[], options?: Options): Tensor =>
+  finish(ops.zeros(shape, make(options)), options);
+export const ones = (shape: readonly number[], options?: Options): Tensor =>
+  finish(ops.ones(shape, make(options)), options);
 /** Uninitialised memory. */
-export const empty = (shape: readonly number[], options?: Options): Tensor => finish(ops.empty(shape, make(options)), options);
+export const empty = (shape: readonly number[], options?: Options): Tensor =>
+  finish(ops.empty(shape, make(options)), options);
 /** Every element `value`; float32 unless another dtype is given. */
 export const full = (shape: readonly number[], value: number, options?: Options): Tensor =>
-  finish(ops.full(shape, value, { dtype: "float32", ...make(options) }), options);
+  finish(ops.full(shape, value, { ...make(options), dtype: options?.dtype ?? "float32" }), options);
 /** Uniform in [0, 1). */
 export const rand = (shape: readonly number[], options?: RandomOptions): Tensor =>
   finish(ops.rand(shape, make(options)), options);
@@ -30,8 +37,12 @@ export const rand = (shape: readonly number[], options?: RandomOptions): Tensor 
 export const randn = (shape: readonly number[], options?: RandomOptions): Tensor =>
   finish(ops.randn(shape, make(options)), options);
 /** Integers in [low, high), int64. */
-export const randint = (low: number, high: number, shape: readonly number[], options?: RandomOptions): Tensor =>
-  ops.randint(low, high, shape, { dtype: "int64", ...make(options) });
+export const randint = (
+  low: number,
+  high: number,
+  shape: readonly number[],
+  options?: RandomOptions,
+): Tensor => ops.randint(low, high, shape, { ...make(options), dtype: options?.dtype ?? "int64" });
 /** A random permutation of 0..n-1, int64. */
 export const randperm = (n: number, options?: RandomOptions): Tensor => ops.randperm(n, make(options));
 /** The identity matrix. */
@@ -47,8 +58,11 @@ export function arange(start: number, end?: number, step = 1, options?: Options)
 export const linspace = (start: number, end: number, steps: number, options?: Options): Tensor =>
   finish(ops.linspace(start, end, steps, make(options)), options);
 
-export const zerosLike = (like: Tensor, options?: Options): Tensor => finish(ops.zerosLike(like, make(options)), options);
-export const onesLike = (like: Tensor, options?: Options): Tensor => finish(ops.onesLike(like, make(options)), options);
-export const emptyLike = (like: Tensor, options?: Options): Tensor => finish(ops.emptyLike(like, make(options)), options);
+export const zerosLike = (like: Tensor, options?: Options): Tensor =>
+  finish(ops.zerosLike(like, make(options)), options);
+export const onesLike = (like: Tensor, options?: Options): Tensor =>
+  finish(ops.onesLike(like, make(options)), options);
+export const emptyLike = (like: Tensor, options?: Options): Tensor =>
+  finish(ops.emptyLike(like, make(options)), options);
 export const fullLike = (like: Tensor, value: number, options?: Options): Tensor =>
   finish(ops.fullLike(like, value, make(options)), options);

@@ -24,7 +24,7 @@ export interface SafetensorsHandle {
 /** One parameter of an operator, from its schema. */
 export interface Parameter {
   readonly name: string;
-  /** As the schema writes it: `Tensor`, `int[]`, `ScalarType?`. */
+  /** As TorchScript writes it: `Tensor`, `List[int]`, `Optional[ScalarType]`. SymInt is `int`, Scalar `number`. */
   readonly type: string;
   readonly optional: boolean;
   readonly hasDefault: boolean;

@@ -1,5 +1,6 @@
 // How a tensor prints: PyTorch's brackets, long ones shortened, with its shape, dtype and device.
 import { cat } from "./ops.js";
+import { scope } from "./scope.js";
 import type { Tensor } from "./tensor.js";
 
 const edge = 3;
@@ -32,10 +33,13 @@ export function formatTensor(x: Tensor): string {
   const head = `Tensor [${x.shape.join(", ")}] ${x.dtype}${where}${x.requiresGrad ? " requiresGrad" : ""}`;
   if (x.device === "meta") return head;
   const short = x.numel() > longest;
-  const shown = (short ? edges(x.detach()) : x.detach()).toArray();
+  const shown = scope(() => (short ? edges(x.detach()) : x.detach()).toArray());
   const values = Array.from(shown as ArrayLike<number>);
-  const finite = values.filter((value) => Number.isFinite(Number(value)) && Number(value) !== 0).map((v) => Math.abs(Number(v)));
-  const scientific = x.isFloatingPoint && (finite.some((v) => v >= 1e8) || (finite.length > 0 && Math.max(...finite) < 1e-3));
+  const finite = values
+    .filter((value) => Number.isFinite(Number(value)) && Number(value) !== 0)
+    .map((v) => Math.abs(Number(v)));
+  const scientific =
+    x.isFloatingPoint && (finite.some((v) => v >= 1e8) || (finite.length > 0 && Math.max(...finite) < 1e-3));
   const texts =
     x.dtype === "bool"
       ? values.map((value) => String(Boolean(value)))

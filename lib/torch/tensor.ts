@@ -1,13 +1,22 @@
 // The Tensor class: what someone from PyTorch reaches for, in camelCase, over a private native handle. Methods are
 // one line each over the operators of ops.ts; metadata that cannot change is cached.
-import { backward, type BackwardOptions } from "./autograd.js";
-import { arrayOver, type Device, type DType, dtypeOfArray, isDType, isFloatingPoint, type TypedArray } from "./dtype.js";
+import { type BackwardOptions, backward } from "./autograd.js";
+import {
+  arrayOver,
+  type Device,
+  type DType,
+  dtypeOfArray,
+  isDType,
+  isFloatingPoint,
+  type TypedArray,
+} from "./dtype.js";
 import { ArgumentError, guarded } from "./errors.js";
 import { registerTensorClass, TensorHandle } from "./handle.js";
 import { type Handle, native } from "./native.js";
 import type { Operand } from "./operator.js";
 import * as ops from "./ops.js";
 import { formatTensor } from "./print.js";
+import { scope } from "./scope.js";
 
 /** Where and as what to make a tensor. */
 export interface TensorOptions {
@@ -63,7 +72,8 @@ export class Tensor extends TensorHandle {
   /** Size of a dimension; negative ones count from the end. */
   size(dim: number): number {
     const size = this.shape[dim < 0 ? dim + this.ndim : dim];
-    if (size === undefined) throw new ArgumentError(`size: dimension ${dim} of a tensor of ${this.ndim} dimensions`);
+    if (size === undefined)
+      throw new ArgumentError(`size: dimension ${dim} of a tensor of ${this.ndim} dimensions`);
     return size;
   }
   get isFloatingPoint(): boolean {
@@ -128,8 +138,10 @@ export class Tensor extends TensorHandle {
    * Uint8Array. Waits for the device.
    */
   toArray(): TypedArray {
-    const wide = this.dtype === "bfloat16" || this.dtype === "float16" ? ops.toDType(ops.detach(this), "float32") : this;
-    return arrayOver(guarded(() => native().tensorToBytes(wide._handle)), wide.dtype);
+    if (this.dtype === "bfloat16" || this.dtype === "float16") {
+      return scope(() => ops.toDType(ops.detach(this), "float32").toArray());
+    }
+    return arrayOver(this.toBytes(), this.dtype);
   }
   /** The elements' bytes in C order, little-endian, copied. */
   toBytes(): ArrayBuffer {
@@ -276,7 +288,7 @@ export class Tensor extends TensorHandle {
   maskedFill(mask: Tensor, value: number): Tensor {
     return ops.maskedFill(this, mask, value);
   }
-  /** Whether shape, dtype and every element are equal. */
+  /** Whether shape and every element are equal. Of dtypes, PyTorch asks only that they compare: 1 equals 1.0. */
   equal(other: Tensor): boolean {
     return ops.equal(this, other);
   }
@@ -291,7 +303,9 @@ export class Tensor extends TensorHandle {
   }
   mean(dim?: Dims, options: { keepdim?: boolean; dtype?: DType } = {}): Tensor {
     const { keepdim, dtype } = options;
-    return dim === undefined ? ops.meanAll(this, { dtype }) : ops.mean(this, dim, keepdim ?? false, { dtype });
+    return dim === undefined
+      ? ops.meanAll(this, { dtype })
+      : ops.mean(this, dim, keepdim ?? false, { dtype });
   }
   prod(options: { dtype?: DType } = {}): Tensor {
     return ops.prodAll(this, options);
@@ -431,9 +445,13 @@ export class Tensor extends TensorHandle {
     let result: Tensor = this;
     let dim = 0;
     const advanced: (Tensor | null)[] = [];
+    const narrowTo = (view: Tensor): void => {
+      if (result !== this) result.dispose();
+      result = view;
+    };
     for (const item of items) {
       if (typeof item === "number") {
-        result = ops.select(result, dim, item);
+        narrowTo(ops.select(result, dim, item));
         continue;
       }
       if (item instanceof Tensor) {
@@ -442,10 +460,11 @@ export class Tensor extends TensorHandle {
         dim += item.dtype === "bool" ? item.ndim : 1;
         continue;
       }
-      if (item !== null) result = ops.slice(result, dim, item.start, item.end, item.step);
+      if (item !== null) narrowTo(ops.slice(result, dim, item.start, item.end, item.step));
       dim++;
     }
-    return advanced.length === 0 ? result : ops.index(result, advanced);
+    if (advanced.length > 0) narrowTo(ops.index(result, advanced));
+    return result;
   }
   select(dim: number, index: number): Tensor {
     return ops.select(this, dim, index);
@@ -482,7 +501,11 @@ export class Tensor extends TensorHandle {
   /** As another dtype, on another device, or both: `x.to("bfloat16")`, `x.to("cuda")`, `x.to({ dtype, device })`. */
   to(target: DType | Device | { dtype?: DType; device?: Device }): Tensor {
     const { dtype, device } =
-      typeof target === "object" ? target : isDType(target) ? { dtype: target, device: undefined } : { dtype: undefined, device: target };
+      typeof target === "object"
+        ? target
+        : isDType(target)
+          ? { dtype: target, device: undefined }
+          : { dtype: undefined, device: target };
     if (device !== undefined) return ops.toDevice(this, device, dtype ?? this.dtype);
     return dtype === undefined ? this : ops.toDType(this, dtype);
   }
@@ -560,13 +583,22 @@ registerTensorClass((handle: Handle) => new Tensor(handle));
 
 function shapeOf(data: NestedArray): number[] {
   const shape: number[] = [];
-  for (let level: NestedArray | undefined = data; Array.isArray(level); level = level[0] as NestedArray | undefined) {
+  for (
+    let level: NestedArray | undefined = data;
+    Array.isArray(level);
+    level = level[0] as NestedArray | undefined
+  ) {
     shape.push(level.length);
   }
   return shape;
 }
 
-function flattenInto(data: NestedArray, shape: readonly number[], depth: number, out: (number | boolean | bigint)[]): void {
+function flattenInto(
+  data: NestedArray,
+  shape: readonly number[],
+  depth: number,
+  out: (number | boolean | bigint)[],
+): void {
   if (Array.isArray(data) !== depth < shape.length || (Array.isArray(data) && data.length !== shape[depth])) {
     throw new ArgumentError("tensor: the nested arrays do not form a block (rows of different lengths)");
   }
@@ -581,11 +613,17 @@ function fromView(view: ArrayBufferView, shape: readonly number[], dtype: DType)
   return new Tensor(handle);
 }
 
-function place(made: Tensor, options: TensorOptions): Tensor {
-  const { dtype, device, requiresGrad } = options;
+/** Converts what was just made, and lets go of the steps on the way. */
+function place(made: Tensor, options: TensorOptions & { shape?: readonly number[] }): Tensor {
+  const { dtype, device, requiresGrad, shape } = options;
   let result = made;
-  if (dtype !== undefined && dtype !== made.dtype) result = result.to(dtype);
-  if (device !== undefined && device !== "cpu") result = result.to({ device });
+  const become = (next: Tensor): void => {
+    result.dispose();
+    result = next;
+  };
+  if (shape !== undefined && shape.join() !== result.shape.join()) become(result.view(shape));
+  if (dtype !== undefined && dtype !== result.dtype) become(result.to(dtype));
+  if (device !== undefined && device !== "cpu") become(result.to({ device }));
   if (requiresGrad === true) result.requiresGrad = true;
   return result;
 }
@@ -594,17 +632,22 @@ function place(made: Tensor, options: TensorOptions): Tensor {
  * A tensor of a number, of nested arrays, or of a typed array (with `shape`). Numbers make float32, bigints int64,
  * booleans bool, a typed array its own type; `dtype` converts. The data is copied.
  */
-export function tensor(data: NestedArray | TypedArray, options: TensorOptions & { shape?: readonly number[] } = {}): Tensor {
+export function tensor(
+  data: NestedArray | TypedArray,
+  options: TensorOptions & { shape?: readonly number[] } = {},
+): Tensor {
   if (ArrayBuffer.isView(data)) {
     const own = dtypeOfArray(data);
-    if (own === undefined) throw new ArgumentError(`tensor: a ${data.constructor.name} has no dtype of its own; use fromBytes`);
+    if (own === undefined)
+      throw new ArgumentError(`tensor: a ${data.constructor.name} has no dtype of its own; use fromBytes`);
     return place(fromView(data, options.shape ?? [data.length], own), options);
   }
   const shape = shapeOf(data);
   const flat: (number | boolean | bigint)[] = [];
   flattenInto(data, shape, 0, flat);
   const first = flat[0];
-  if (flat.some((value) => typeof value !== typeof first)) throw new ArgumentError("tensor: elements of different types");
+  if (flat.some((value) => typeof value !== typeof first))
+    throw new ArgumentError("tensor: elements of different types");
   const made =
     typeof first === "bigint"
       ? fromView(BigInt64Array.from(flat as bigint[]), shape, "int64")
@@ -613,10 +656,14 @@ export function tensor(data: NestedArray | TypedArray, options: TensorOptions & 
         : options.dtype === undefined || options.dtype === "float32"
           ? fromView(Float32Array.from(flat as number[]), shape, "float32")
           : fromView(Float64Array.from(flat as number[]), shape, "float64");
-  return place(options.shape === undefined ? made : made.view(options.shape), options);
+  return place(made, options);
 }
 
 /** A tensor over a copy of raw little-endian bytes in C order: the way in for bfloat16 and float16. */
-export function fromBytes(data: ArrayBuffer | ArrayBufferView, shape: readonly number[], dtype: DType): Tensor {
+export function fromBytes(
+  data: ArrayBuffer | ArrayBufferView,
+  shape: readonly number[],
+  dtype: DType,
+): Tensor {
   return fromView(ArrayBuffer.isView(data) ? data : new Uint8Array(data), shape, dtype);
 }
