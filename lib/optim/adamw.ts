@@ -26,12 +26,12 @@ interface State {
 const fused =
   op<
     (
-      parameters: Tensor[],
-      gradients: Tensor[],
+      self: Tensor[],
+      grads: Tensor[],
       expAvgs: Tensor[],
       expAvgSqs: Tensor[],
       maxExpAvgSqs: Tensor[],
-      steps: Tensor[],
+      stateSteps: Tensor[],
       options: {
         lr: number;
         beta1: number;
@@ -45,8 +45,8 @@ const fused =
       },
     ) => void
   >("aten::_fused_adamw_");
-const foreachAdd = op<(tensors: Tensor[], value: number) => void>("aten::_foreach_add_.Scalar");
-const foreachSub = op<(tensors: Tensor[], others: Tensor[]) => void>("aten::_foreach_sub_.List");
+const foreachAdd = op<(self: Tensor[], scalar: number) => void>("aten::_foreach_add_.Scalar");
+const foreachSub = op<(self: Tensor[], other: Tensor[]) => void>("aten::_foreach_sub_.List");
 
 /** The optimizer and its state, which it owns: two moments and a step count for each parameter, made at the first step. */
 export class AdamW {

@@ -3,9 +3,9 @@
 import type { Tensor } from "../torch/index.js";
 import { noGrad, op, stack } from "../torch/index.js";
 
-const foreachNorm = op<(tensors: Tensor[], ord: number) => Tensor[]>("aten::_foreach_norm.Scalar");
-const foreachMul = op<(tensors: Tensor[], factor: Tensor) => void>("aten::_foreach_mul_.Tensor");
-const vectorNorm = op<(tensor: Tensor, ord: number) => Tensor>("aten::linalg_vector_norm");
+const foreachNorm = op<(self: Tensor[], ord: number) => Tensor[]>("aten::_foreach_norm.Scalar");
+const foreachMul = op<(self: Tensor[], other: Tensor) => void>("aten::_foreach_mul_.Tensor");
+const vectorNorm = op<(self: Tensor, ord: number) => Tensor>("aten::linalg_vector_norm");
 
 /** The L2 norm of all gradients together, a 0-dimensional tensor; undefined where no parameter has a gradient. */
 export function gradNorm(parameters: Iterable<Tensor>): Tensor | undefined {

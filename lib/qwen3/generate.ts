@@ -24,12 +24,12 @@ export interface GenerateOptions {
   eosTokenIds?: readonly number[];
 }
 
-const topk = op<(scores: Tensor, k: number, dim: number) => [Tensor, Tensor]>("aten::topk");
-const sort = op<(scores: Tensor, dim: number, descending: boolean) => [Tensor, Tensor]>("aten::sort");
-const scatter = op<(into: Tensor, dim: number, index: Tensor, source: Tensor) => Tensor>("aten::scatter.src");
-const gather = op<(from: Tensor, dim: number, index: Tensor) => Tensor>("aten::gather");
-const multinomial = op<(probabilities: Tensor, count: number) => Tensor>("aten::multinomial");
-const where = op<(condition: Tensor, yes: Tensor, no: Tensor) => Tensor>("aten::where.self");
+const topk = op<(self: Tensor, k: number, dim: number) => [Tensor, Tensor]>("aten::topk");
+const sort = op<(self: Tensor, dim: number, descending: boolean) => [Tensor, Tensor]>("aten::sort");
+const scatter = op<(self: Tensor, dim: number, index: Tensor, src: Tensor) => Tensor>("aten::scatter.src");
+const gather = op<(self: Tensor, dim: number, index: Tensor) => Tensor>("aten::gather");
+const multinomial = op<(self: Tensor, numSamples: number) => Tensor>("aten::multinomial");
+const where = op<(condition: Tensor, self: Tensor, other: Tensor) => Tensor>("aten::where.self");
 
 /**
  * The tokens that follow `prompt`, one by one; sampling draws from torch's global generator of the model's device.

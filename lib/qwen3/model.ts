@@ -17,11 +17,11 @@ interface Placement {
 
 const attend = op<
   (
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | undefined,
-    dropout: number,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attnMask: Tensor | undefined,
+    dropoutP: number,
     isCausal: boolean,
     options: { scale: number; enable_gqa: boolean },
   ) => Tensor

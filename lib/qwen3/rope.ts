@@ -24,8 +24,8 @@ interface Shape {
   max_position_embeddings: number;
 }
 
-const powScalar = op<(base: number, exponent: Tensor) => Tensor>("aten::pow.Scalar");
-const powTensor = op<(base: Tensor, exponent: Tensor) => Tensor>("aten::pow.Tensor_Tensor");
+const powScalar = op<(self: number, exponent: Tensor) => Tensor>("aten::pow.Scalar");
+const powTensor = op<(self: Tensor, exponent: Tensor) => Tensor>("aten::pow.Tensor_Tensor");
 
 /**
  * Inverse frequencies [headDim / 2] of `config.rope`, on the CPU.
