@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "mapped_tensor.h"
 
@@ -65,9 +66,10 @@ void Instance::unlink(Handle& handle) {
 void Instance::adjust(int64_t bytes) {
   pendingBytes += bytes;
   if (closing || std::abs(pendingBytes) < kReportStep) return;
+  // Taken first: V8 may collect before the call returns, and the finalizers come back here.
+  const int64_t told = std::exchange(pendingBytes, 0);
   int64_t total = 0;
-  napi_adjust_external_memory(env, pendingBytes, &total);
-  pendingBytes = 0;
+  napi_adjust_external_memory(env, told, &total);
 }
 
 void Instance::report(Handle& handle) {

@@ -358,6 +358,16 @@ describe("results", () => {
     expect(out.tolist()).toEqual(x.mul(2).tolist());
   });
 
+  it("several out= fill the tensors that were given", () => {
+    const [max, maxValues] = [zeros([2]), zeros([2], { dtype: "int64" })];
+    const results = list("aten::max.dim_max", x, 1, { max, maxValues });
+    expect([max.tolist(), maxValues.tolist()]).toEqual([
+      [3, 6],
+      [2, 2],
+    ]);
+    expect(results.map((result) => result.dataPointer)).toEqual([max.dataPointer, maxValues.dataPointer]);
+  });
+
   it("a view is a new tensor over the same storage", () => {
     const view = one("aten::view", x, [6]);
     expect(view).not.toBe(x);
