@@ -25,7 +25,7 @@ const small = [
   "cutoff_len=256",
   "preprocessing_num_workers=1",
   "disable_gradient_checkpointing=true",
-  "logging_steps=40",
+  "logging_steps=20",
 ];
 const trainings = {
   base: [
