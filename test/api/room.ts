@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 export function installed(): { dir: string; env: NodeJS.ProcessEnv; remove(): void } {
   const dir = mkdtempSync(path.join(tmpdir(), "qwen-pt-installed-"));
   const shell = process.platform === "win32";
-  const pack = ["pack", "--ignore-scripts", "--silent", "--pack-destination", dir];
+  const pack = ["pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", dir];
   execFileSync("npm", pack, { cwd: root, shell, stdio: ["ignore", "pipe", "inherit"] });
   const archive = readdirSync(dir).find((name) => name.endsWith(".tgz"))!;
   execFileSync("tar", ["-xzf", archive], { cwd: dir });
