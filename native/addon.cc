@@ -8,6 +8,7 @@
 #include "device.h"
 #include "dispatch.h"
 #include "generator.h"
+#include "host_allocator.h"
 #include "safetensors_binding.h"
 #include "tensor.h"
 
@@ -16,7 +17,10 @@ namespace {
 // Called once for each environment that loads the addon. The instance frees itself when its environment ends.
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   static std::once_flag once;
-  std::call_once(once, qwen_pt::loadAccelerators);
+  std::call_once(once, [] {
+    qwen_pt::installHostAllocator();
+    qwen_pt::loadAccelerators();
+  });
   auto* instance = new qwen_pt::Instance(env);
   qwen_pt::defineDispatch(env, exports, *instance);
   qwen_pt::defineTensor(env, exports, *instance);
@@ -28,5 +32,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 }
 
 }  // namespace
+
+// What the module reports as its version. Node runs the finalizers of an "experimental" module inside the collection;
+// those of any other wait for the event loop, and a synchronous loop would free nothing that it forgot.
+#undef NAPI_VERSION
+#define NAPI_VERSION NAPI_VERSION_EXPERIMENTAL
 
 NODE_API_MODULE(qwen_pt, initialize)

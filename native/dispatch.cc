@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "dtype.h"
 #include "operator.h"
 
 namespace qwen_pt {
@@ -70,7 +71,7 @@ std::string describeOperands(const torch::jit::Stack& stack) {
   const auto add = [&](const at::Tensor& tensor) {
     if (!tensor.defined()) return;
     text += text.empty() ? "" : ", ";
-    text += c10::toString(tensor.scalar_type());
+    text += dtypeName(tensor.scalar_type());
     text += "[";
     for (int64_t i = 0; i < tensor.dim(); ++i) text += (i ? "," : "") + std::to_string(tensor.size(i));
     text += "]";

@@ -40,7 +40,8 @@ function isOptions(value: unknown): value is Record<string, unknown> {
     value !== null &&
     !(value instanceof TensorHandle) &&
     !Array.isArray(value) &&
-    !(value instanceof Generator)
+    !(value instanceof Generator) &&
+    !ArrayBuffer.isView(value)
   );
 }
 
