@@ -50,9 +50,9 @@ export class LossScale {
     return this.#scale;
   }
 
-  /** Whether an overflow is this scale's own doing, to be answered by a smaller one. */
+  /** Whether an overflow may be this scale's own doing, to be answered by a smaller one. At 1 it is no longer. */
   get canShrink(): boolean {
-    return this.enabled;
+    return this.enabled && this.#scale > 1;
   }
 
   update(overflowed: boolean): void {

@@ -4,7 +4,7 @@ import type { Recipe } from "../config/index.js";
 import { type Batch, collate, RandomSampler, type Sampler, SequentialSampler, type TokenBlocks } from "../data/index.js";
 import { UserError } from "../errors.js";
 import { AdamW, clipGradNorm, decayGroups, gradNorm, type ParameterGroup, scheduleFactor } from "../optim/index.js";
-import { createGenerator, type Device, deviceMemory, randperm, scope, type Tensor } from "../torch/index.js";
+import { createGenerator, type Device, deviceMemory, empty, op, randperm, scope, type Tensor } from "../torch/index.js";
 import type { TrainEvent } from "./events.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
@@ -48,6 +48,13 @@ const HOPELESS = 10;
 /** torch's permutation from a CPU generator freshly seeded. */
 function permutation(n: number, seed: number): BigInt64Array {
   return scope(() => randperm(n, { generator: createGenerator(seed) }).toArray() as BigInt64Array);
+}
+
+const random = op<(self: Tensor) => Tensor>("aten::random_");
+
+/** PyTorch's data loader draws a seed from the global generator as an epoch begins; dropout's draws come after it. */
+function drawLoaderSeed(): void {
+  scope(() => random(empty([], { dtype: "int64" })));
 }
 
 /**
@@ -106,6 +113,7 @@ export class Trainer {
       const first = stepInEpoch * accumulation;
       const count = batchesOfStep(this.plan, accumulation, stepInEpoch);
       const window = this.#window(epoch, first, count);
+      if (stepInEpoch === 0) drawLoaderSeed();
       const result = await this.#accumulate(window);
       if (result === undefined) return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
       this.#finishStep(result, epoch + (first + count) / this.plan.batchesPerEpoch);
@@ -199,7 +207,8 @@ export class Trainer {
       countsForSchedule: !overflowed,
     });
     this.#failures = why === undefined ? 0 : this.#failures + 1;
-    if (this.#failures >= HOPELESS && !overflowed) {
+    // a loss that is not finite before it is scaled is not the scale's doing
+    if (this.#failures >= HOPELESS && !(overflowed && window.losses.every(Number.isFinite))) {
       throw new UserError(
         `${this.#failures} steps in a row had no finite loss or gradient (the last: ${why}); lower learning_rate, use bf16 instead of fp16, or look for damage in the model and the data`,
       );
