@@ -8,6 +8,8 @@ import { writeError, writeWhole } from "./textfile.js";
 
 const MANIFEST = "manifest.json";
 const TEMPORARY = /^\.checkpoint-\d+\.(\d+)\.(tmp|old)$/;
+/** What a write in progress leaves beside its file: textfile.ts's name, and the tensor writer's. */
+const UNFINISHED = /^\..+\.(\d+)\.tmp$|\.safetensors\.tmp-(\d+)-\d+$/;
 
 interface Manifest {
   format: 1;
@@ -85,9 +87,11 @@ export function writeCheckpoint(outputDir: string, step: number, fill: (dir: str
 export function cleanStale(outputDir: string): void {
   if (!existsSync(outputDir)) return;
   for (const name of readdirSync(outputDir)) {
-    const found = TEMPORARY.exec(name);
-    if (found === null || isRunning(Number(found[1]))) continue;
     const place = path.join(outputDir, name);
+    const found = TEMPORARY.exec(name);
+    const unfinished = found === null ? UNFINISHED.exec(name) : null;
+    if (unfinished !== null && !isRunning(Number(unfinished[1] ?? unfinished[2]))) rmSync(place, { force: true });
+    if (found === null || isRunning(Number(found[1]))) continue;
     const original = path.join(outputDir, name.split(".").slice(1, 2)[0] as string);
     if (found[2] === "old" && !existsSync(original)) renameSync(place, original);
     else rmSync(place, { recursive: true, force: true });

@@ -9,7 +9,7 @@ import type { TrainEvent, TrainResult } from "./events.js";
 import { plotMetrics } from "./plot.js";
 import { type Recorder, saveArguments, STATE_FILE } from "./recorder.js";
 import { saveResults, trainMetrics } from "./results.js";
-import { saveTrainerState } from "./state.js";
+import { type LogEntry, saveTrainerState } from "./state.js";
 import { writeWhole } from "./textfile.js";
 import type { Outcome, Trainer } from "./trainer.js";
 
@@ -66,13 +66,18 @@ export async function finishRun(
   saveTrainerState(recorder.state(), path.join(dir, STATE_FILE));
   file(STATE_FILE, "state and log history");
   if (recipe.plot_loss) await plot(recorder, dir, emit);
+  saveCard(recipe, recorder.history, dir);
+  file("README.md", "model card");
+  return result(recorder, recipe, outcome, metrics);
+}
+
+/** Writes README.md: every adapter folder has one, a checkpoint's too, and the output folder. */
+export function saveCard(recipe: Recipe, history: readonly LogEntry[], dir: string): void {
   const versions = [
     ["qwen-pt", packageVersion()],
     ["libtorch", addonRecord().version ?? buildInfo().builtWith],
   ] as const;
-  writeWhole(path.join(dir, "README.md"), modelCard({ recipe, history: recorder.history, versions }));
-  file("README.md", "model card");
-  return result(recorder, recipe, outcome, metrics);
+  writeWhole(path.join(dir, "README.md"), modelCard({ recipe, history, versions }));
 }
 
 async function plot(recorder: Recorder, dir: string, emit: (event: TrainEvent) => void): Promise<void> {

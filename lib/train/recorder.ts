@@ -295,13 +295,16 @@ export function saveArguments(recipe: Recipe, dir: string): void {
   writeWhole(path.join(dir, ARGUMENTS_FILE), `${JSON.stringify(recipe, null, 2)}\n`);
 }
 
-/** Lines of trainer_log.jsonl that a crashed run wrote after the checkpoint now resumed: they will be written again. */
+/**
+ * Lines of trainer_log.jsonl that an earlier run wrote after the checkpoint now resumed, its closing line (which has no
+ * loss) among them: they will be written again.
+ */
 function dropLaterLines(file: string, step: number): void {
   if (!existsSync(file)) return;
   const lines = readFileSync(file, "utf8").split("\n").filter((line) => line !== "");
   const kept = lines.filter((line) => {
     const found = /"current_steps": (\d+)/.exec(line);
-    return found === null || Number(found[1]) <= step;
+    return found === null || (Number(found[1]) <= step && line.includes('"loss"'));
   });
   if (kept.length < lines.length) writeWhole(file, kept.map((line) => `${line}\n`).join(""));
 }

@@ -3,7 +3,7 @@
 import type { LoadedRecipe } from "../config/index.js";
 import { holdLease, releaseLease } from "../torch/index.js";
 import type { TrainEvent, TrainResult } from "./events.js";
-import { finishRun, interruptedResult } from "./finish.js";
+import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { prepare } from "./setup.js";
 import { saveTokenizer } from "./tokenizer-files.js";
 import { Trainer } from "./trainer.js";
@@ -34,9 +34,10 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
     const save = (dir: string): void => {
       weights.save(dir);
       saveTokenizer(tokenizer, dir);
+      if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.recorder.history, dir);
     };
     if (options.isAborted?.() === true) throw new AbortError("aborted before the first step");
-    const trainer = new Trainer({
+    const trainer: Trainer = new Trainer({
       recipe,
       model: prepared.model,
       blocks: prepared.blocks,

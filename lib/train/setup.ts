@@ -1,6 +1,6 @@
 // From a recipe to what a trainer needs: tokenizer, blocks, device, model with its trainable parts. The order of
 // random draws is LLaMA-Factory's: the seed, then the adapter, then the seed again.
-import { existsSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { loadTokenizer, prepareTrainingData, type DataSummary, type TokenBlocks, type Tokenizer } from "../data/index.js";
@@ -13,6 +13,8 @@ import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-fold
 import type { TrainEvent } from "./events.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { precisionOf } from "./precision.js";
+import { LOOP_FILE } from "./run-state.js";
+import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 
 type Emit = (event: TrainEvent) => void;
@@ -48,26 +50,48 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
 
 const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
 
+/** A disk that refuses is said before hours of tokenizing and training. Makes nothing. */
+function checkWritable(outputDir: string): void {
+  let nearest = path.resolve(outputDir);
+  while (!existsSync(nearest)) nearest = path.dirname(nearest);
+  try {
+    if (!statSync(nearest).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    accessSync(nearest, constants.W_OK);
+  } catch (error) {
+    throw writeError(outputDir, error);
+  }
+}
+
+/** A whole checkpoint may still lack what resuming needs: it must not be passed over for an older one in silence. */
+function resumable(dir: string): string {
+  if (existsSync(path.join(dir, LOOP_FILE))) return dir;
+  throw new UserError(
+    `${dir} was written with save_only_model: true and cannot be resumed; name another in resume_from_checkpoint, or start anew with overwrite_output_dir: true`,
+  );
+}
+
 /**
  * Where to go on from: the folder that the recipe names, or the last complete checkpoint of output_dir.
  * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
  */
 export function findResume(recipe: Recipe, emit: Emit): string | undefined {
   const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
+  checkWritable(output_dir);
   cleanStale(output_dir);
   if (typeof wanted === "string") {
     verifyCheckpoint(wanted);
-    return wanted;
+    return resumable(wanted);
   }
   if (wanted !== true && overwrite_output_dir) return undefined;
   for (const { dir } of listCheckpoints(output_dir)) {
     try {
       verifyCheckpoint(dir);
-      return dir;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       emit({ type: "message", level: "warning", text: `passed over: ${error.message}` });
+      continue;
     }
+    return resumable(dir);
   }
   if (wanted === true) throw new UserError(`resume_from_checkpoint: there is no complete checkpoint in ${output_dir}`);
   const weights = existsSync(output_dir) ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name)) : undefined;

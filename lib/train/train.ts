@@ -20,10 +20,10 @@ export interface TrainOptions {
   overrides?: string[];
 }
 
-/** Beside this file where it was compiled; in dist/ where it runs from its source. */
+/** Beside this file where it was compiled; the compiled one where this file runs from its source. */
 function workerFile(): URL {
   const beside = new URL("./worker.js", import.meta.url);
-  return existsSync(beside) ? beside : new URL("../../dist/train/worker.js", import.meta.url);
+  return existsSync(beside) ? beside : new URL(beside.href.replace("/lib/train/", "/dist/train/"));
 }
 
 function revive(message: Extract<WorkerMessage, { kind: "error" }>): Error {
@@ -45,7 +45,7 @@ function revive(message: Extract<WorkerMessage, { kind: "error" }>): Error {
  * other thread of the process may compute.
  * @example await train("recipe.yaml", { onStep: ({ step, loss }) => console.log(step, loss) });
  * @returns what the run came to; `interrupted` where the signal ended it
- * @throws UserError for bad input; AbortError where the signal came before the first step was done; LeaseError where
+ * @throws UserError for bad input; what a callback throws, which ends the run at once; AbortError where the signal came before the first step was done; LeaseError where
  *   another thread computes
  */
 export async function train(recipe: string | RecipeInput, options: TrainOptions = {}): Promise<TrainResult> {
@@ -74,8 +74,12 @@ function outcome(worker: Worker, { onEvent, onStep }: TrainOptions): Promise<Tra
       if (message.kind === "result") resolve(message.result);
       else if (message.kind === "error") reject(revive(message));
       else {
-        onEvent?.(message.event);
-        if (message.event.type === "step") onStep?.(message.event);
+        try {
+          onEvent?.(message.event);
+          if (message.event.type === "step") onStep?.(message.event);
+        } catch (error) {
+          reject(error); // the caller's own error is its own to catch, not the process's to die of
+        }
       }
     });
     worker.on("error", reject);
