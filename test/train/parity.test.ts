@@ -1,0 +1,97 @@
+// Recipes against LLaMA-Factory 0.9.5 on the same model, data and seed, step by step (test/fixtures/train/make.py).
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { parsePythonJson } from "../../lib/train/pyjson.js";
+import { distance, fixture, history, logLines, plain, type Reference, references, relative, run, weightsFile } from "./runs.js";
+
+const isHalf = (reference: Reference) => reference.eager !== undefined;
+const names = Object.keys(references);
+const single = names.filter((name) => !isHalf(references[name]));
+const half = names.filter((name) => isHalf(references[name]));
+/** Recipes whose weights are those of another. */
+const SAME_WEIGHTS: Record<string, string> = { "no-checkpointing": "lora" };
+
+type Entry = Record<string, number>;
+
+/** The largest relative difference of a key over two histories of the same steps. */
+function worst(ours: Entry[], theirs: Entry[], key: string): number {
+  return Math.max(0, ...theirs.map((entry, i) => (entry[key] === undefined ? 0 : relative(ours[i]?.[key] ?? Number.NaN, entry[key]))));
+}
+
+function row(name: string, values: Record<string, number>): void {
+  const cells = Object.entries(values).map(([key, value]) => `${key} ${value.toExponential(1)}`);
+  process.stdout.write(`  ${name.padEnd(22)} ${cells.join("   ")}\n`);
+}
+
+/** Everything but losses and norms: exactly theirs. */
+function exact(entry: object): Entry {
+  const { loss, grad_norm, train_loss, ...rest } = plain(entry);
+  return rest;
+}
+
+async function weightsOf(name: string, dir: string): Promise<number | undefined> {
+  const file = fixture("weights", `${SAME_WEIGHTS[name] ?? name}.safetensors`);
+  try {
+    readFileSync(file);
+  } catch {
+    return undefined;
+  }
+  return distance(weightsFile(dir), file);
+}
+
+describe("fp32 recipes give LLaMA-Factory's numbers", () => {
+  it.each(single)("%s", async (name) => {
+    const reference = references[name];
+    const { dir } = await run(reference.keys);
+    const [ours, theirs] = [history(dir), reference.log_history];
+    expect(ours.map(exact)).toEqual(theirs.map(exact));
+    expect(ours.map((entry) => Object.keys(entry).sort())).toEqual(
+      theirs.map((entry) => [...Object.keys(entry), ...clockKeys(entry, reference)].sort()),
+    );
+    const loss = worst(ours, theirs, "loss");
+    const norm = worst(ours, theirs, "grad_norm");
+    const weights = await weightsOf(name, dir);
+    row(name, { loss, grad_norm: norm, ...(weights === undefined ? {} : { weights }) });
+    expect(loss).toBeLessThan(1e-6);
+    expect(norm).toBeLessThan(1e-5);
+    if (weights !== undefined) expect(weights).toBeLessThan(1e-5);
+    expect(worst(ours, theirs, "train_loss")).toBeLessThan(1e-6);
+    const lines = logLines(dir).map(plain);
+    expect(lines.map(exact)).toEqual(reference.lines.map(exact));
+    expect(worst(lines, reference.lines, "loss")).toBeLessThan(1e-6);
+    const results = parsePythonJson(readFileSync(path.join(dir, "train_results.json"), "utf8")) as Entry;
+    expect(exact(results)).toEqual(exact(reference.results));
+    expect(relative(results.train_loss, reference.results.train_loss)).toBeLessThan(1e-6);
+  });
+
+  it("the recipes learn: a loss that stays where it is would hide errors", () => {
+    for (const name of ["full", "lora", "freeze", "saved-modules"]) {
+      const losses = references[name].log_history.flatMap(({ loss }) => loss ?? []);
+      expect(losses.at(-1), name).toBeLessThan(0.9 * losses[0]);
+    }
+  });
+});
+
+/** The keys with a clock in them, which the fixtures leave out. */
+function clockKeys(entry: Entry, { keys }: Reference): string[] {
+  if (entry["train_loss"] !== undefined) return ["train_runtime", "train_samples_per_second", "train_steps_per_second"];
+  return keys["include_num_input_tokens_seen"] ? ["train_runtime", "train_tokens_per_second"] : [];
+}
+
+describe("bf16 recipes are as near to LLaMA-Factory as it is to itself with another attention, twice over", () => {
+  it.each(half)("%s", async (name) => {
+    const reference = references[name];
+    const { dir } = await run(reference.keys);
+    const [ours, theirs, eager] = [history(dir), reference.log_history, reference.eager?.log_history ?? []];
+    expect(ours.map(exact)).toEqual(theirs.map(exact));
+    const weights = await weightsOf(name, dir);
+    const found = { loss: worst(ours, theirs, "loss"), grad_norm: worst(ours, theirs, "grad_norm") };
+    const allowed = { loss: worst(eager, theirs, "loss"), grad_norm: worst(eager, theirs, "grad_norm") };
+    row(name, { ...found, ...(weights === undefined ? {} : { weights }) });
+    row("  (theirs)", { ...allowed, weights: reference.eager?.distance ?? 0 });
+    expect(found.loss).toBeLessThan(2 * allowed.loss);
+    expect(found.grad_norm).toBeLessThan(2 * allowed.grad_norm);
+    if (weights !== undefined) expect(weights).toBeLessThan(2 * (reference.eager?.distance ?? 0));
+  });
+});

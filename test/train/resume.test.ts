@@ -1,0 +1,253 @@
+// Resuming gives, bit for bit, the run that was never interrupted: weights and optimizer state as bytes, logs as text.
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import type { RecipeInput } from "../../lib/config/index.js";
+import { folder, history, logLines, plain, type Ran, run, state, stopIn, weightsFile } from "./runs.js";
+
+// 6 steps an epoch, the last one short; 10 steps; dropout and shuffling
+const KEYS: RecipeInput = { lora_dropout: 0.1, max_samples: 11, max_steps: 10, save_steps: 3, logging_steps: 2 };
+const METHODS: Record<string, RecipeInput> = {
+  lora: KEYS,
+  "lora, no gradient checkpointing": { ...KEYS, disable_gradient_checkpointing: true },
+  "lora, bf16": { ...KEYS, bf16: true, model_name_or_path: "model-bfloat16" },
+  "lora, saved modules": { ...KEYS, additional_target: "embed_tokens,lm_head" },
+  full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
+  "full, pure_bf16": { ...KEYS, finetuning_type: "full", pure_bf16: true, model_name_or_path: "model-bfloat16" },
+  freeze: { ...KEYS, finetuning_type: "freeze", freeze_trainable_layers: 1, freeze_extra_modules: "norm" },
+  "freeze, bf16": {
+    ...KEYS,
+    finetuning_type: "freeze",
+    freeze_trainable_layers: -1,
+    bf16: true,
+    model_name_or_path: "model-bfloat16",
+  },
+};
+
+const whole = new Map<string, Promise<Ran>>();
+/** The run that nothing interrupted. */
+function uninterrupted(method: string): Promise<Ran> {
+  let found = whole.get(method);
+  if (found === undefined) {
+    found = run(METHODS[method]);
+    whole.set(method, found);
+  }
+  return found;
+}
+
+const checkpoint = (dir: string, step: number) => path.join(dir, `checkpoint-${step}`);
+
+const STATE_FILES = ["optimizer.safetensors", "rng_state.safetensors", "scheduler.json", "loop_state.json"];
+
+/** Bytes of weights, optimizer, random state and logs at the end. */
+function outcome({ dir, result }: Pick<Ran, "dir" | "result">): Record<string, unknown> {
+  const last = checkpoint(dir, 10);
+  return {
+    weights: readFileSync(weightsFile(dir)).toString("base64"),
+    checkpoint: readFileSync(weightsFile(last)).toString("base64"),
+    ...Object.fromEntries(STATE_FILES.map((name) => [name, readFileSync(path.join(last, name)).toString("base64")])),
+    history: history(dir).map(plain),
+    lines: logLines(dir).map(plain),
+    trainLoss: result.trainLoss,
+    state: { ...state(last), log_history: undefined },
+  };
+}
+
+describe("an interrupted and resumed run equals one that was not interrupted", () => {
+  for (const method of Object.keys(METHODS)) {
+    // 5: inside the first epoch, 6: at its end, 7: just after it
+    for (const [stop, micro] of [[5, 3], [7, 1]] as const) {
+      it(`${method}: stopped in micro-step ${micro} of step ${stop}`, async () => {
+        const first = await run(METHODS[method], stopIn(stop, micro));
+        expect(first.result).toMatchObject({ interrupted: true, steps: stop - 1, checkpoint: checkpoint(first.dir, stop - 1) });
+        expect(existsSync(weightsFile(first.dir))).toBe(false);
+        const second = await run({ ...METHODS[method], output_dir: first.dir, overwrite_output_dir: false });
+        expect(second.events.find((event) => event.type === "begin")).toMatchObject({ startStep: stop - 1 });
+        expect(second.result).toMatchObject({ interrupted: false, steps: 10 });
+        expect(outcome(second)).toEqual(outcome(await uninterrupted(method)));
+      });
+    }
+  }
+
+  it("stopped in the backward pass, and twice over", async () => {
+    const first = await run(KEYS, stopIn(2, 4, 4));
+    const second = await run({ ...KEYS, output_dir: first.dir, resume_from_checkpoint: true }, stopIn(8, 1, 3));
+    expect(second.result).toMatchObject({ interrupted: true, steps: 7 });
+    const third = await run({ ...KEYS, output_dir: first.dir, resume_from_checkpoint: true });
+    expect(outcome(third)).toEqual(outcome(await uninterrupted("lora")));
+  });
+
+  it.each([3, 6, 9])("from checkpoint-%i of a finished run, in another folder", async (step) => {
+    const source = await uninterrupted("lora");
+    const resumed = await run({ ...KEYS, resume_from_checkpoint: checkpoint(source.dir, step) });
+    const [ours, theirs] = [outcome(resumed), outcome(source)];
+    // a new folder's log begins where this run does
+    expect({ ...ours, lines: undefined }).toEqual({ ...theirs, lines: undefined });
+    const lines = theirs["lines"] as Record<string, number>[];
+    expect(ours["lines"]).toEqual(lines.filter((line) => line.current_steps > step));
+  });
+
+  it("gradient checkpointing changes nothing, dropout included", async () => {
+    const [on, off] = [await uninterrupted("lora"), await uninterrupted("lora, no gradient checkpointing")];
+    expect(history(on.dir).map(plain)).toEqual(history(off.dir).map(plain));
+    expect(readFileSync(weightsFile(on.dir)).equals(readFileSync(weightsFile(off.dir)))).toBe(true);
+  });
+
+  it("dropout matters: without it the losses differ", async () => {
+    const { dir } = await run({ ...KEYS, lora_dropout: 0 });
+    expect(history(dir)[1].loss).not.toBe(history((await uninterrupted("lora")).dir)[1].loss);
+  });
+
+  it("the same recipe twice gives the same bytes; another seed does not", async () => {
+    expect(outcome(await run(KEYS))).toEqual(outcome(await uninterrupted("lora")));
+    const other = await run({ ...KEYS, seed: 43 });
+    expect(history(other.dir)[0].loss).not.toBe(history((await uninterrupted("lora")).dir)[0].loss);
+  });
+});
+
+/** A folder with the uninterrupted run's checkpoints and log, and nothing of its end. */
+async function copied(): Promise<string> {
+  const { dir } = await uninterrupted("lora");
+  const target = folder();
+  for (const step of [3, 6, 9]) cpSync(checkpoint(dir, step), checkpoint(target, step), { recursive: true });
+  cpSync(path.join(dir, "trainer_log.jsonl"), path.join(target, "trainer_log.jsonl"));
+  return target;
+}
+
+const startStep = ({ events }: Ran) => events.find((event) => event.type === "begin")?.startStep;
+const warnings = ({ events }: Ran) =>
+  events.flatMap((event) => (event.type === "message" && event.level === "warning" ? [event.text] : []));
+
+describe("which checkpoint is resumed", () => {
+  it("the last one, by itself, where output_dir is not overwritten; lines logged after it are written again", async () => {
+    const dir = await copied();
+    const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false });
+    expect([startStep(ran), warnings(ran)]).toEqual([9, []]);
+    expect(outcome(ran)).toEqual(outcome(await uninterrupted("lora")));
+  });
+
+  it("none where output_dir is overwritten", async () => {
+    const dir = await copied();
+    expect(startStep(await run({ ...KEYS, output_dir: dir, max_steps: 1 }))).toBe(0);
+    expect(logLines(dir)).toHaveLength(1); // the closing line: nothing was logged at step 1
+  });
+
+  it.each([
+    ["truncated", (file: string) => truncateSync(file, 1000)],
+    ["missing", (file: string) => rmSync(file)],
+    [
+      "changed in one bit",
+      (file: string) => {
+        const bytes = readFileSync(file);
+        bytes[bytes.length - 5] ^= 1;
+        writeFileSync(file, bytes);
+      },
+    ],
+  ])("a newest one with a file that is %s is passed over, and that is said", async (_, damage) => {
+    const dir = await copied();
+    damage(path.join(checkpoint(dir, 9), "optimizer.safetensors"));
+    const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false });
+    expect(startStep(ran)).toBe(6);
+    expect(warnings(ran)).toEqual([expect.stringContaining(path.join(checkpoint(dir, 9), "optimizer.safetensors"))]);
+    expect(outcome(ran)).toEqual(outcome(await uninterrupted("lora")));
+  });
+
+  it("one without its manifest, and temporary folders of a process that is gone, do not count", async () => {
+    const dir = await copied();
+    rmSync(path.join(checkpoint(dir, 9), "manifest.json"));
+    const gone = 2 ** 22 - 3;
+    cpSync(checkpoint(dir, 6), path.join(dir, `.checkpoint-8.${gone}.tmp`), { recursive: true });
+    cpSync(checkpoint(dir, 6), path.join(dir, `.checkpoint-6.${gone}.old`), { recursive: true });
+    for (const name of [`.trainer_state.json.${gone}.tmp`, `adapter_model.safetensors.tmp-${gone}-0`]) writeFileSync(path.join(dir, name), "{");
+    const ran = await run({ ...KEYS, output_dir: dir, resume_from_checkpoint: true, max_steps: 7 });
+    expect(startStep(ran)).toBe(6);
+    const { readdirSync } = await import("node:fs");
+    expect(readdirSync(dir).filter((name) => /^\.|\.tmp/.test(name))).toEqual([]);
+  });
+
+  it("a checkpoint that was being replaced when the process died is put back", async () => {
+    const dir = await copied();
+    cpSync(checkpoint(dir, 9), path.join(dir, `.checkpoint-9.${2 ** 22 - 3}.old`), { recursive: true });
+    rmSync(checkpoint(dir, 9), { recursive: true });
+    expect(startStep(await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false }))).toBe(9);
+  });
+
+  it("already at the last step: says so, trains nothing, finishes the output", async () => {
+    const { dir: source } = await uninterrupted("lora");
+    const dir = folder();
+    cpSync(source, dir, { recursive: true });
+    rmSync(weightsFile(dir));
+    const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false });
+    const texts = ran.events.flatMap((event) => (event.type === "message" ? [event.text] : []));
+    expect(texts).toContainEqual(expect.stringContaining("already at step 10 of 10"));
+    expect(ran.events.some((event) => event.type === "step")).toBe(false);
+    expect(readFileSync(weightsFile(dir)).equals(readFileSync(weightsFile(source)))).toBe(true);
+    expect(logLines(dir).map(plain)).toEqual(logLines(source).map(plain));
+  });
+
+  it("more steps than before: goes on, and says that the goal has changed", async () => {
+    const dir = await copied();
+    const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false, max_steps: 12 });
+    expect([startStep(ran), ran.result.steps]).toEqual([9, 12]);
+    expect(warnings(ran)).toEqual([expect.stringContaining("this run goes to 12")]);
+  });
+});
+
+describe("refusals, each one line", () => {
+  const refusal = async (keys: RecipeInput): Promise<string> => {
+    const error = await run(keys).then(
+      () => undefined,
+      (thrown: unknown) => thrown as Error,
+    );
+    expect(error?.name).toBe("UserError");
+    expect(error?.message).not.toContain("\n");
+    return error?.message ?? "";
+  };
+
+  it("true, where there is no checkpoint", async () => {
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: true })).toContain("there is no complete checkpoint in");
+  });
+
+  it("a folder that is not there, and one that is no checkpoint", async () => {
+    const dir = folder();
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: path.join(dir, "none") })).toContain("there is no folder");
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: dir })).toContain("not a complete checkpoint");
+  });
+
+  it("LLaMA-Factory's own, named as such", async () => {
+    const dir = path.join(folder(), "checkpoint-3");
+    mkdirSync(dir);
+    writeFileSync(path.join(dir, "optimizer.pt"), "PK");
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: dir })).toContain("checkpoint of LLaMA-Factory");
+  });
+
+  it("one that was saved with save_only_model, however it is found", async () => {
+    const { dir, result } = await run({ ...KEYS, save_only_model: true, max_steps: 1 });
+    expect(existsSync(path.join(dir, "checkpoint-1", "optimizer.safetensors"))).toBe(false);
+    for (const resume of [String(result.checkpoint), true]) {
+      expect(await refusal({ ...KEYS, output_dir: dir, resume_from_checkpoint: resume })).toContain("save_only_model");
+    }
+    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain("save_only_model");
+  });
+
+  it("a signal under save_only_model still saves a full one", async () => {
+    const keys: RecipeInput = { ...KEYS, save_only_model: true, save_steps: 2 };
+    const first = await run(keys, stopIn(5, 1));
+    const second = await run({ ...keys, output_dir: first.dir, resume_from_checkpoint: true });
+    expect(startStep(second)).toBe(4);
+    expect(readFileSync(weightsFile(second.dir)).equals(readFileSync(weightsFile((await uninterrupted("lora")).dir)))).toBe(true);
+  });
+
+  it("a recipe of another shape", async () => {
+    const { dir } = await uninterrupted("lora");
+    const message = await refusal({ ...KEYS, lora_rank: 8, resume_from_checkpoint: checkpoint(dir, 3) });
+    expect(message).toMatch(/adapter_model\.safetensors: .*shape/);
+  });
+
+  it("an output_dir with an earlier run's weights and no checkpoint", async () => {
+    const dir = folder();
+    writeFileSync(path.join(dir, "adapter_model.safetensors"), "kept");
+    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain("set overwrite_output_dir: true");
+    expect(readFileSync(path.join(dir, "adapter_model.safetensors"), "utf8")).toBe("kept");
+  });
+});
