@@ -10,7 +10,7 @@ import { prepare } from "../../lib/train/setup.js";
 import { Trainer } from "../../lib/train/trainer.js";
 import type { Block, CausalModel, StepEvent, TrainEvent } from "../../lib/train/index.js";
 import { buildProgram } from "../cli/program.js";
-import { filesOf, folder, history, loaded, recipe, run, weightsFile } from "./runs.js";
+import { filesOf, folder, history, loaded, only, recipe, run, weightsFile } from "./runs.js";
 
 interface Bench {
   trainer: Trainer;
@@ -42,7 +42,7 @@ async function bench(keys: RecipeInput, disturb: (hidden: Tensor, call: number, 
     model,
     events,
     dir,
-    steps: () => events.filter((event) => event.type === "step"),
+    steps: () => only(events, "step"),
     trained: () => {
       const all = [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad);
       return new Map(all.map(([name, parameter]) => [name, Float32Array.from(parameter.detach().float().toArray() as Float32Array)]));

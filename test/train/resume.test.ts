@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writ
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
-import { folder, history, logLines, plain, type Ran, run, state, stopIn, weightsFile } from "./runs.js";
+import { folder, history, logLines, only, plain, type Ran, run, state, stopIn, weightsFile } from "./runs.js";
 
 // 6 steps an epoch, the last one short; 10 steps; dropout and shuffling
 const KEYS: RecipeInput = { lora_dropout: 0.1, max_samples: 11, max_steps: 10, save_steps: 3, logging_steps: 2 };
@@ -62,7 +62,7 @@ describe("an interrupted and resumed run equals one that was not interrupted", (
         expect(first.result).toMatchObject({ interrupted: true, steps: stop - 1, checkpoint: checkpoint(first.dir, stop - 1) });
         expect(existsSync(weightsFile(first.dir))).toBe(false);
         const second = await run({ ...METHODS[method], output_dir: first.dir, overwrite_output_dir: false });
-        expect(second.events.find((event) => event.type === "begin")).toMatchObject({ startStep: stop - 1 });
+        expect(only(second.events, "begin")[0]).toMatchObject({ startStep: stop - 1 });
         expect(second.result).toMatchObject({ interrupted: false, steps: 10 });
         expect(outcome(second)).toEqual(outcome(await uninterrupted(method)));
       });
@@ -114,7 +114,7 @@ async function copied(): Promise<string> {
   return target;
 }
 
-const startStep = ({ events }: Ran) => events.find((event) => event.type === "begin")?.startStep;
+const startStep = ({ events }: Ran) => only(events, "begin")[0]?.startStep;
 const warnings = ({ events }: Ran) =>
   events.flatMap((event) => (event.type === "message" && event.level === "warning" ? [event.text] : []));
 
@@ -224,7 +224,7 @@ describe("refusals, each one line", () => {
   it("one that was saved with save_only_model, however it is found", async () => {
     const { dir, result } = await run({ ...KEYS, save_only_model: true, max_steps: 1 });
     expect(existsSync(path.join(dir, "checkpoint-1", "optimizer.safetensors"))).toBe(false);
-    for (const resume of [String(result.checkpoint), true]) {
+    for (const resume of [String(result.checkpoint), true as const]) {
       expect(await refusal({ ...KEYS, output_dir: dir, resume_from_checkpoint: resume })).toContain("save_only_model");
     }
     expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain("save_only_model");

@@ -76,12 +76,17 @@ export async function run(keys: RecipeInput, stop?: (events: TrainEvent[]) => bo
   return { result, events, dir };
 }
 
+/** The events of one type. */
+export function only<T extends TrainEvent["type"]>(events: readonly TrainEvent[], type: T): Extract<TrainEvent, { type: T }>[] {
+  return events.filter((event): event is Extract<TrainEvent, { type: T }> => event.type === type);
+}
+
 /** Ends a run inside micro-step `micro` of step `step` (both from 1), at its `call`th question. */
 export function stopIn(step: number, micro: number, call = 2): (events: TrainEvent[]) => boolean {
   let asked = 0;
   return (events) => {
-    const steps = events.findLast((event) => event.type === "step")?.step ?? startOf(events);
-    const micros = events.findLast((event) => event.type === "microStep");
+    const steps = only(events, "step").at(-1)?.step ?? startOf(events);
+    const micros = only(events, "microStep").at(-1);
     const done = micros !== undefined && micros.step === steps + 1 ? micros.micro : 0;
     if (steps === step - 1 && done === micro - 1) return ++asked >= call;
     return steps >= step;
@@ -89,7 +94,7 @@ export function stopIn(step: number, micro: number, call = 2): (events: TrainEve
 }
 
 function startOf(events: TrainEvent[]): number {
-  return events.findLast((event) => event.type === "begin")?.startStep ?? 0;
+  return only(events, "begin").at(-1)?.startStep ?? 0;
 }
 
 export const history = (dir: string): Record<string, number>[] => state(dir)["log_history"] as Record<string, number>[];

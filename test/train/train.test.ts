@@ -10,7 +10,7 @@ import type { TrainEvent } from "../../lib/train/index.js";
 import { train } from "../../lib/train/index.js";
 import { prepare } from "../../lib/train/setup.js";
 import { Trainer } from "../../lib/train/trainer.js";
-import { folder, history, loaded, plain, recipe, run } from "./runs.js";
+import { folder, history, loaded, plain, only, recipe, run } from "./runs.js";
 
 const KEYS: RecipeInput = { max_steps: 6, save_steps: 4, logging_steps: 2, plot_loss: false, lora_dropout: 0.1 };
 const inFolder = (keys: RecipeInput = {}): RecipeInput => recipe({ ...KEYS, ...keys, output_dir: folder() });
@@ -33,9 +33,9 @@ describe("events", () => {
     expect(steps).toEqual([1, 2, 3, 4, 5, 6]);
     expect(events.at(-1)).toEqual({ type: "end", result });
     expect(result).toMatchObject({ steps: 6, interrupted: false, skippedSteps: 0 });
-    const begin = events.find((event) => event.type === "begin");
+    const begin = only(events, "begin")[0];
     expect(begin).toMatchObject({ totalSteps: 6, startStep: 0, accumulation: 4, perDeviceBatch: 1, totalBatch: 4 });
-    const micro = events.filter((event) => event.type === "microStep");
+    const micro = only(events, "microStep");
     expect(micro.slice(0, 5).map((event) => [event.step, event.micro, event.accumulation, event.tokens])).toEqual([
       [1, 1, 4, 48],
       [1, 2, 4, 48],
