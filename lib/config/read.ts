@@ -16,6 +16,7 @@ import {
   type YAMLMap,
 } from "yaml";
 import { UserError } from "../errors.js";
+import { parseJson } from "../json.js";
 import { Float, floatOf, integerOf, plainScalar, type Raw } from "./scalar.js";
 
 /** A raw value and where it was given, such as `recipe.yaml:12` or `override lora_rank=16`. */
@@ -39,7 +40,10 @@ function textOf(file: string): string {
     bytes = readFileSync(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`${file}: there is no such recipe file`);
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new UserError(
+        `${file}: there is no such recipe file; check its path and the folder that you are in`,
+      );
     if (code === "EISDIR") throw new UserError(`${file}: this is a folder; name the recipe file in it`);
     throw new UserError(`${file}: it cannot be read (${code ?? String(error)})`);
   }
@@ -62,12 +66,7 @@ export function readYaml(source: string, name: string): Map<string, Entry> {
 }
 
 function readJson(source: string, name: string): Map<string, Entry> {
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch (error) {
-    throw new UserError(`${name}: it is not JSON: ${(error as Error).message.split("\n")[0]}`);
-  }
+  const value = parseJson(source, name);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new UserError(`${name}: expected one object of keys and values`);
   }
@@ -137,10 +136,11 @@ class YamlReader {
     });
     const [error] = this.#document.errors;
     if (error !== undefined) {
-      const line = this.#lines.linePos(error.pos[0]).line;
-      throw new UserError(
-        `${place(line)}: ${explain(error.code, error.message, source.split(/\r?\n/), line)}`,
-      );
+      const lines = source.split(/\r?\n/);
+      const quote = /^Missing closing (["'])/.exec(error.message)?.[1];
+      const line =
+        (quote === undefined ? 0 : openQuote(lines, quote)) || this.#lines.linePos(error.pos[0]).line;
+      throw new UserError(`${place(line)}: ${explain(error.code, error.message, lines, line)}`);
     }
   }
 
@@ -223,11 +223,22 @@ class YamlReader {
   }
 }
 
+/** The first line (from 1) on which a quote has no partner; 0 where every line is even. */
+function openQuote(lines: readonly string[], quote: string): number {
+  return 1 + lines.findIndex((text) => text.split(quote).length % 2 === 0);
+}
+
 /** One line for a syntax error, without the position that `message` may repeat. */
 function explain(code: string, message: string, lines: readonly string[], line: number): string {
   const near = [lines[line - 1], lines[line - 2]];
   if (code === "TAB_AS_INDENT" || near.some((text) => text !== undefined && /^ *\t/.test(text))) {
     return "a tab is used for indentation; YAML takes spaces only";
+  }
+  if (code === "MISSING_CHAR" && message.startsWith("Missing closing")) {
+    return "a quote is opened here and not closed; close it";
+  }
+  if (/IMPLICIT_KEY|MISSING_CHAR/.test(code) && near.some((text) => /^\s*\w+:[^\s/]/.test(text ?? ""))) {
+    return "a space is missing after the colon: write `key: value`";
   }
   if (code === "MULTIPLE_DOCS") return "a second document begins here (---); a recipe is one document";
   return `this is not YAML: ${message.split("\n")[0]?.replace(/:$/, "")}`;

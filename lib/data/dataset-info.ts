@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { parseJson } from "../json.js";
 
 const INFO_FILE = "dataset_info.json";
 const FILE_TYPES = [".json", ".jsonl"];
@@ -41,7 +42,9 @@ export function readDatasetInfo(dir: string, names: readonly string[]): DatasetE
     if (entry === undefined) {
       const known = Object.keys(info);
       const list = known.slice(0, 8).join(", ") + (known.length > 8 ? ", ..." : "");
-      throw new UserError(`dataset: ${name} is not defined in ${file}, which has: ${list || "nothing"}`);
+      throw new UserError(
+        `dataset: ${name} is not defined in ${file}, which has: ${list || "nothing"}; name one of these, or define it there`,
+      );
     }
     return resolveEntry(dir, file, name, entry);
   });
@@ -61,12 +64,7 @@ function parseInfo(file: string): Record<string, unknown> {
     }
     throw new UserError(`${file}: cannot be read: ${messageOf(error)}`);
   }
-  let info: unknown;
-  try {
-    info = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${file}: malformed JSON (${messageOf(error).replace(/\s+/g, " ").slice(0, 120)})`);
-  }
+  const info = parseJson(text, file);
   if (!isObject(info))
     throw new UserError(`${file}: must be an object that maps dataset names to their entries`);
   return info;
@@ -101,7 +99,7 @@ function resolveEntry(dir: string, file: string, name: string, entry: unknown): 
   }
   return {
     name,
-    files: resolveFiles(where, path.isAbsolute(fileName) ? fileName : path.join(dir, fileName)),
+    files: resolveFiles(dir, where, path.isAbsolute(fileName) ? fileName : path.join(dir, fileName)),
     columns: resolveColumns(where, entry.columns),
     numSamples: resolveNumSamples(where, entry.num_samples),
   };
@@ -127,18 +125,24 @@ function refuseOtherSources(where: string, entry: Record<string, unknown>): void
   }
 }
 
-function resolveFiles(where: string, target: string): string[] {
-  if (!existsSync(target)) throw new UserError(`${where}: file ${target} does not exist`);
+function resolveFiles(dir: string, where: string, target: string): string[] {
+  if (!existsSync(target))
+    throw new UserError(
+      `${where}: file ${target} does not exist; correct file_name (it is relative to ${dir}), or put the file there`,
+    );
   // By name, so that every machine reads a folder in the same order.
   const files = statSync(target).isDirectory()
     ? readdirSync(target)
         .sort()
         .map((name) => path.join(target, name))
     : [target];
-  if (files.length === 0) throw new UserError(`${where}: folder ${target} is empty`);
+  if (files.length === 0)
+    throw new UserError(`${where}: folder ${target} is empty; put .json or .jsonl files into it`);
   const other = files.find((file) => !FILE_TYPES.includes(path.extname(file)) || !statSync(file).isFile());
   if (other !== undefined) {
-    throw new UserError(`${where}: ${other} is not of a supported type: ${FILE_TYPES.join(", ")}`);
+    throw new UserError(
+      `${where}: ${other} is not of a supported type: ${FILE_TYPES.join(", ")}; convert it to rows such as {"text": "..."}`,
+    );
   }
   return files;
 }

@@ -70,7 +70,9 @@ function textOf(value: unknown, column: string, row: JsonRow, file: string): str
       : typeof value === "object"
         ? "an object"
         : `a ${typeof value}`;
-    throw new UserError(`${where} must be text, not ${kind}`);
+    throw new UserError(
+      `${where} must be text, not ${kind}; correct the row, or name another column in dataset_info.json`,
+    );
   }
   if (/\p{Surrogate}/u.test(value)) {
     throw new UserError(

@@ -48,7 +48,8 @@ export async function prepareTrainingData(
   const intake = new Intake(tokenizer, separator, recipe.packing ? undefined : bosId, options);
   const random = new LegacyRandom(recipe.seed ?? 42);
   const datasets = [];
-  for (const entry of readDatasetInfo(recipe.dataset_dir ?? "data", names)) {
+  const entries = readDatasetInfo(recipe.dataset_dir ?? "data", names);
+  for (const entry of entries) {
     const before = intake.arena.documents;
     await intake.dataset(entry, recipe.max_samples ?? Number.POSITIVE_INFINITY, random);
     datasets.push({ name: entry.name, documents: intake.arena.documents - before });
@@ -71,18 +72,23 @@ export async function prepareTrainingData(
     blockLength: recipe.cutoff_len,
     packing: recipe.packing,
   };
-  if (blocks.length === 0) throw tooLittle(summary, recipe);
+  if (blocks.length === 0) throw tooLittle(summary, recipe, entries);
   return { blocks, summary };
 }
 
-function tooLittle(summary: DataSummary, recipe: DataRecipe): UserError {
+function tooLittle(summary: DataSummary, recipe: DataRecipe, entries: readonly DatasetEntry[]): UserError {
   const names = summary.datasets.map(({ name }) => name).join(", ");
-  if (summary.documents === 0) return new UserError(`dataset: ${names} has no rows; add data`);
+  if (summary.documents === 0) {
+    const files = entries.flatMap((entry) => entry.files).join(", ");
+    return new UserError(`dataset: ${names} has no rows; add some to ${files}, such as {"text": "..."}`);
+  }
+  const documents = summary.documents === 1 ? "1 document" : `${summary.documents} documents`;
+  const fill = summary.documents === 1 ? "fills" : "fill";
   const workers = recipe.preprocessing_num_workers ?? 1;
   const shared =
     workers > 1 ? `, lower preprocessing_num_workers (${workers}), which divides the corpus first,` : "";
   return new UserError(
-    `dataset: the ${summary.documents} documents of ${names} (${summary.tokens} tokens) fill no block of ` +
+    `dataset: the ${documents} of ${names} (${summary.tokens} tokens) ${fill} no block of ` +
       `${summary.blockLength}; lower cutoff_len${shared} or add data`,
   );
 }

@@ -6,6 +6,7 @@
 import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { messageOf, UserError } from "../errors.js";
+import { jsonFault } from "../json.js";
 
 /** One row: the parsed object, and the line (from 1) on which it begins. */
 export interface JsonRow {
@@ -68,19 +69,31 @@ async function* readRawRows(file: string, chunkBytes: number): AsyncGenerator<Ra
 }
 
 function parseRow(file: string, bytes: Buffer, line: number): Record<string, unknown> {
-  if (!isUtf8(bytes)) throw new UserError(`${file}:${line}: not valid UTF-8; convert the file to UTF-8`);
+  if (!isUtf8(bytes)) throw notUtf8(file, bytes, line);
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString("utf8"));
   } catch (error) {
-    const detail = messageOf(error).replace(/\s+/g, " ").slice(0, 120);
-    throw new UserError(`${file}:${line}: malformed JSON (${detail}); every row is one object on one line`);
+    const text = bytes.toString("utf8");
+    const fault = jsonFault(text, error);
+    const form = text.includes("\n") ? "" : "; every row is one object on one line";
+    throw new UserError(`${file}:${line + fault.line - 1}: malformed JSON (${fault.what})${form}`);
   }
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     const kind = value === null ? "null" : Array.isArray(value) ? "an array" : `a ${typeof value}`;
     throw new UserError(`${file}:${line}: a row must be an object such as {"text": "..."}, not ${kind}`);
   }
   return value as Record<string, unknown>;
+}
+
+/** The two encodings that texts on Windows mostly have instead. */
+function notUtf8(file: string, bytes: Buffer, line: number): UserError {
+  const order = bytes.length > 1 ? bytes.readUInt16BE(0) : 0;
+  const likely = line === 1 && (order === 0xfffe || order === 0xfeff) ? "UTF-16" : "GBK";
+  return new UserError(
+    `${file}:${line}: not valid UTF-8; convert the file, for instance from ${likely}: ` +
+      `iconv -f ${likely === "GBK" ? "GB18030" : likely} -t UTF-8 ${file} > new.jsonl`,
+  );
 }
 
 /** Cuts a stream of bytes into rows. One instance reads one file. */

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { parseJson } from "../json.js";
 import { decodeByteLevel } from "./byte-level.js";
 import { replacedEos } from "./template.js";
 import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } from "./tokenizer-engines.js";
@@ -105,20 +106,24 @@ function readTokenizerJson(file: string): TokenizerJson {
   }
   const model = json.model;
   if (model === null || typeof model !== "object" || !("vocab" in model)) {
-    throw new UserError(`${file}: is not a tokenizer: it has no model.vocab`);
+    throw new UserError(
+      `${file}: is not a tokenizer: it has no model.vocab; copy the file of the model again`,
+    );
   }
   return json as TokenizerJson;
 }
 
 function readJson(file: string): Record<string, unknown> | undefined {
   if (!existsSync(file)) return undefined;
+  let text: string;
   try {
-    const json: unknown = JSON.parse(readFileSync(file, "utf8").replace(/^\uFEFF/, ""));
-    if (json !== null && typeof json === "object" && !Array.isArray(json))
-      return json as Record<string, unknown>;
+    text = readFileSync(file, "utf8").replace(/^\uFEFF/, "");
   } catch (error) {
-    throw new UserError(`${file}: malformed JSON (${messageOf(error).replace(/\s+/g, " ").slice(0, 120)})`);
+    throw new UserError(`${file}: cannot be read: ${messageOf(error)}`);
   }
+  const json = parseJson(text, file, "copy the file of the model again");
+  if (json !== null && typeof json === "object" && !Array.isArray(json))
+    return json as Record<string, unknown>;
   throw new UserError(`${file}: must be a JSON object`);
 }
 
@@ -191,7 +196,9 @@ async function startEngine(
     }
     return await scriptEngine(json, config);
   } catch (error) {
-    throw new UserError(`${file}: cannot be used: ${messageOf(error).replace(/\s+/g, " ")}`);
+    throw new UserError(
+      `${file}: cannot be used: ${messageOf(error).replace(/\s+/g, " ")}; copy the file of the model again`,
+    );
   }
 }
 

@@ -66,6 +66,8 @@ const REFUSED = [
   "use_dora", "use_qalora",
 ]; // biome-ignore format: a list to read
 
+const MERGE = "merge the adapter with PEFT (merge_and_unload) and use the merged model";
+
 /** Checks a parsed adapter_config.json. Throws UserError, one line with the file and the key. */
 export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
   if (typeof raw !== "object" || raw === null || Array.isArray(raw))
@@ -75,11 +77,11 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
     throw new UserError(`${file}: ${key}: ${why}`);
   };
   if (json["peft_type"] !== "LORA")
-    fail("peft_type", `${JSON.stringify(json["peft_type"])} is not supported; only LORA is`);
+    fail("peft_type", `${JSON.stringify(json["peft_type"])} is not supported; only LORA is; ${MERGE}`);
   for (const key of REFUSED)
-    if (!isEmpty(json[key])) fail(key, `${JSON.stringify(json[key])} is not supported`);
+    if (!isEmpty(json[key])) fail(key, `${JSON.stringify(json[key])} is not supported; ${MERGE}`);
   if ((json["bias"] ?? "none") !== "none")
-    fail("bias", `${JSON.stringify(json["bias"])} is not supported; only "none" is`);
+    fail("bias", `${JSON.stringify(json["bias"])} is not supported; only "none" is; ${MERGE}`);
   const init = json["init_lora_weights"] ?? true;
   if (typeof init === "string" && init !== "gaussian") {
     fail(

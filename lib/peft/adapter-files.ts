@@ -1,8 +1,9 @@
 // PEFT's adapter folder: adapter_model.safetensors and adapter_config.json, saved and loaded.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { parseJson, writeJson } from "../json.js";
 import type { Module } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
 import { loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
@@ -50,8 +51,7 @@ export function saveAdapter(model: Module, dir: string, config: LoraConfig, base
   });
   const file = join(dir, ADAPTER_CONFIG);
   const json = adapterConfigJson(config, targetNames(wrapped, config), baseModel);
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(json, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
+  writeJson(file, json);
 }
 
 /** The names as given, or for `all` the last parts of what was wrapped. */
@@ -67,14 +67,14 @@ export function readAdapterConfig(dir: string): AdapterConfig {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new UserError(`${file}: cannot be read (${messageOf(error)}); is "${dir}" an adapter folder?`);
+    const advice = "name a folder that training or PEFT saved an adapter in";
+    if (!existsSync(dir)) throw new UserError(`adapter_name_or_path: there is no folder ${dir}; ${advice}`);
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new UserError(
+      `${file} ${missing ? "is missing" : `cannot be read (${messageOf(error)})`}; ${dir} is no adapter: ${advice}`,
+    );
   }
-  try {
-    return parseAdapterConfig(JSON.parse(text), file);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`${file}: not valid JSON (${messageOf(error)})`);
-  }
+  return parseAdapterConfig(parseJson(text, file), file);
 }
 
 /**
@@ -112,7 +112,7 @@ export function loadAdapterState(model: Module, dir: string): void {
   if (!existsSync(file)) {
     const old = existsSync(join(dir, "adapter_model.bin"))
       ? "; adapter_model.bin is a pickle and is not read: save it again with PEFT"
-      : "";
+      : "; copy the whole folder of the adapter";
     throw new UserError(`${file}: missing${old}`);
   }
   scope(() => {
@@ -120,14 +120,19 @@ export function loadAdapterState(model: Module, dir: string): void {
     const state = adapterState(model);
     for (const key of stored.keys()) {
       if (!state.has(key))
-        throw new UserError(`${file}: unexpected tensor "${key}"; the model has no such adapter weight`);
+        throw new UserError(
+          `${file}: unexpected tensor "${key}"; adapter_config.json or the base model is not the one that it was trained with`,
+        );
     }
     for (const [key, parameter] of state) {
       const tensor = stored.get(key);
-      if (tensor === undefined) throw new UserError(`${file}: no tensor "${key}"`);
+      if (tensor === undefined)
+        throw new UserError(
+          `${file}: no tensor "${key}"; it does not fit adapter_config.json or the base model`,
+        );
       if (tensor.shape.join() !== parameter.shape.join()) {
         throw new UserError(
-          `${file}: ${key}: shape [${tensor.shape}] where the model asks for [${parameter.shape}]`,
+          `${file}: ${key}: shape [${tensor.shape}] where the model asks for [${parameter.shape}]; is the adapter of another base model?`,
         );
       }
       noGrad(() => parameter.copy_(tensor));

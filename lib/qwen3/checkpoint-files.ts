@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { parseJson } from "../json.js";
 import type { Tensor } from "../torch/index.js";
 import { loadSafetensors } from "../torch/index.js";
 
@@ -35,7 +36,7 @@ export function openCheckpoint(dir: string): Map<string, StoredTensor> {
       `${join(dir, pickled)}: pickled weights are not read; save the model as safetensors with transformers`,
     );
   }
-  throw new UserError(`${dir}: no ${SINGLE} and no ${INDEX}; is it a model folder?`);
+  throw new UserError(`${dir}: no ${SINGLE} and no ${INDEX}; get the weights of the model into this folder`);
 }
 
 function openShards(dir: string, index: string): Map<string, StoredTensor> {
@@ -66,12 +67,13 @@ function openShards(dir: string, index: string): Map<string, StoredTensor> {
 
 /** tensor name -> file name of the shard */
 function readIndex(file: string): Map<string, string> {
-  let json: unknown;
+  let text: string;
   try {
-    json = JSON.parse(readFileSync(file, "utf8"));
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new UserError(`${file}: not valid JSON (${messageOf(error)})`);
+    throw new UserError(`${file}: cannot be read (${messageOf(error)})`);
   }
+  const json = parseJson(text, file, "download it again");
   const map = (json as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
     throw new UserError(`${file}: weight_map: an object from tensor to file is needed`);

@@ -1,9 +1,10 @@
 // config.json of a dense Qwen3 model: read, checked, written. Both spellings of transformers 4 and 5.
 // Not here: what the rotary embedding makes of its parameters (rope.ts).
 
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { parseJson } from "../json.js";
 import type { DType } from "../torch/index.js";
 import { Fields } from "./fields.js";
 import type { RopeConfig } from "./rope-config.js";
@@ -41,20 +42,33 @@ const DTYPES: readonly DType[] = ["float32", "bfloat16", "float16", "float64"];
  * Throws UserError, one line with the file and the key, where the file is missing or is no dense Qwen3.
  */
 export function readConfig(dir: string): Qwen3Config {
+  checkFolder(dir);
   const file = join(dir, "config.json");
   let text: string;
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new UserError(`${file}: cannot be read (${messageOf(error)}); is "${dir}" a model folder?`);
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new UserError(
+      `${file} ${missing ? "is missing" : `cannot be read (${messageOf(error)})`}; model_name_or_path takes ${MODEL_FOLDER}`,
+    );
   }
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${file}: not valid JSON (${messageOf(error)})`);
-  }
-  return parseConfig(raw, file);
+  return parseConfig(parseJson(text, file, "correct it, or copy the file again"), file);
+}
+
+const MODEL_FOLDER = "a folder with a model's config.json, tokenizer.json and model.safetensors";
+
+/** A name of a model hub looks like a path: it is the most likely of wrong paths. */
+function checkFolder(dir: string): void {
+  const found = statSync(dir, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return;
+  if (found !== undefined) throw new UserError(`model_name_or_path: ${dir} is a file; name ${MODEL_FOLDER}`);
+  const isHubName = /^[\w.-]+\/[\w.-]+$/.test(dir) && !/^\.{1,2}\//.test(dir);
+  const advice = isHubName
+    ? `it takes a folder, and nothing is downloaded in this version: if that is a hub's name, get the files first by \`hf download ${dir} --local-dir ${dir}\` ` +
+      `(pip install huggingface_hub) or \`modelscope download --model ${dir} --local_dir ${dir}\` (pip install modelscope)`
+    : `it takes ${MODEL_FOLDER}`;
+  throw new UserError(`model_name_or_path: there is no folder ${dir}; ${advice}`);
 }
 
 /** The same for an object; `source` is what errors call it. Absent optional keys take transformers' defaults. */
@@ -97,7 +111,7 @@ function checkArchitecture(fields: Fields): void {
   if (/moe/i.test(what) || type === "qwen3_moe") {
     fields.fail(
       "architectures",
-      `${what} is a mixture of experts; only dense Qwen3 models (Qwen3ForCausalLM) are supported`,
+      `${what} is a mixture of experts; only dense Qwen3 models (Qwen3ForCausalLM) are supported, such as Qwen3-0.6B or Qwen3-8B`,
     );
   }
   if (type !== "qwen3" || (architectures.length > 0 && !architectures.includes("Qwen3ForCausalLM"))) {

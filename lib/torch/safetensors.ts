@@ -21,9 +21,21 @@ function reported<T>(body: () => T): T {
     return guarded(body);
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
-    if (code === "ERR_SAFETENSORS" || code === "ERR_FILE") throw new UserError(message, { cause: error });
+    if (code === "ERR_SAFETENSORS" || code === "ERR_FILE")
+      throw new UserError(advised(message), { cause: error });
     throw error;
   }
+}
+
+/** A message with what to do about it, where it does not say so itself. */
+function advised(message: string): string {
+  if (/: not a valid safetensors file: /.test(message) && !/download it again|git lfs/.test(message)) {
+    return `${message}; copy or download it again`;
+  }
+  if (/No space left|quota/i.test(message)) return `${message}; free some space or choose another folder`;
+  if (/File too large/.test(message))
+    return `${message}; raise the limit on files (ulimit -f) or choose another disk`;
+  return message;
 }
 
 /**

@@ -415,11 +415,13 @@ describe("mistakes", () => {
 
   test("files that cannot be read", () => {
     expect(mistake(() => loadRecipe(join(folder, "absent.yaml")))).toBe(
-      "absent.yaml: there is no such recipe file",
+      "absent.yaml: there is no such recipe file; check its path and the folder that you are in",
     );
     expect(mistake(() => loadRecipe(folder))).toMatch(/this is a folder/);
     expect(mistake(() => loadRecipe(write(new Uint8Array([0x61, 0x3a, 0xff]))))).toMatch(/not UTF-8/);
-    expect(mistake(() => loadRecipe(write("{", "r.json")))).toMatch(/^r.json: it is not JSON/);
+    expect(mistake(() => loadRecipe(write("{", "r.json")))).toMatch(
+      /^r.json:1: malformed JSON \(it ends in the middle/,
+    );
     expect(mistake(() => loadRecipe(write("[1]", "r.json")))).toMatch(/one object/);
   });
 

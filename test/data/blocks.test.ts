@@ -159,7 +159,11 @@ describe("bad input", () => {
     writeFileSync(path.join(dir, "dataset_info.json"), '{"none": {"file_name": "none.jsonl"}}');
     await expect(
       prepareTrainingData({ ...recipe, dataset_dir: dir, dataset: "none" }, tokenizer),
-    ).rejects.toThrow(new UserError("dataset: none has no rows; add data"));
+    ).rejects.toThrow(
+      new UserError(
+        `dataset: none has no rows; add some to ${path.join(dir, "none.jsonl")}, such as {"text": "..."}`,
+      ),
+    );
   });
 
   it("an aborted signal stops it", async () => {

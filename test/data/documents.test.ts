@@ -145,6 +145,6 @@ describe("dataset_info.json", () => {
     expect(() => readDatasetInfo("ONLINE", ["it"])).toThrow(/dataset_dir: ONLINE: fetching from a hub/);
     expect(() => readDatasetInfo(path.join(dir, "none"), ["it"])).toThrow(/does not exist; set dataset_dir/);
     writeFileSync(path.join(dir, "dataset_info.json"), "{");
-    expect(() => readDatasetInfo(dir, ["it"])).toThrow(/dataset_info\.json: malformed JSON/);
+    expect(() => readDatasetInfo(dir, ["it"])).toThrow(/dataset_info\.json:\d+: malformed JSON/);
   });
 });

@@ -115,7 +115,7 @@ describe("a folder's defects", () => {
   it("files that are no JSON, or another JSON", async () => {
     const dir = edited({});
     writeFileSync(path.join(dir, "tokenizer_config.json"), "{");
-    await expect(loadTokenizer(dir)).rejects.toThrow(/tokenizer_config\.json: malformed JSON/);
+    await expect(loadTokenizer(dir)).rejects.toThrow(/tokenizer_config\.json:1: malformed JSON/);
     await expect(loadTokenizer(edited({ model: null }, "tokenizer.json"))).rejects.toThrow(
       /is not a tokenizer/,
     );

@@ -196,7 +196,7 @@ describe("shards", () => {
     [
       "broken JSON",
       (dir: string) => writeFileSync(join(dir, "model.safetensors.index.json"), "{"),
-      "not valid JSON",
+      "index.json:1: malformed JSON",
     ],
   ] as const)("refuse %s", (_, harm, message) => {
     const dir = sharded();
