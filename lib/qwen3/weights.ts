@@ -1,8 +1,9 @@
 // Weights of a Qwen3 model: loaded, drawn from scratch, saved. A parameter's path is its key in the file.
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../errors.js";
+import { messageOf, UserError } from "../errors.js";
+import { writeJson } from "../json.js";
 import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import {
@@ -54,7 +55,7 @@ function checkFit(model: Qwen3ForCausalLM, dir: string, stored: ReadonlyMap<stri
     const { file, tensor } = found;
     if (tensor.shape.join() !== parameter.shape.join()) {
       throw new UserError(
-        `${file}: ${name}: shape [${tensor.shape}] where config.json asks for [${parameter.shape}]`,
+        `${file}: ${name}: shape [${tensor.shape}] where config.json asks for [${parameter.shape}]; the two do not belong together`,
       );
     }
     if (!isFloatingPoint(tensor.dtype)) {
@@ -65,7 +66,9 @@ function checkFit(model: Qwen3ForCausalLM, dir: string, stored: ReadonlyMap<stri
     const redundant = name === "lm_head.weight" && model.config.tie_word_embeddings;
     // transformers of old saved the rotary frequencies too
     if (!wanted.has(name) && !redundant && !name.endsWith("rotary_emb.inv_freq")) {
-      throw new UserError(`${file}: unexpected tensor "${name}"; config.json has no place for it`);
+      throw new UserError(
+        `${file}: unexpected tensor "${name}"; config.json has no place for it: the two do not belong together`,
+      );
     }
   }
 }
@@ -133,16 +136,18 @@ export interface SaveOptions {
 /**
  * Writes config.json and the weights by their Hugging Face names, tied head left out: one file, or shards and
  * their index. A head that is no longer tied is written, and config.json says so.
+ * Weights of an earlier run are replaced once all of the new ones are on the disk.
+ * Throws UserError where the disk refuses; what was there before is then still there.
  */
 export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOptions = {}): void {
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   const state = model.stateDict();
   const dtypeOf = (tensor: Tensor): DType => options.dtype ?? tensor.dtype;
   const shards = planShards(state, (options.maxShardGigabytes ?? 5) * 1e9, dtypeOf);
   const width = 5;
   const map: Record<string, string> = {};
   let total = 0;
-  for (const stale of [SINGLE, INDEX]) rmSync(join(dir, stale), { force: true });
+  const written: [from: string, to: string][] = [];
   for (const [index, names] of shards.entries()) {
     const number = (value: number): string => String(value).padStart(width, "0");
     const file =
@@ -163,9 +168,11 @@ export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOpt
         map[name] = file;
         total += tensor.numel() * bytesPerElement(dtypeOf(tensor));
       }
-      saveSafetensors(join(dir, file), tensors, { format: "pt" });
+      written.push(saveBeside(dir, file, tensors, written));
     });
   }
+  for (const stale of [SINGLE, INDEX]) rmSync(join(dir, stale), { force: true });
+  for (const [from, to] of written) renameSync(from, to);
   if (shards.length > 1) {
     const sorted = Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
     writeJson(join(dir, INDEX), { metadata: { total_size: total }, weight_map: sorted });
@@ -173,6 +180,32 @@ export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOpt
   const dtype = dtypeOf(model.model.embed_tokens.weight);
   const tie_word_embeddings = !state.has("lm_head.weight");
   writeJson(join(dir, "config.json"), writeConfig({ ...model.config, tie_word_embeddings }, dtype));
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (error) {
+    throw new UserError(`cannot write ${dir}: ${messageOf(error)}; choose another folder`);
+  }
+}
+
+/** Writes a file under the name that a run cut off leaves to be cleaned up; where that fails, the `earlier` ones go. */
+function saveBeside(
+  dir: string,
+  name: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  earlier: readonly (readonly [from: string, to: string])[],
+): [from: string, to: string] {
+  const temporary = join(dir, `.${name}.${process.pid}.tmp`);
+  try {
+    saveSafetensors(temporary, tensors, { format: "pt" });
+  } catch (error) {
+    for (const [from] of earlier) rmSync(from, { force: true });
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.message.replace(temporary, join(dir, name)), { cause: error });
+  }
+  return [temporary, join(dir, name)];
 }
 
 /** Names by file: as many as fit, in the order of the model. */
@@ -193,12 +226,6 @@ function planShards(
     used += bytes;
   }
   return shards;
-}
-
-/** Whole or not at all: written beside, then renamed. */
-function writeJson(file: string, value: unknown): void {
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
 }
 
 /** A model with the weights of a folder; `config` replaces what config.json says (a scaled rotary embedding). */

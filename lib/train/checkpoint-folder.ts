@@ -1,7 +1,19 @@
 // The life of a checkpoint folder: written beside its place, flushed, renamed; found again, checked, and the oldest
 // removed. Knows nothing of what is inside but the manifest.
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { writeError, writeWhole } from "./textfile.js";
@@ -28,7 +40,8 @@ function sha256(file: string): string {
   const handle = openSync(file, "r");
   try {
     const chunk = Buffer.allocUnsafe(1 << 22);
-    for (let read = readSync(handle, chunk); read > 0; read = readSync(handle, chunk)) hash.update(chunk.subarray(0, read));
+    for (let read = readSync(handle, chunk); read > 0; read = readSync(handle, chunk))
+      hash.update(chunk.subarray(0, read));
   } finally {
     closeSync(handle);
   }
@@ -41,7 +54,11 @@ function flush(place: string): void {
     fsyncSync(handle);
   } catch (error) {
     // Windows does not flush folders
-    if ((error as NodeJS.ErrnoException).code !== "EPERM" && (error as NodeJS.ErrnoException).code !== "EISDIR") throw error;
+    if (
+      (error as NodeJS.ErrnoException).code !== "EPERM" &&
+      (error as NodeJS.ErrnoException).code !== "EISDIR"
+    )
+      throw error;
   } finally {
     closeSync(handle);
   }
@@ -90,7 +107,8 @@ export function cleanStale(outputDir: string): void {
     const place = path.join(outputDir, name);
     const found = TEMPORARY.exec(name);
     const unfinished = found === null ? UNFINISHED.exec(name) : null;
-    if (unfinished !== null && !isRunning(Number(unfinished[1] ?? unfinished[2]))) rmSync(place, { force: true });
+    if (unfinished !== null && !isRunning(Number(unfinished[1] ?? unfinished[2])))
+      rmSync(place, { force: true });
     if (found === null || isRunning(Number(found[1]))) continue;
     const original = path.join(outputDir, name.split(".").slice(1, 2)[0] as string);
     if (found[2] === "old" && !existsSync(original)) renameSync(place, original);
@@ -112,7 +130,10 @@ function isRunning(pid: number): boolean {
 export function listCheckpoints(outputDir: string): { step: number; dir: string }[] {
   if (!existsSync(outputDir)) return [];
   return readdirSync(outputDir)
-    .map((name) => ({ dir: path.join(outputDir, name), step: Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? Number.NaN) }))
+    .map((name) => ({
+      dir: path.join(outputDir, name),
+      step: Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? Number.NaN),
+    }))
     .filter(({ step, dir }) => Number.isInteger(step) && statSync(dir).isDirectory())
     .sort((a, b) => b.step - a.step);
 }
@@ -124,7 +145,10 @@ export function listCheckpoints(outputDir: string): { step: number; dir: string 
 export function verifyCheckpoint(dir: string): void {
   const file = path.join(dir, MANIFEST);
   const refuse = (why: string): UserError => new UserError(`${why}; resume from another checkpoint`);
-  if (!existsSync(dir)) throw new UserError(`resume_from_checkpoint: there is no folder ${dir}`);
+  if (!existsSync(dir))
+    throw new UserError(
+      `resume_from_checkpoint: there is no folder ${dir}; name a checkpoint-N of an earlier run, or leave it out to start anew`,
+    );
   if (!existsSync(file)) {
     const pickles = existsSync(path.join(dir, "optimizer.pt"));
     throw refuse(
@@ -136,7 +160,8 @@ export function verifyCheckpoint(dir: string): void {
   let manifest: Manifest;
   try {
     manifest = JSON.parse(readFileSync(file, "utf8")) as Manifest;
-    if (manifest.format !== 1 || typeof manifest.files !== "object") throw new Error("not a manifest of this version");
+    if (manifest.format !== 1 || typeof manifest.files !== "object")
+      throw new Error("not a manifest of this version");
   } catch (error) {
     throw refuse(`${file} cannot be read (${messageOf(error)})`);
   }
@@ -156,7 +181,10 @@ export function verifyCheckpoint(dir: string): void {
 export function rotateCheckpoints(outputDir: string, limit: number | null, just: string): string[] {
   if (limit === null) return [];
   const all = listCheckpoints(outputDir)
-    .map((entry) => ({ ...entry, time: entry.dir === just ? Number.POSITIVE_INFINITY : statSync(entry.dir).mtimeMs }))
+    .map((entry) => ({
+      ...entry,
+      time: entry.dir === just ? Number.POSITIVE_INFINITY : statSync(entry.dir).mtimeMs,
+    }))
     .sort((a, b) => b.time - a.time || b.step - a.step);
   const removed = all.slice(Math.max(1, limit)).map(({ dir }) => dir);
   for (const dir of removed) rmSync(dir, { recursive: true, force: true });

@@ -3,11 +3,25 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
-import { loadTokenizer, prepareTrainingData, type DataSummary, type TokenBlocks, type Tokenizer } from "../data/index.js";
+import {
+  type DataSummary,
+  loadTokenizer,
+  prepareTrainingData,
+  type TokenBlocks,
+  type Tokenizer,
+} from "../data/index.js";
 import { UserError } from "../errors.js";
 import { addLora, freeze, full, type LoraConfig, loadAdapterState, saveAdapter } from "../peft/index.js";
-import { initializeWeights, loadWeights, Qwen3ForCausalLM, type Qwen3Config, readConfig, saveModel, scaleRope } from "../qwen3/index.js";
-import { parseConfig } from "../qwen3/index.js";
+import {
+  initializeWeights,
+  loadWeights,
+  parseConfig,
+  type Qwen3Config,
+  Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+  scaleRope,
+} from "../qwen3/index.js";
 import { accelerator, type Device, manualSeed, setFloat32Precision } from "../torch/index.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
@@ -43,22 +57,26 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
   const found = recipe.use_cpu ? undefined : accelerator();
   if (found === undefined) return "cpu";
   if (found.count > 1) {
-    emit({ type: "message", level: "info", text: `${found.count} GPUs are here; one is used (${found.type}:0) in this version` });
+    emit({
+      type: "message",
+      level: "info",
+      text: `${found.count} GPUs are here; one is used (${found.type}:0) in this version`,
+    });
   }
   return `${found.type}:0`;
 }
 
 const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
 
-/** A disk that refuses is said before hours of tokenizing and training. Makes nothing. */
-function checkWritable(outputDir: string): void {
+/** A disk that refuses is said before hours of work. Makes nothing. `key` is what the recipe calls the folder. */
+export function checkWritable(outputDir: string, key = "output_dir"): void {
   let nearest = path.resolve(outputDir);
   while (!existsSync(nearest)) nearest = path.dirname(nearest);
   try {
     if (!statSync(nearest).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
     accessSync(nearest, constants.W_OK);
   } catch (error) {
-    throw writeError(outputDir, error);
+    throw writeError(outputDir, error, key);
   }
 }
 
@@ -93,8 +111,13 @@ export function findResume(recipe: Recipe, emit: Emit): string | undefined {
     }
     return resumable(dir);
   }
-  if (wanted === true) throw new UserError(`resume_from_checkpoint: there is no complete checkpoint in ${output_dir}`);
-  const weights = existsSync(output_dir) ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name)) : undefined;
+  if (wanted === true)
+    throw new UserError(
+      `resume_from_checkpoint: there is no complete checkpoint in ${output_dir}; leave it out to start anew`,
+    );
+  const weights = existsSync(output_dir)
+    ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name))
+    : undefined;
   if (weights !== undefined) {
     throw new UserError(
       `output_dir: ${output_dir} holds ${weights} of an earlier run; choose another folder or set overwrite_output_dir: true`,
@@ -130,7 +153,12 @@ function loraConfig(recipe: Recipe): LoraConfig {
 }
 
 /** Builds the model of a recipe with its trainable parts; `resume` is a checkpoint whose weights it takes. */
-function buildModel(recipe: Recipe, device: Device, resume: string | undefined, emit: Emit): { model: Qwen3ForCausalLM; weights: Weights } {
+function buildModel(
+  recipe: Recipe,
+  device: Device,
+  resume: string | undefined,
+  emit: Emit,
+): { model: Qwen3ForCausalLM; weights: Weights } {
   const config = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";
   const model = new Qwen3ForCausalLM(config);
@@ -191,7 +219,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   manualSeed(recipe.seed);
   model.train();
   const { trainable, total } = countParameters(model);
-  if (trainable === 0) throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
+  if (trainable === 0)
+    throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
   return { recipe, model, weights, tokenizer, blocks, summary, device, resume };

@@ -17,6 +17,7 @@ import { messageOf, UserError } from "../errors.js";
 const ADVICE: Record<string, string> = {
   ENOSPC: "the disk is full: free some space or choose another output_dir",
   EDQUOT: "the disk quota is used up: free some space or choose another output_dir",
+  EFBIG: "the limit on the size of files is reached (ulimit -f): raise it or choose another output_dir",
   EACCES: "permission denied: choose an output_dir that you may write to",
   EPERM: "permission denied: choose an output_dir that you may write to",
   EROFS: "the file system is read-only: choose another output_dir",
@@ -25,10 +26,12 @@ const ADVICE: Record<string, string> = {
   EISDIR: "a folder of that name is in the way: remove it or choose another output_dir",
 };
 
-/** The one-line error for a failed write; anything unforeseen keeps the system's own words. */
-export function writeError(file: string, error: unknown): UserError {
+/** The one-line error for a failed write; anything unforeseen keeps the system's own words. `key` names the folder. */
+export function writeError(file: string, error: unknown, key = "output_dir"): UserError {
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
-  return new UserError(`cannot write ${file}: ${ADVICE[code] ?? messageOf(error)}`);
+  return new UserError(
+    `cannot write ${file}: ${ADVICE[code]?.replace("output_dir", key) ?? messageOf(error)}`,
+  );
 }
 
 /** Writes `file` whole: beside it first, flushed to the disk, then renamed over it. An old version stays on failure.
