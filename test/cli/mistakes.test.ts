@@ -1,0 +1,125 @@
+// Every mistake that a newcomer makes (mistakes/), against the command line: one line on stderr that names the place and
+// the remedy, exit code 1, and the disk as it was. Most run in this process; those marked `process` are real programs.
+// Prints the table of mistakes and their lines.
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe as describeError, dispatch } from "../../lib/cli/commands.js";
+import { runTraining } from "../../lib/cli/train.js";
+import { loadRecipe } from "../../lib/config/index.js";
+import { addonPath } from "../../lib/torch/native.js";
+import { runRecipe } from "../../lib/train/run.js";
+import { DATA } from "./mistakes/data.js";
+import { MODELS } from "./mistakes/models.js";
+import { METHODS, PLACES } from "./mistakes/places.js";
+import { COMMANDS, RECIPES } from "./mistakes/recipes.js";
+import { type Mistake, Room } from "./mistakes/room.js";
+import { buildProgram, FakeHost } from "./program.js";
+
+const GROUPS: Record<string, Mistake[]> = {
+  command: COMMANDS,
+  recipe: RECIPES,
+  model: MODELS,
+  data: DATA,
+  method: METHODS,
+  place: PLACES,
+};
+
+describe("mistakes", () => {
+  const root = mkdtempSync(path.join(tmpdir(), "qwen-pt-mistakes-"));
+  const table: string[] = [];
+  const home = process.cwd();
+  let program: string;
+  let rooms = 0;
+
+  beforeAll(async () => {
+    program = await buildProgram();
+    // some mistakes run as a user who may not write everywhere
+    for (const dir of [root, program]) chmodSync(dir, 0o755);
+  });
+  afterAll(() => {
+    process.chdir(home);
+    for (const dir of [root, program]) rmSync(dir, { recursive: true, force: true });
+    process.stdout.write(`\n${table.join("\n")}\n`);
+  });
+
+  for (const [group, mistakes] of Object.entries(GROUPS)) {
+    describe(group, () => {
+      it.each(mistakes)("$name", async (mistake) => {
+        const dir = path.join(root, `${rooms++}`);
+        mkdirSync(dir);
+        const room = new Room(dir);
+        if (mistake.keys) room.keys(mistake.keys);
+        mistake.make?.(room);
+        const before = room.snapshot();
+        const args = mistake.args ?? ["train", "recipe.yaml"];
+        const { code, err } = mistake.process
+          ? await asProcess(room, mistake, args)
+          : await inside(room, mistake, args);
+        const after = room.snapshot();
+        table.push(`${group}: ${mistake.name}\n    ${err.trimEnd()}`);
+        expect(err).toMatch(/^error: [^\n]+\n$/);
+        expect(err).toMatch(mistake.line);
+        expect(err).not.toMatch(/unexpected: set QWEN_PT_DEBUG|\bat .*:\d+:\d+|ENO|undefined|\[object/);
+        expect(code).toBe(1);
+        for (const name of mistake.leaves ?? []) after.delete(name);
+        expect([...after.keys()]).toEqual([...before.keys()]);
+        expect(after).toEqual(before);
+      });
+    });
+  }
+
+  it("a model folder without tokenizer_config.json is none", async () => {
+    const dir = path.join(root, `${rooms++}`);
+    mkdirSync(dir);
+    const room = new Room(dir);
+    room.remove("model/tokenizer_config.json");
+    const { code, err } = await inside(room, COMMANDS[0], ["train", "recipe.yaml"]);
+    expect([code, err]).toEqual([0, ""]);
+    const saved = JSON.parse(readFileSync(room.at("out/tokenizer_config.json"), "utf8"));
+    expect(saved).toMatchObject({ tokenizer_class: "Qwen2Tokenizer", eos_token: "<|endoftext|>" });
+  });
+
+  /** The command in this process: a run is in this thread, as the worker does it. */
+  async function inside(
+    room: Room,
+    { env = {} }: Mistake,
+    args: string[],
+  ): Promise<{ code: number; err: string }> {
+    process.chdir(room.dir);
+    const host = new FakeHost({ env });
+    const [command, recipe, ...overrides] = args;
+    const trains = command === "train" && recipe !== undefined && overrides.every((one) => /^\w+=/.test(one));
+    if (!trains) return { code: await dispatch(args, host), err: host.errors };
+    const training = {
+      train: (file: string) => runRecipe(loadRecipe(file, overrides, { env })),
+      overwrites: (file: string) => loadRecipe(file, overrides, { env }).recipe.overwrite_output_dir,
+    };
+    try {
+      return { code: await runTraining(recipe, overrides, host, training), err: host.errors };
+    } catch (error) {
+      return { code: 1, err: `${describeError(error, env)}\n` };
+    }
+  }
+
+  async function asProcess(room: Room, { env = {}, limit = "true" }: Mistake, args: string[]) {
+    const main = path.join(program, "dist/cli/main.js");
+    const asUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+    if (asUser.uid !== undefined) {
+      // its own files, as they would be, but for those that a mistake closed
+      for (const name of ["", "merged"]) if (existsSync(room.at(name))) chmodSync(room.at(name), 0o777);
+    }
+    const child = spawn("sh", ["-c", `${limit}; exec "$0" "$@"`, process.execPath, main, ...args], {
+      cwd: room.dir,
+      env: { ...process.env, QWEN_PT_ADDON: addonPath(), ...env },
+      stdio: ["ignore", "ignore", "pipe"],
+      ...asUser,
+    });
+    let err = "";
+    child.stderr.on("data", (data) => (err += data));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return { code, err };
+  }
+});
