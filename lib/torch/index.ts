@@ -5,8 +5,16 @@ export * from "./device.js";
 export { bytesPerElement, type Device, type DType, isFloatingPoint, type TypedArray } from "./dtype.js";
 export * from "./errors.js";
 export { Generator } from "./handle.js";
-export { addonPath, addonRecord, type BuildInfo, type DeviceMemory, type OperatorInfo, type Parameter } from "./native.js";
+export {
+  addonPath,
+  addonRecord,
+  type BuildInfo,
+  type DeviceMemory,
+  type OperatorInfo,
+  type Parameter,
+} from "./native.js";
 export { call, declaredOperators, type Operand, op, operators, schemaOf } from "./operator.js";
+export * as ops from "./ops.js";
 export {
   cat,
   crossEntropy,
@@ -19,7 +27,6 @@ export {
   stack,
   where,
 } from "./ops.js";
-export * as ops from "./ops.js";
 export * from "./random.js";
 export * from "./safetensors.js";
 export * from "./scope.js";

@@ -61,7 +61,13 @@ export interface Native {
   tensorIsDisposed(handle: Handle): boolean;
   tensorDispose(handle: Handle): void;
   tensorItem(handle: Handle): number | bigint | boolean;
-  tensorFromBytes(data: ArrayBuffer, shape: readonly number[], dtype: string, offset: number, length: number): Handle;
+  tensorFromBytes(
+    data: ArrayBuffer,
+    shape: readonly number[],
+    dtype: string,
+    offset: number,
+    length: number,
+  ): Handle;
   tensorToBytes(handle: Handle): ArrayBuffer;
   openScope(): number;
   closeScope(id: number, keep: Handle[]): void;
@@ -112,7 +118,12 @@ export interface Native {
   ];
   safetensorsTensor(file: SafetensorsHandle, name: string): Handle;
   safetensorsClose(file: SafetensorsHandle): void;
-  safetensorsWrite(path: string, names: string[], tensors: Handle[], metadata: [key: string, value: string][]): void;
+  safetensorsWrite(
+    path: string,
+    names: string[],
+    tensors: Handle[],
+    metadata: [key: string, value: string][],
+  ): void;
 }
 
 /** Bytes that an accelerator's allocator holds. */
@@ -137,7 +148,9 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..", ".
 /** Where a build puts the addon, in the order of looking; `QWEN_PT_ADDON` comes before them. */
 function candidates(): string[] {
   const given = process.env["QWEN_PT_ADDON"];
-  const built = ["build/cmake/Release/qwen_pt.node", "build/Release/qwen_pt.node"].map((file) => path.join(root, file));
+  const built = ["build/cmake/Release/qwen_pt.node", "build/Release/qwen_pt.node"].map((file) =>
+    path.join(root, file),
+  );
   return given ? [given] : built;
 }
 
@@ -149,7 +162,10 @@ export function addonPath(): string | undefined {
 /** The record that the build left: the libtorch it found and its version. */
 export function addonRecord(): { libtorch?: string; version?: string } {
   try {
-    return JSON.parse(readFileSync(path.join(root, "build", "addon.json"), "utf8")) as { libtorch?: string; version?: string };
+    return JSON.parse(readFileSync(path.join(root, "build", "addon.json"), "utf8")) as {
+      libtorch?: string;
+      version?: string;
+    };
   } catch {
     return {};
   }
@@ -157,12 +173,19 @@ export function addonRecord(): { libtorch?: string; version?: string } {
 
 function advise(file: string, error: unknown): UserError {
   const text = messageOf(error).split("\n")[0] ?? "";
-  if (/libtorch|libc10|torch_cpu|c10\.dll/.test(text) && /cannot open|not found|could not be found/i.test(text)) {
+  if (
+    /libtorch|libc10|torch_cpu|c10\.dll/.test(text) &&
+    /cannot open|not found|could not be found/i.test(text)
+  ) {
     const was = addonRecord().libtorch;
-    return new UserError(`libtorch is not where the addon was built against it${was ? ` (${was})` : ""}: run npm run build`);
+    return new UserError(
+      `libtorch is not where the addon was built against it${was ? ` (${was})` : ""}: run npm run build`,
+    );
   }
   if (/undefined symbol|GLIBCXX|GLIBC_|procedure could not be found/.test(text)) {
-    return new UserError(`the addon does not fit this machine's libraries (${text}): run npm run build -- --force`);
+    return new UserError(
+      `the addon does not fit this machine's libraries (${text}): run npm run build -- --force`,
+    );
   }
   return new UserError(`the addon ${file} cannot be loaded (${text}): run npm run build -- --force`);
 }
@@ -170,7 +193,9 @@ function advise(file: string, error: unknown): UserError {
 function load(): Native {
   const file = addonPath();
   if (file === undefined) {
-    throw new UserError(`the addon has not been built (looked for ${candidates().join(" and ")}): run npm run build`);
+    throw new UserError(
+      `the addon has not been built (looked for ${candidates().join(" and ")}): run npm run build`,
+    );
   }
   try {
     return createRequire(import.meta.url)(file) as Native;

@@ -59,7 +59,10 @@ function spread(info: Resolved, args: unknown[]): unknown[] {
     const index = info.positions.get(name);
     if (index === undefined) {
       const known = info.parameters.map((parameter) => camelCase(parameter.name)).join(", ");
-      throw new ArgumentError(`${info.name}: no argument is called '${name}'; it takes ${known}`, "ERR_ARGUMENT");
+      throw new ArgumentError(
+        `${info.name}: no argument is called '${name}'; it takes ${known}`,
+        "ERR_ARGUMENT",
+      );
     }
     if (index < args.length - 1) {
       throw new ArgumentError(`${info.name}: argument '${name}' was given twice`, "ERR_ARGUMENT");

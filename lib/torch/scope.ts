@@ -15,13 +15,16 @@ function tensorsIn(value: unknown, found: Handle[] = [], seen = new Set<unknown>
   }
   if (ArrayBuffer.isView(value)) return found;
   seen.add(value);
-  const items = value instanceof Map ? [...value.values()] : value instanceof Set ? [...value] : Object.values(value);
+  const items =
+    value instanceof Map ? [...value.values()] : value instanceof Set ? [...value] : Object.values(value);
   for (const item of items) tensorsIn(item, found, seen);
   return found;
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 /**

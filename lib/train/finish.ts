@@ -7,7 +7,7 @@ import { packageVersion } from "../version.js";
 import { modelCard } from "./card.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { plotMetrics } from "./plot.js";
-import { type Recorder, saveArguments, STATE_FILE } from "./recorder.js";
+import { type Recorder, STATE_FILE, saveArguments } from "./recorder.js";
 import { saveResults, trainMetrics } from "./results.js";
 import { type LogEntry, saveTrainerState } from "./state.js";
 import { writeWhole } from "./textfile.js";
@@ -18,7 +18,12 @@ export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Out
   return result(trainer.recorder, recipe, outcome, {});
 }
 
-function result(recorder: Recorder, recipe: Recipe, outcome: Outcome, metrics: Record<string, number>): TrainResult {
+function result(
+  recorder: Recorder,
+  recipe: Recipe,
+  outcome: Outcome,
+  metrics: Record<string, number>,
+): TrainResult {
   return {
     outputDir: recipe.output_dir,
     steps: recorder.step,
@@ -84,6 +89,10 @@ async function plot(recorder: Recorder, dir: string, emit: (event: TrainEvent) =
   const drawn = await plotMetrics(dir, recorder.history, ["loss"]);
   for (const picture of drawn.files) emit({ type: "file", path: picture, what: "figure" });
   for (const key of drawn.missing) {
-    emit({ type: "message", level: "warning", text: `no ${key} was logged, so none is drawn: lower logging_steps` });
+    emit({
+      type: "message",
+      level: "warning",
+      text: `no ${key} was logged, so none is drawn: lower logging_steps`,
+    });
   }
 }

@@ -9,5 +9,5 @@ export { type Plan, planRun } from "./plan.js";
 export { AbortError, type RunOptions, runRecipe } from "./run.js";
 export { chooseDevice, type Prepared, prepare } from "./setup.js";
 export { evaluateBatch, idsOf, microStep, type StepOptions } from "./step.js";
-export { train, type TrainOptions } from "./train.js";
+export { type TrainOptions, train } from "./train.js";
 export { type Outcome, Trainer, type TrainerOptions } from "./trainer.js";

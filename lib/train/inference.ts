@@ -19,7 +19,9 @@ export interface InferenceOptions {
 }
 
 /** Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder. */
-export async function openModel(options: InferenceOptions): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+export async function openModel(
+  options: InferenceOptions,
+): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
   const { adapters = [], dtype, device = "cpu" } = options;
   let config = readConfig(options.model);
   if (options.ropeScaling) {

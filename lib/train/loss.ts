@@ -1,6 +1,6 @@
 // From the last block's output to the loss: final norm, head, cross entropy of the next token. The full logits
 // [tokens, vocabulary] never exist.
-import { crossEntropy, type DType, linearCrossEntropy, Tensor, tensor } from "../torch/index.js";
+import { crossEntropy, type DType, linearCrossEntropy, type Tensor, tensor } from "../torch/index.js";
 import type { CausalModel } from "./model.js";
 
 /** float32 logits that exist at a time, in bytes. */
@@ -10,7 +10,8 @@ const CHUNK_BYTES = 64 << 20;
 export function nextTokenLabels(labels: Int32Array, batch: number, length: number, device: string): Tensor {
   const shifted = new BigInt64Array(labels.length).fill(-100n);
   for (let row = 0; row < batch; row++) {
-    for (let at = row * length; at < (row + 1) * length - 1; at++) shifted[at] = BigInt(labels[at + 1] as number);
+    for (let at = row * length; at < (row + 1) * length - 1; at++)
+      shifted[at] = BigInt(labels[at + 1] as number);
   }
   return tensor(shifted, { device });
 }

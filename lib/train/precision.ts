@@ -15,7 +15,8 @@ export interface Precision {
 
 /** From the recipe's `bf16`, `fp16` and `pure_bf16`. Without any of them the weights' own dtypes compute. */
 export function precisionOf(recipe: Recipe): Precision {
-  if (recipe.pure_bf16) return { compute: recipe.bf16 ? "bfloat16" : undefined, trainable: undefined, scaled: false };
+  if (recipe.pure_bf16)
+    return { compute: recipe.bf16 ? "bfloat16" : undefined, trainable: undefined, scaled: false };
   const compute = recipe.bf16 ? "bfloat16" : recipe.fp16 ? "float16" : undefined;
   return { compute, trainable: "float32", scaled: recipe.fp16 };
 }

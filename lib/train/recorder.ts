@@ -10,8 +10,15 @@ import type { TrainEvent } from "./events.js";
 import { type PeakMemory, TrainerLog } from "./log.js";
 import type { Plan } from "./plan.js";
 import type { LossScale } from "./precision.js";
-import { loadRunState, type LoopState, saveRunState } from "./run-state.js";
-import { controlState, loadTrainerState, type LogEntry, newTrainerState, saveTrainerState, type TrainerState } from "./state.js";
+import { type LoopState, loadRunState, saveRunState } from "./run-state.js";
+import {
+  controlState,
+  type LogEntry,
+  loadTrainerState,
+  newTrainerState,
+  saveTrainerState,
+  type TrainerState,
+} from "./state.js";
 import { writeWhole } from "./textfile.js";
 
 export interface RecorderOptions {
@@ -67,7 +74,14 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#learningRate = options.recipe.learning_rate;
-    this.#loop = { lossSinceLog: 0, lossBeforeLog: 0, loggedStep: 0, skippedSteps: 0, tokensSeen: 0, totalFlos: 0 };
+    this.#loop = {
+      lossSinceLog: 0,
+      lossBeforeLog: 0,
+      loggedStep: 0,
+      skippedSteps: 0,
+      tokensSeen: 0,
+      totalFlos: 0,
+    };
   }
 
   get skippedSteps(): number {
@@ -107,13 +121,19 @@ export class Recorder {
     this.#startStep = this.step;
     this.#startTokens = loop.tokensSeen;
     this.lastCheckpoint = dir;
-    if (before.blocks !== data.blocks || before.tokens !== data.tokens || before.blockLength !== data.blockLength) {
+    if (
+      before.blocks !== data.blocks ||
+      before.tokens !== data.tokens ||
+      before.blockLength !== data.blockLength
+    ) {
       this.#warn(
         `the data has changed since ${dir}: ${before.blocks} blocks of ${before.blockLength} tokens then, ${data.blocks} of ${data.blockLength} now; the run goes on with the new data`,
       );
     }
     if (state.max_steps !== this.#options.plan.totalSteps) {
-      this.#warn(`${dir} was on its way to step ${state.max_steps}; this run goes to ${this.#options.plan.totalSteps}`);
+      this.#warn(
+        `${dir} was on its way to step ${state.max_steps}; this run goes to ${this.#options.plan.totalSteps}`,
+      );
     }
   }
 
@@ -194,7 +214,8 @@ export class Recorder {
       memoryBytes: record.memoryBytes,
       ...(record.skipped === undefined ? {} : { skipped: record.skipped }),
     });
-    if (this.step % plan.logEvery === 0 || (this.step === 1 && recipe.logging_first_step)) this.#logStep(record);
+    if (this.step % plan.logEvery === 0 || (this.step === 1 && recipe.logging_first_step))
+      this.#logStep(record);
     if (this.#isTimeToSave()) this.save();
   }
 
@@ -234,7 +255,8 @@ export class Recorder {
     this.history.push({ ...entry, step: this.step });
     const counted = recipe.include_num_input_tokens_seen !== "no";
     const line = this.#log?.write(entry, this.step, counted ? this.#loop.tokensSeen : 0, this.#peak());
-    if (line !== undefined) this.#emit({ type: "log", entry: { ...entry, step: this.step }, line: { ...line } });
+    if (line !== undefined)
+      this.#emit({ type: "log", entry: { ...entry, step: this.step }, line: { ...line } });
   }
 
   #peak(): PeakMemory | undefined {
@@ -272,7 +294,12 @@ export class Recorder {
       saveTrainerState(this.state(), path.join(folder, STATE_FILE));
       saveArguments(recipe, folder);
       if (recipe.save_only_model && !forResume) return;
-      const loop: LoopState = { ...this.#loop, scheduleSteps: this.scheduleSteps, lossScale: lossScale.state(), data };
+      const loop: LoopState = {
+        ...this.#loop,
+        scheduleSteps: this.scheduleSteps,
+        lossScale: lossScale.state(),
+        data,
+      };
       saveRunState(folder, { optimizer, random: this.#random, loop, learningRate: this.#learningRate });
     });
     this.lastCheckpoint = dir;
@@ -301,7 +328,9 @@ export function saveArguments(recipe: Recipe, dir: string): void {
  */
 function dropLaterLines(file: string, step: number): void {
   if (!existsSync(file)) return;
-  const lines = readFileSync(file, "utf8").split("\n").filter((line) => line !== "");
+  const lines = readFileSync(file, "utf8")
+    .split("\n")
+    .filter((line) => line !== "");
   const kept = lines.filter((line) => {
     const found = /"current_steps": (\d+)/.exec(line);
     return found === null || (Number(found[1]) <= step && line.includes('"loss"'));

@@ -4,7 +4,14 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import type { AdamW } from "../optim/index.js";
-import { type Device, loadSafetensors, saveSafetensors, scope, setRngState, type Tensor } from "../torch/index.js";
+import {
+  type Device,
+  loadSafetensors,
+  saveSafetensors,
+  scope,
+  setRngState,
+  type Tensor,
+} from "../torch/index.js";
 import type { LossScaleState } from "./precision.js";
 import { writeWhole } from "./textfile.js";
 
@@ -66,9 +73,12 @@ export function loadRunState(dir: string, optimizer: AdamW): LoopState {
       optimizer.loadStateDict(loadSafetensors(saved));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw new UserError(`${saved}: ${error.message}; resume with the recipe that wrote it (finetuning_type, lora_*, freeze_*)`);
+      throw new UserError(
+        `${saved}: ${error.message}; resume with the recipe that wrote it (finetuning_type, lora_*, freeze_*)`,
+      );
     }
-    for (const [device, state] of loadSafetensors(path.join(dir, RANDOM_FILE))) setRngState(state.clone(), device);
+    for (const [device, state] of loadSafetensors(path.join(dir, RANDOM_FILE)))
+      setRngState(state.clone(), device);
   });
   return loop;
 }

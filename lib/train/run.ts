@@ -49,7 +49,8 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       isAborted: options.isAborted,
     });
     const outcome = await trainer.run();
-    if (outcome.interrupted && outcome.checkpoint === undefined) throw new AbortError("aborted before the first step");
+    if (outcome.interrupted && outcome.checkpoint === undefined)
+      throw new AbortError("aborted before the first step");
     const result = outcome.interrupted
       ? interruptedResult(trainer, recipe, outcome)
       : await finishRun(trainer, recipe, outcome, save, emit);

@@ -63,7 +63,11 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
 }
 
 /** The loss of a batch alone, without gradients. */
-export function evaluateBatch(model: CausalModel, batch: Batch, options: Omit<StepOptions, "checkpointing">): number {
+export function evaluateBatch(
+  model: CausalModel,
+  batch: Batch,
+  options: Omit<StepOptions, "checkpointing">,
+): number {
   return scope(() =>
     noGrad(() => {
       const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);

@@ -83,6 +83,8 @@ function outcome(worker: Worker, { onEvent, onStep }: TrainOptions): Promise<Tra
       }
     });
     worker.on("error", reject);
-    worker.on("exit", (code) => reject(new Error(`the training thread ended without a result (exit code ${code})`)));
+    worker.on("exit", (code) =>
+      reject(new Error(`the training thread ended without a result (exit code ${code})`)),
+    );
   });
 }

@@ -1,10 +1,33 @@
 // The training loop: windows of micro-steps, clipping, the optimizer's step; when to log and to save. It runs in the
 // caller's own thread and gives the event loop a turn between micro-steps; train.ts puts it on a worker thread.
 import type { Recipe } from "../config/index.js";
-import { type Batch, collate, RandomSampler, type Sampler, SequentialSampler, type TokenBlocks } from "../data/index.js";
+import {
+  type Batch,
+  collate,
+  RandomSampler,
+  type Sampler,
+  SequentialSampler,
+  type TokenBlocks,
+} from "../data/index.js";
 import { UserError } from "../errors.js";
-import { AdamW, clipGradNorm, decayGroups, gradNorm, type ParameterGroup, scheduleFactor } from "../optim/index.js";
-import { createGenerator, type Device, deviceMemory, empty, op, randperm, scope, type Tensor } from "../torch/index.js";
+import {
+  AdamW,
+  clipGradNorm,
+  decayGroups,
+  gradNorm,
+  type ParameterGroup,
+  scheduleFactor,
+} from "../optim/index.js";
+import {
+  createGenerator,
+  type Device,
+  deviceMemory,
+  empty,
+  op,
+  randperm,
+  scope,
+  type Tensor,
+} from "../torch/index.js";
 import type { TrainEvent } from "./events.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
@@ -144,7 +167,10 @@ export class Trainer {
   /** Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed. */
   async #accumulate(window: Batch[]): Promise<WindowResult | undefined> {
     const { model, device, recipe, onEvent } = this.#options;
-    const labelled = window.reduce((sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0), 0);
+    const labelled = window.reduce(
+      (sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0),
+      0,
+    );
     const losses: number[] = [];
     let tokens = 0;
     const started = performance.now();
@@ -173,7 +199,14 @@ export class Trainer {
       tokens += size;
       const seconds = (performance.now() - start) / 1000;
       const step = this.recorder.step + 1;
-      onEvent?.({ type: "microStep", step, micro: micro + 1, accumulation: window.length, tokens: size, seconds });
+      onEvent?.({
+        type: "microStep",
+        step,
+        micro: micro + 1,
+        accumulation: window.length,
+        tokens: size,
+        seconds,
+      });
     }
     return { losses, tokens, seconds: (performance.now() - started) / 1000 };
   }
@@ -181,10 +214,14 @@ export class Trainer {
   /** Clips and applies what a window left in the gradients, or says why it does not. */
   #finishStep(window: WindowResult, epoch: number): void {
     const { recipe, device } = this.#options;
-    const learningRate = recipe.learning_rate * scheduleFactor(this.plan.schedule, this.recorder.scheduleSteps);
+    const learningRate =
+      recipe.learning_rate * scheduleFactor(this.plan.schedule, this.recorder.scheduleSteps);
     const norm = scope(() => {
       scaleGradients(this.#trained, 1 / this.#lossScale.scale);
-      const found = recipe.max_grad_norm > 0 ? clipGradNorm(this.#trained, recipe.max_grad_norm) : gradNorm(this.#trained);
+      const found =
+        recipe.max_grad_norm > 0
+          ? clipGradNorm(this.#trained, recipe.max_grad_norm)
+          : gradNorm(this.#trained);
       return found?.item() ?? 0;
     });
     const why = this.#refusal(window.losses, norm);

@@ -16,7 +16,14 @@ export interface WorkerInput {
 export type WorkerMessage =
   | { kind: "event"; event: TrainEvent }
   | { kind: "result"; result: TrainResult }
-  | { kind: "error"; name: string; message: string; stack: string | undefined; code: string | undefined; isUserError: boolean };
+  | {
+      kind: "error";
+      name: string;
+      message: string;
+      stack: string | undefined;
+      code: string | undefined;
+      isUserError: boolean;
+    };
 
 const port = parentPort;
 if (port === null) throw new Error("worker.ts is started by train()");
@@ -31,7 +38,11 @@ const isAborted = (): boolean => {
 };
 const watch = setInterval(isAborted, 50);
 
-runRecipe(loaded, { isAborted, signal: controller.signal, onEvent: (event) => post({ kind: "event", event }) })
+runRecipe(loaded, {
+  isAborted,
+  signal: controller.signal,
+  onEvent: (event) => post({ kind: "event", event }),
+})
   .then(
     (result) => post({ kind: "result", result }),
     (error: unknown) => {

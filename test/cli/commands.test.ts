@@ -2,9 +2,10 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArguments, shellQuoted } from "../../lib/cli/arguments.js";
-import { version } from "../../package.json";
+import packageJson from "../../package.json" with { type: "json" };
 import { buildProgram, runNode, runProgram } from "./program.js";
 
+const { version } = packageJson;
 let bare: string;
 let whole: string;
 beforeAll(async () => {

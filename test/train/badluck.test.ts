@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { liveTensors, type Tensor } from "../../lib/torch/index.js";
 import { addonPath } from "../../lib/torch/native.js";
+import type { Block, CausalModel, StepEvent, TrainEvent } from "../../lib/train/index.js";
 import { prepare } from "../../lib/train/setup.js";
 import { Trainer } from "../../lib/train/trainer.js";
-import type { Block, CausalModel, StepEvent, TrainEvent } from "../../lib/train/index.js";
 import { buildProgram } from "../cli/program.js";
 import { filesOf, folder, history, loaded, only, recipe, run, weightsFile } from "./runs.js";
 
@@ -22,10 +22,16 @@ interface Bench {
 }
 
 /** A trainer over the tiny model whose first block is under the test's control. */
-async function bench(keys: RecipeInput, disturb: (hidden: Tensor, call: number, model: CausalModel) => Tensor): Promise<Bench> {
+async function bench(
+  keys: RecipeInput,
+  disturb: (hidden: Tensor, call: number, model: CausalModel) => Tensor,
+): Promise<Bench> {
   const dir = folder();
   const events: TrainEvent[] = [];
-  const prepared = await prepare(loaded({ disable_gradient_checkpointing: true, ...keys, output_dir: dir }), () => {});
+  const prepared = await prepare(
+    loaded({ disable_gradient_checkpointing: true, ...keys, output_dir: dir }),
+    () => {},
+  );
   const { model } = prepared;
   const block = model.layers[0] as Block;
   const forward = block.forward.bind(block) as (hidden: Tensor, positions: never) => Tensor;
@@ -45,7 +51,12 @@ async function bench(keys: RecipeInput, disturb: (hidden: Tensor, call: number, 
     steps: () => only(events, "step"),
     trained: () => {
       const all = [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad);
-      return new Map(all.map(([name, parameter]) => [name, Float32Array.from(parameter.detach().float().toArray() as Float32Array)]));
+      return new Map(
+        all.map(([name, parameter]) => [
+          name,
+          Float32Array.from(parameter.detach().float().toArray() as Float32Array),
+        ]),
+      );
     },
   };
 }
@@ -66,21 +77,38 @@ describe("a step whose loss or gradient is not finite", () => {
     it.events.push = (event: TrainEvent): number => {
       if (event.type === "step") {
         snapshots.push(it.trained());
-        optimizer.push([...it.trainer.optimizer.stateDict()].map(([key, value]) => `${key} ${value.sum().item()}`).join());
+        optimizer.push(
+          [...it.trainer.optimizer.stateDict()].map(([key, value]) => `${key} ${value.sum().item()}`).join(),
+        );
       }
       return Array.prototype.push.call(it.events, event);
     };
     await it.trainer.run();
-    expect(it.steps().map(({ skipped }) => skipped)).toEqual([undefined, undefined, "the loss of micro-step 2 is NaN", undefined, undefined, undefined]);
+    expect(it.steps().map(({ skipped }) => skipped)).toEqual([
+      undefined,
+      undefined,
+      "the loss of micro-step 2 is NaN",
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(snapshots[2]).toEqual(snapshots[1]);
     expect(optimizer[2]).toBe(optimizer[1]);
     expect(snapshots[3]).not.toEqual(snapshots[2]);
     expect(it.trainer.recorder.skippedSteps).toBe(1);
-    expect(it.events).toContainEqual({ type: "message", level: "warning", text: "step 3 was not applied: the loss of micro-step 2 is NaN" });
+    expect(it.events).toContainEqual({
+      type: "message",
+      level: "warning",
+      text: "step 3 was not applied: the loss of micro-step 2 is NaN",
+    });
     for (const values of it.trained().values()) expect(values.every(Number.isFinite)).toBe(true);
     // never hidden: the log names it, and means are of the steps that were applied
     const entries = it.trainer.recorder.history;
-    expect([entries[2].loss, entries[2].skipped_steps, entries[3].skipped_steps]).toEqual([Number.NaN, 1, undefined]);
+    expect([entries[2].loss, entries[2].skipped_steps, entries[3].skipped_steps]).toEqual([
+      Number.NaN,
+      1,
+      undefined,
+    ]);
     expect(Number.isFinite(it.trainer.recorder.meanLoss)).toBe(true);
     // the schedule goes on: it counts steps, as does transformers'
     expect(rates(it)).toEqual([0, 1, 2, 3, 4, 5].map(rateAfter));
@@ -99,7 +127,9 @@ describe("a step whose loss or gradient is not finite", () => {
   it("logged means over an interval leave the skipped step out", async () => {
     const clean = await bench({ ...KEYS, logging_steps: 3, learning_rate: 0 }, (hidden) => hidden);
     await clean.trainer.run();
-    const it = await bench({ ...KEYS, logging_steps: 3, learning_rate: 0 }, (hidden, call) => (call === 5 ? hidden.mul(Number.NaN) : hidden));
+    const it = await bench({ ...KEYS, logging_steps: 3, learning_rate: 0 }, (hidden, call) =>
+      call === 5 ? hidden.mul(Number.NaN) : hidden,
+    );
     await it.trainer.run();
     const [first, , third] = clean.steps();
     expect(it.trainer.recorder.history[0].loss).toBeCloseTo((first.loss + third.loss) / 2, 6);
@@ -107,17 +137,23 @@ describe("a step whose loss or gradient is not finite", () => {
   });
 
   it.each([{}, { fp16: true }])("ten in a row end the run with one line (%o)", async (keys) => {
-    const it = await bench({ ...KEYS, ...keys, max_steps: 100 }, (hidden, call) => (call > 4 ? hidden.mul(Number.NaN) : hidden));
+    const it = await bench({ ...KEYS, ...keys, max_steps: 100 }, (hidden, call) =>
+      call > 4 ? hidden.mul(Number.NaN) : hidden,
+    );
     await expect(it.trainer.run()).rejects.toMatchObject({
       name: "UserError",
-      message: expect.stringMatching(/^10 steps in a row had no finite loss or gradient \(the last: the loss of micro-step 1 is NaN\)[^\n]*$/),
+      message: expect.stringMatching(
+        /^10 steps in a row had no finite loss or gradient \(the last: the loss of micro-step 1 is NaN\)[^\n]*$/,
+      ),
     });
     for (const values of it.trained().values()) expect(values.every(Number.isFinite)).toBe(true);
   });
 
   it("poisoned weights end a recipe's run, and leave no tensors", async () => {
     const before = liveTensors();
-    await expect(run({ ...KEYS, max_steps: 30, learning_rate: 1e30, lr_scheduler_type: "constant" })).rejects.toThrow(/steps in a row/);
+    await expect(
+      run({ ...KEYS, max_steps: 30, learning_rate: 1e30, lr_scheduler_type: "constant" }),
+    ).rejects.toThrow(/steps in a row/);
     expect(liveTensors() - before).toBeLessThan(500); // the model is the collector's, what steps made is not there
   });
 });
@@ -125,7 +161,9 @@ describe("a step whose loss or gradient is not finite", () => {
 describe("fp16's loss scale", () => {
   it("halves at an overflow, which moves neither the weights nor the schedule", async () => {
     const snapshots: Map<string, Float32Array>[] = [];
-    const it = await bench({ ...KEYS, fp16: true }, (hidden, call) => (call === 9 ? hidden.add(hidden.detach().sub(hidden).abs().sqrt()) : hidden));
+    const it = await bench({ ...KEYS, fp16: true }, (hidden, call) =>
+      call === 9 ? hidden.add(hidden.detach().sub(hidden).abs().sqrt()) : hidden,
+    );
     it.events.push = (event: TrainEvent): number => {
       if (event.type === "step") snapshots.push(it.trained());
       return Array.prototype.push.call(it.events, event);
@@ -171,17 +209,27 @@ describe("a disk that refuses", () => {
     const lines = Object.entries(recipe(keys)).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`);
     writeFileSync(file, lines.join(""));
     const command = `${limit === undefined ? "" : `ulimit -f ${limit}; trap '' XFSZ; `}exec "$0" "$@"`;
-    const { status, stdout, stderr } = spawnSync("sh", ["-c", command, process.execPath, path.join(program, "dist/cli/main.js"), "train", file], {
-      encoding: "utf8",
-      timeout: 60_000,
-      env: { ...process.env, QWEN_PT_ADDON: addonPath(), OMP_NUM_THREADS: "1" },
-    });
+    const { status, stdout, stderr } = spawnSync(
+      "sh",
+      ["-c", command, process.execPath, path.join(program, "dist/cli/main.js"), "train", file],
+      {
+        encoding: "utf8",
+        timeout: 60_000,
+        env: { ...process.env, QWEN_PT_ADDON: addonPath(), OMP_NUM_THREADS: "1" },
+      },
+    );
     return { code: status, lines: stderr.trimEnd().split("\n"), out: stdout };
   }
 
   it("full while a checkpoint is written: one line, exit code 1, the earlier run intact, nothing half-written", () => {
     const dir = folder();
-    const keys: RecipeInput = { ...KEYS, save_strategy: "steps", save_steps: 2, output_dir: dir, plot_loss: false };
+    const keys: RecipeInput = {
+      ...KEYS,
+      save_strategy: "steps",
+      save_steps: 2,
+      output_dir: dir,
+      plot_loss: false,
+    };
     expect(train({ ...keys, max_steps: 2 }).code).toBe(0);
     const before = new Map(filesOf(dir).map((name) => [name, readFileSync(path.join(dir, name), "base64")]));
     // 10 kB: enough for the log, not for the adapter
@@ -211,14 +259,20 @@ describe("a disk that refuses", () => {
     const events: TrainEvent[] = [];
     const output = path.join(dir, "file", "below", "out");
     const failed = prepare(loaded({ ...KEYS, output_dir: output }), (event) => events.push(event));
-    await expect(failed).rejects.toMatchObject({ name: "UserError", message: `cannot write ${output}: a file is in the way of a folder: choose another output_dir` });
+    await expect(failed).rejects.toMatchObject({
+      name: "UserError",
+      message: `cannot write ${output}: a file is in the way of a folder: choose another output_dir`,
+    });
     expect(events.filter(({ type }) => type !== "message")).toEqual([]);
   });
 
   it("a folder where the log should be", async () => {
     const dir = folder();
     mkdirSync(path.join(dir, "trainer_log.jsonl"));
-    await expect(run({ ...KEYS, output_dir: dir })).rejects.toMatchObject({ name: "UserError", message: expect.stringContaining("trainer_log.jsonl") });
+    await expect(run({ ...KEYS, output_dir: dir })).rejects.toMatchObject({
+      name: "UserError",
+      message: expect.stringContaining("trainer_log.jsonl"),
+    });
     expect(existsSync(path.join(dir, "adapter_model.safetensors"))).toBe(false);
   });
 });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { type CardRecipe, modelCard } from "../../lib/train/card.js";
+import type { LogEntry } from "../../lib/train/state.js";
 import { parseTrainerState } from "../../lib/train/state.js";
 
 const fixture = (name: string) =>
@@ -76,7 +77,7 @@ describe("the card", () => {
   });
 
   it("tabulates evaluations where there are any", () => {
-    const history = [
+    const history: LogEntry[] = [
       { loss: 2.34567, step: 1, epoch: 1 },
       { eval_loss: 2.5, eval_runtime: 1, step: 1, epoch: 1 },
     ];

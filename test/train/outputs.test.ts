@@ -8,7 +8,8 @@ import { filesOf, fixture, folder, type Ran, references, run, state } from "./ru
 
 /** Pickles there, JSON and safetensors here. */
 const THEIRS = /(^|\/)(training_args\.bin|optimizer\.pt|scheduler\.pt|rng_state\.pth)$/;
-const OURS = /(^|\/)(training_args\.json|optimizer\.safetensors|scheduler\.json|rng_state\.safetensors|loop_state\.json|manifest\.json)$/;
+const OURS =
+  /(^|\/)(training_args\.json|optimizer\.safetensors|scheduler\.json|rng_state\.safetensors|loop_state\.json|manifest\.json)$/;
 
 const runs = new Map<string, Ran>();
 beforeAll(async () => {
@@ -41,12 +42,17 @@ describe("output files", () => {
     expect(ours.base_model_name_or_path).toBe(fixture("model"));
   });
 
-  it.each(["lora", "intervals", "tokens-seen"])("%s: trainer_state.json has transformers' keys and values", async (name) => {
-    const dir = runs.get(name)?.dir ?? (await run(references[name].keys)).dir;
-    const { log_history, ...ours } = state(dir);
-    expect(ours).toEqual(references[name].state);
-    expect(Object.keys(JSON.parse(readFileSync(path.join(dir, "all_results.json"), "utf8"))).sort()).toEqual(references[name].all_keys);
-  });
+  it.each(["lora", "intervals", "tokens-seen"])(
+    "%s: trainer_state.json has transformers' keys and values",
+    async (name) => {
+      const dir = runs.get(name)?.dir ?? (await run(references[name].keys)).dir;
+      const { log_history, ...ours } = state(dir);
+      expect(ours).toEqual(references[name].state);
+      expect(
+        Object.keys(JSON.parse(readFileSync(path.join(dir, "all_results.json"), "utf8"))).sort(),
+      ).toEqual(references[name].all_keys);
+    },
+  );
 
   it("training_loss.png is a picture of a size to look at", () => {
     const png = readFileSync(path.join(ran("lora").dir, "training_loss.png"));
@@ -70,7 +76,9 @@ describe("output files", () => {
 describe("when checkpoints are written", () => {
   const saved = (keys: Record<string, unknown>) =>
     run({ max_steps: 9, max_samples: 6, plot_loss: false, ...keys } as never).then(({ dir, events }) => ({
-      steps: listCheckpoints(dir).map(({ step }) => step).reverse(),
+      steps: listCheckpoints(dir)
+        .map(({ step }) => step)
+        .reverse(),
       told: events.flatMap((event) => (event.type === "checkpoint" ? [event.step] : [])),
       perEpoch: events.flatMap((event) => (event.type === "begin" ? [event.stepsPerEpoch] : []))[0],
       dir,
@@ -93,7 +101,10 @@ describe("when checkpoints are written", () => {
   });
 
   it("save_total_limit keeps the newest; save_only_model leaves the state out", async () => {
-    expect(await saved({ save_steps: 2, save_total_limit: 2 })).toMatchObject({ steps: [8, 9], told: [2, 4, 6, 8, 9] });
+    expect(await saved({ save_steps: 2, save_total_limit: 2 })).toMatchObject({
+      steps: [8, 9],
+      told: [2, 4, 6, 8, 9],
+    });
     const { dir } = await saved({ save_steps: 5, save_total_limit: 1, save_only_model: true });
     const [{ step, dir: checkpoint }] = listCheckpoints(dir);
     expect(step).toBe(9);
@@ -104,7 +115,9 @@ describe("when checkpoints are written", () => {
     const first = await run({ max_steps: 4, save_steps: 2, plot_loss: false });
     const second = await run({ max_steps: 3, save_strategy: "no", plot_loss: false, output_dir: first.dir });
     expect(listCheckpoints(second.dir).map(({ step }) => step)).toEqual([4, 2]);
-    expect(readFileSync(path.join(second.dir, "trainer_log.jsonl"), "utf8").trimEnd().split("\n")).toHaveLength(4);
+    expect(
+      readFileSync(path.join(second.dir, "trainer_log.jsonl"), "utf8").trimEnd().split("\n"),
+    ).toHaveLength(4);
   });
 });
 
@@ -144,7 +157,11 @@ print(json.dumps({
 }))`;
     const python = process.env.QWEN_PT_REFERENCE_PYTHON ?? "python3";
     const args = ["-c", script, fixture("model"), lora, full, ...checkpoints];
-    const { stdout, stderr } = spawnSync(python, args, { encoding: "utf8", cwd: out, env: { ...process.env, OMP_NUM_THREADS: "1" } });
+    const { stdout, stderr } = spawnSync(python, args, {
+      encoding: "utf8",
+      cwd: out,
+      env: { ...process.env, OMP_NUM_THREADS: "1" },
+    });
     expect(stdout, stderr).not.toBe("");
     expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).toEqual({
       tokenizers: Array.from({ length: 4 }, () => [true, true, "<|im_end|>", "<|endoftext|>", true]),

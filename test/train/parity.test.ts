@@ -3,7 +3,18 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { parsePythonJson } from "../../lib/train/pyjson.js";
-import { distance, fixture, history, logLines, plain, type Reference, references, relative, run, weightsFile } from "./runs.js";
+import {
+  distance,
+  fixture,
+  history,
+  logLines,
+  plain,
+  type Reference,
+  references,
+  relative,
+  run,
+  weightsFile,
+} from "./runs.js";
 
 const isHalf = (reference: Reference) => reference.eager !== undefined;
 const names = Object.keys(references);
@@ -16,7 +27,12 @@ type Entry = Record<string, number>;
 
 /** The largest relative difference of a key over two histories of the same steps. */
 function worst(ours: Entry[], theirs: Entry[], key: string): number {
-  return Math.max(0, ...theirs.map((entry, i) => (entry[key] === undefined ? 0 : relative(ours[i]?.[key] ?? Number.NaN, entry[key]))));
+  return Math.max(
+    0,
+    ...theirs.map((entry, i) =>
+      entry[key] === undefined ? 0 : relative(ours[i]?.[key] ?? Number.NaN, entry[key]),
+    ),
+  );
 }
 
 function row(name: string, values: Record<string, number>): void {
@@ -75,7 +91,8 @@ describe("fp32 recipes give LLaMA-Factory's numbers", () => {
 
 /** The keys with a clock in them, which the fixtures leave out. */
 function clockKeys(entry: Entry, { keys }: Reference): string[] {
-  if (entry["train_loss"] !== undefined) return ["train_runtime", "train_samples_per_second", "train_steps_per_second"];
+  if (entry["train_loss"] !== undefined)
+    return ["train_runtime", "train_samples_per_second", "train_steps_per_second"];
   return keys["include_num_input_tokens_seen"] ? ["train_runtime", "train_tokens_per_second"] : [];
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { inflateSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawCurve, plotMetrics, smooth } from "../../lib/train/plot.js";
+import type { LogEntry } from "../../lib/train/state.js";
 
 const numbers = JSON.parse(readFileSync(new URL("../fixtures/output/numbers.json", import.meta.url), "utf8"));
 
@@ -129,7 +130,7 @@ describe("the picture", () => {
   });
 
   it("writes one file a key and names what was never logged", async () => {
-    const history = [
+    const history: LogEntry[] = [
       { loss: 3, "a/b": 1, step: 1, epoch: 1 },
       { loss: 2, "a/b": 2, step: 2, epoch: 2 },
       { train_loss: 2.5, step: 2, epoch: 2 },

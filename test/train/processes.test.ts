@@ -83,34 +83,40 @@ async function expectSame(dir: string): Promise<void> {
   expect(logLines(dir).map(plain)).toEqual(logLines(reference).map(plain));
   expect(readFileSync(weightsFile(dir)).equals(readFileSync(weightsFile(reference)))).toBe(true);
   const optimizer = path.join("checkpoint-60", "optimizer.safetensors");
-  expect(readFileSync(path.join(dir, optimizer)).equals(readFileSync(path.join(reference, optimizer)))).toBe(true);
+  expect(readFileSync(path.join(dir, optimizer)).equals(readFileSync(path.join(reference, optimizer)))).toBe(
+    true,
+  );
   expect(leftovers(dir)).toEqual([]);
 }
 
-const leftovers = (dir: string) => readdirSync(dir).filter((name) => name.startsWith(".") || name.includes(".tmp"));
+const leftovers = (dir: string) =>
+  readdirSync(dir).filter((name) => name.startsWith(".") || name.includes(".tmp"));
 
 describe("signals", () => {
   it.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
     ["SIGHUP", 129],
-  ] as const)("%s saves the last finished step and exits with %i; what is resumed is the same run", async (signal, code) => {
-    const dir = folder();
-    const file = recipeFile(dir, {});
-    const run = training(file);
-    await until("ten steps", () => loggedSteps(dir) >= 10, run);
-    run.child.kill(signal);
-    expect((await run.ended).code, run.text()).toBe(code);
-    const [{ step, dir: saved }] = listCheckpoints(dir);
-    expect(step).toBeGreaterThanOrEqual(10);
-    expect(step).toBeLessThan(60);
-    expect(listCheckpoints(dir)).toHaveLength(1);
-    expect(() => verifyCheckpoint(saved)).not.toThrow();
-    expect(loggedSteps(dir)).toBe(step);
-    expect(run.text()).toContain(`resume with: qwen-pt train ${file}`);
-    await finish(file);
-    await expectSame(dir);
-  });
+  ] as const)(
+    "%s saves the last finished step and exits with %i; what is resumed is the same run",
+    async (signal, code) => {
+      const dir = folder();
+      const file = recipeFile(dir, {});
+      const run = training(file);
+      await until("ten steps", () => loggedSteps(dir) >= 10, run);
+      run.child.kill(signal);
+      expect((await run.ended).code, run.text()).toBe(code);
+      const [{ step, dir: saved }] = listCheckpoints(dir);
+      expect(step).toBeGreaterThanOrEqual(10);
+      expect(step).toBeLessThan(60);
+      expect(listCheckpoints(dir)).toHaveLength(1);
+      expect(() => verifyCheckpoint(saved)).not.toThrow();
+      expect(loggedSteps(dir)).toBe(step);
+      expect(run.text()).toContain(`resume with: qwen-pt train ${file}`);
+      await finish(file);
+      await expectSame(dir);
+    },
+  );
 
   it("a second SIGINT leaves at once, and breaks nothing", async () => {
     const dir = folder();
@@ -135,7 +141,8 @@ describe("signals", () => {
     await until("output", () => run.text() !== "" || run.child.exitCode !== null, run);
     run.child.kill("SIGINT");
     expect((await run.ended).code, run.text()).toBe(130);
-    if (run.text().includes("nothing was saved")) expect(existsSync(path.join(dir, "checkpoint-1"))).toBe(false);
+    if (run.text().includes("nothing was saved"))
+      expect(existsSync(path.join(dir, "checkpoint-1"))).toBe(false);
     else expect(listCheckpoints(dir)).toHaveLength(1);
   });
 
@@ -144,10 +151,14 @@ describe("signals", () => {
     const file = recipeFile(dir, { max_steps: 2000 });
     const exit = path.join(dir, "exit");
     // npm's shell between: it waits for its child, and its death is what the child sees
-    const shell = start("sh", ["-c", `sh -c '"$0" "$1" train "$2"; :' "$0" "$1" "$2"; echo`, process.execPath, main(), file], {
-      ...environment(),
-      npm_command: "exec",
-    });
+    const shell = start(
+      "sh",
+      ["-c", `sh -c '"$0" "$1" train "$2"; :' "$0" "$1" "$2"; echo`, process.execPath, main(), file],
+      {
+        ...environment(),
+        npm_command: "exec",
+      },
+    );
     await until("five steps", () => loggedSteps(dir) >= 5, shell);
     appendFileSync(exit, "");
     shell.child.kill("SIGKILL");
@@ -186,7 +197,8 @@ describe("kill -9 while checkpoints are written after every step", () => {
       newest = whole[0].step;
     }
     await finish(file, "save_steps=500");
-    for (const { step, dir: found } of listCheckpoints(dir)) if (step < 60) rmSync(found, { recursive: true });
+    for (const { step, dir: found } of listCheckpoints(dir))
+      if (step < 60) rmSync(found, { recursive: true });
     await expectSame(dir);
   });
 });

@@ -6,14 +6,25 @@ import type { RecipeInput } from "../../lib/config/index.js";
 import { folder, history, logLines, only, plain, type Ran, run, state, stopIn, weightsFile } from "./runs.js";
 
 // 6 steps an epoch, the last one short; 10 steps; dropout and shuffling
-const KEYS: RecipeInput = { lora_dropout: 0.1, max_samples: 11, max_steps: 10, save_steps: 3, logging_steps: 2 };
+const KEYS: RecipeInput = {
+  lora_dropout: 0.1,
+  max_samples: 11,
+  max_steps: 10,
+  save_steps: 3,
+  logging_steps: 2,
+};
 const METHODS: Record<string, RecipeInput> = {
   lora: KEYS,
   "lora, no gradient checkpointing": { ...KEYS, disable_gradient_checkpointing: true },
   "lora, bf16": { ...KEYS, bf16: true, model_name_or_path: "model-bfloat16" },
   "lora, saved modules": { ...KEYS, additional_target: "embed_tokens,lm_head" },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
-  "full, pure_bf16": { ...KEYS, finetuning_type: "full", pure_bf16: true, model_name_or_path: "model-bfloat16" },
+  "full, pure_bf16": {
+    ...KEYS,
+    finetuning_type: "full",
+    pure_bf16: true,
+    model_name_or_path: "model-bfloat16",
+  },
   freeze: { ...KEYS, finetuning_type: "freeze", freeze_trainable_layers: 1, freeze_extra_modules: "norm" },
   "freeze, bf16": {
     ...KEYS,
@@ -45,7 +56,9 @@ function outcome({ dir, result }: Pick<Ran, "dir" | "result">): Record<string, u
   return {
     weights: readFileSync(weightsFile(dir)).toString("base64"),
     checkpoint: readFileSync(weightsFile(last)).toString("base64"),
-    ...Object.fromEntries(STATE_FILES.map((name) => [name, readFileSync(path.join(last, name)).toString("base64")])),
+    ...Object.fromEntries(
+      STATE_FILES.map((name) => [name, readFileSync(path.join(last, name)).toString("base64")]),
+    ),
     history: history(dir).map(plain),
     lines: logLines(dir).map(plain),
     trainLoss: result.trainLoss,
@@ -56,10 +69,17 @@ function outcome({ dir, result }: Pick<Ran, "dir" | "result">): Record<string, u
 describe("an interrupted and resumed run equals one that was not interrupted", () => {
   for (const method of Object.keys(METHODS)) {
     // 5: inside the first epoch, 6: at its end, 7: just after it
-    for (const [stop, micro] of [[5, 3], [7, 1]] as const) {
+    for (const [stop, micro] of [
+      [5, 3],
+      [7, 1],
+    ] as const) {
       it(`${method}: stopped in micro-step ${micro} of step ${stop}`, async () => {
         const first = await run(METHODS[method], stopIn(stop, micro));
-        expect(first.result).toMatchObject({ interrupted: true, steps: stop - 1, checkpoint: checkpoint(first.dir, stop - 1) });
+        expect(first.result).toMatchObject({
+          interrupted: true,
+          steps: stop - 1,
+          checkpoint: checkpoint(first.dir, stop - 1),
+        });
         expect(existsSync(weightsFile(first.dir))).toBe(false);
         const second = await run({ ...METHODS[method], output_dir: first.dir, overwrite_output_dir: false });
         expect(only(second.events, "begin")[0]).toMatchObject({ startStep: stop - 1 });
@@ -71,7 +91,10 @@ describe("an interrupted and resumed run equals one that was not interrupted", (
 
   it("stopped in the backward pass, and twice over", async () => {
     const first = await run(KEYS, stopIn(2, 4, 4));
-    const second = await run({ ...KEYS, output_dir: first.dir, resume_from_checkpoint: true }, stopIn(8, 1, 3));
+    const second = await run(
+      { ...KEYS, output_dir: first.dir, resume_from_checkpoint: true },
+      stopIn(8, 1, 3),
+    );
     expect(second.result).toMatchObject({ interrupted: true, steps: 7 });
     const third = await run({ ...KEYS, output_dir: first.dir, resume_from_checkpoint: true });
     expect(outcome(third)).toEqual(outcome(await uninterrupted("lora")));
@@ -148,7 +171,9 @@ describe("which checkpoint is resumed", () => {
     damage(path.join(checkpoint(dir, 9), "optimizer.safetensors"));
     const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false });
     expect(startStep(ran)).toBe(6);
-    expect(warnings(ran)).toEqual([expect.stringContaining(path.join(checkpoint(dir, 9), "optimizer.safetensors"))]);
+    expect(warnings(ran)).toEqual([
+      expect.stringContaining(path.join(checkpoint(dir, 9), "optimizer.safetensors")),
+    ]);
     expect(outcome(ran)).toEqual(outcome(await uninterrupted("lora")));
   });
 
@@ -158,7 +183,8 @@ describe("which checkpoint is resumed", () => {
     const gone = 2 ** 22 - 3;
     cpSync(checkpoint(dir, 6), path.join(dir, `.checkpoint-8.${gone}.tmp`), { recursive: true });
     cpSync(checkpoint(dir, 6), path.join(dir, `.checkpoint-6.${gone}.old`), { recursive: true });
-    for (const name of [`.trainer_state.json.${gone}.tmp`, `adapter_model.safetensors.tmp-${gone}-0`]) writeFileSync(path.join(dir, name), "{");
+    for (const name of [`.trainer_state.json.${gone}.tmp`, `adapter_model.safetensors.tmp-${gone}-0`])
+      writeFileSync(path.join(dir, name), "{");
     const ran = await run({ ...KEYS, output_dir: dir, resume_from_checkpoint: true, max_steps: 7 });
     expect(startStep(ran)).toBe(6);
     const { readdirSync } = await import("node:fs");
@@ -205,12 +231,16 @@ describe("refusals, each one line", () => {
   };
 
   it("true, where there is no checkpoint", async () => {
-    expect(await refusal({ ...KEYS, resume_from_checkpoint: true })).toContain("there is no complete checkpoint in");
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: true })).toContain(
+      "there is no complete checkpoint in",
+    );
   });
 
   it("a folder that is not there, and one that is no checkpoint", async () => {
     const dir = folder();
-    expect(await refusal({ ...KEYS, resume_from_checkpoint: path.join(dir, "none") })).toContain("there is no folder");
+    expect(await refusal({ ...KEYS, resume_from_checkpoint: path.join(dir, "none") })).toContain(
+      "there is no folder",
+    );
     expect(await refusal({ ...KEYS, resume_from_checkpoint: dir })).toContain("not a complete checkpoint");
   });
 
@@ -225,9 +255,13 @@ describe("refusals, each one line", () => {
     const { dir, result } = await run({ ...KEYS, save_only_model: true, max_steps: 1 });
     expect(existsSync(path.join(dir, "checkpoint-1", "optimizer.safetensors"))).toBe(false);
     for (const resume of [String(result.checkpoint), true as const]) {
-      expect(await refusal({ ...KEYS, output_dir: dir, resume_from_checkpoint: resume })).toContain("save_only_model");
+      expect(await refusal({ ...KEYS, output_dir: dir, resume_from_checkpoint: resume })).toContain(
+        "save_only_model",
+      );
     }
-    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain("save_only_model");
+    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain(
+      "save_only_model",
+    );
   });
 
   it("a signal under save_only_model still saves a full one", async () => {
@@ -235,7 +269,11 @@ describe("refusals, each one line", () => {
     const first = await run(keys, stopIn(5, 1));
     const second = await run({ ...keys, output_dir: first.dir, resume_from_checkpoint: true });
     expect(startStep(second)).toBe(4);
-    expect(readFileSync(weightsFile(second.dir)).equals(readFileSync(weightsFile((await uninterrupted("lora")).dir)))).toBe(true);
+    expect(
+      readFileSync(weightsFile(second.dir)).equals(
+        readFileSync(weightsFile((await uninterrupted("lora")).dir)),
+      ),
+    ).toBe(true);
   });
 
   it("a recipe of another shape", async () => {
@@ -247,7 +285,9 @@ describe("refusals, each one line", () => {
   it("an output_dir with an earlier run's weights and no checkpoint", async () => {
     const dir = folder();
     writeFileSync(path.join(dir, "adapter_model.safetensors"), "kept");
-    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain("set overwrite_output_dir: true");
+    expect(await refusal({ ...KEYS, output_dir: dir, overwrite_output_dir: false })).toContain(
+      "set overwrite_output_dir: true",
+    );
     expect(readFileSync(path.join(dir, "adapter_model.safetensors"), "utf8")).toBe("kept");
   });
 });

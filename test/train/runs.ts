@@ -77,7 +77,10 @@ export async function run(keys: RecipeInput, stop?: (events: TrainEvent[]) => bo
 }
 
 /** The events of one type. */
-export function only<T extends TrainEvent["type"]>(events: readonly TrainEvent[], type: T): Extract<TrainEvent, { type: T }>[] {
+export function only<T extends TrainEvent["type"]>(
+  events: readonly TrainEvent[],
+  type: T,
+): Extract<TrainEvent, { type: T }>[] {
   return events.filter((event): event is Extract<TrainEvent, { type: T }> => event.type === type);
 }
 
@@ -97,7 +100,8 @@ function startOf(events: TrainEvent[]): number {
   return only(events, "begin").at(-1)?.startStep ?? 0;
 }
 
-export const history = (dir: string): Record<string, number>[] => state(dir)["log_history"] as Record<string, number>[];
+export const history = (dir: string): Record<string, number>[] =>
+  state(dir)["log_history"] as Record<string, number>[];
 
 export const state = (dir: string): Record<string, unknown> =>
   parsePythonJson(readFileSync(path.join(dir, "trainer_state.json"), "utf8")) as Record<string, unknown>;
@@ -135,7 +139,8 @@ export function distance(a: string, b: string): number {
     let [difference, size] = [0, 0];
     for (const [name, expected] of theirs) {
       const found = ours.get(name);
-      if (found === undefined || found.shape.join() !== expected.shape.join()) throw new Error(`${name} is missing or of another shape`);
+      if (found === undefined || found.shape.join() !== expected.shape.join())
+        throw new Error(`${name} is missing or of another shape`);
       difference += Number(found.double().sub(expected.double()).square().sum().item());
       size += Number(expected.double().square().sum().item());
     }

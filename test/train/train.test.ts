@@ -10,21 +10,42 @@ import type { TrainEvent } from "../../lib/train/index.js";
 import { train } from "../../lib/train/index.js";
 import { prepare } from "../../lib/train/setup.js";
 import { Trainer } from "../../lib/train/trainer.js";
-import { folder, history, loaded, plain, only, recipe, run } from "./runs.js";
+import { folder, history, loaded, only, plain, recipe, run } from "./runs.js";
 
-const KEYS: RecipeInput = { max_steps: 6, save_steps: 4, logging_steps: 2, plot_loss: false, lora_dropout: 0.1 };
+const KEYS: RecipeInput = {
+  max_steps: 6,
+  save_steps: 4,
+  logging_steps: 2,
+  plot_loss: false,
+  lora_dropout: 0.1,
+};
 const inFolder = (keys: RecipeInput = {}): RecipeInput => recipe({ ...KEYS, ...keys, output_dir: folder() });
 
 describe("events", () => {
   it("come in order, as plain data, and say what happened", async () => {
     const events: TrainEvent[] = [];
     const steps: number[] = [];
-    const result = await train(inFolder(), { onEvent: (event) => events.push(event), onStep: ({ step }) => steps.push(step) });
+    const result = await train(inFolder(), {
+      onEvent: (event) => events.push(event),
+      onStep: ({ step }) => steps.push(step),
+    });
     const kinds = events.filter(({ type }) => type !== "message").map(({ type }) => type);
     const step = ["microStep", "microStep", "microStep", "microStep", "step"];
     expect(kinds).toEqual([
       ...["data", "model", "begin"],
-      ...[...step, ...step, "log", ...step, ...step, "log", "checkpoint", ...step, ...step, "log", "checkpoint"],
+      ...[
+        ...step,
+        ...step,
+        "log",
+        ...step,
+        ...step,
+        "log",
+        "checkpoint",
+        ...step,
+        ...step,
+        "log",
+        "checkpoint",
+      ],
       "log",
       ...["file", "file", "file", "file"],
       "end",
@@ -34,9 +55,17 @@ describe("events", () => {
     expect(events.at(-1)).toEqual({ type: "end", result });
     expect(result).toMatchObject({ steps: 6, interrupted: false, skippedSteps: 0 });
     const begin = only(events, "begin")[0];
-    expect(begin).toMatchObject({ totalSteps: 6, startStep: 0, accumulation: 4, perDeviceBatch: 1, totalBatch: 4 });
+    expect(begin).toMatchObject({
+      totalSteps: 6,
+      startStep: 0,
+      accumulation: 4,
+      perDeviceBatch: 1,
+      totalBatch: 4,
+    });
     const micro = only(events, "microStep");
-    expect(micro.slice(0, 5).map((event) => [event.step, event.micro, event.accumulation, event.tokens])).toEqual([
+    expect(
+      micro.slice(0, 5).map((event) => [event.step, event.micro, event.accumulation, event.tokens]),
+    ).toEqual([
       [1, 1, 4, 48],
       [1, 2, 4, 48],
       [1, 3, 4, 48],
@@ -54,7 +83,12 @@ describe("events", () => {
     const here = await run(KEYS);
     const file = path.join(folder(), "recipe.yaml");
     const output = folder();
-    writeFileSync(file, Object.entries(recipe(KEYS)).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`).join(""));
+    writeFileSync(
+      file,
+      Object.entries(recipe(KEYS))
+        .map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+        .join(""),
+    );
     await train(file, { overrides: [`output_dir=${output}`] });
     expect(history(output).map(plain)).toEqual(history(here.dir).map(plain));
   });
@@ -97,7 +131,9 @@ describe("abort", () => {
 
   it("before the start, or before the first step: AbortError, and nothing written", async () => {
     releaseLease();
-    await expect(train(inFolder(), { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(train(inFolder(), { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: "AbortError",
+    });
     const controller = new AbortController();
     const keys = inFolder();
     const failed = train(keys, {
@@ -111,7 +147,10 @@ describe("abort", () => {
   });
 
   it("bad input arrives as the UserError that it is", async () => {
-    await expect(train(inFolder({ dataset: "none" }))).rejects.toMatchObject({ name: "UserError", message: expect.stringContaining("none") });
+    await expect(train(inFolder({ dataset: "none" }))).rejects.toMatchObject({
+      name: "UserError",
+      message: expect.stringContaining("none"),
+    });
   });
 });
 
@@ -179,7 +218,10 @@ describe("lifetime", () => {
     { finetuning_type: "freeze", additional_target: null },
   ] as RecipeInput[])("steps leave no tensors behind (%o)", async (keys) => {
     releaseLease();
-    const prepared = await prepare(loaded({ ...KEYS, max_steps: 30, save_steps: 10, ...keys, output_dir: folder() }), () => {});
+    const prepared = await prepare(
+      loaded({ ...KEYS, max_steps: 30, save_steps: 10, ...keys, output_dir: folder() }),
+      () => {},
+    );
     const counts: number[] = [];
     const trainer = new Trainer({
       ...prepared,
