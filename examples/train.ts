@@ -13,7 +13,7 @@ const { blocks, summary } = await qp.prepareTrainingData(corpus, tokenizer);
 console.log(qp.formatSummary(summary));
 
 const lora: qp.LoraConfig = { rank: 8, targets: "all" };
-const model = qp.loadModel(folder, qp.readConfig(folder));
+const model = qp.loadModel(folder);
 qp.addLora(model, lora); // freezes the model; the adapter's matrices train
 model.train();
 const optimizer = new qp.AdamW(qp.decayGroups(model.namedParameters(), 0.01), { learningRate: 1e-3 });

@@ -1,7 +1,7 @@
 // JSON files that users write and copy: read with the line of a fault in plain words, written whole or not at all.
 // JSON.parse does the parsing; the scan below only finds out where and why it failed.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "./errors.js";
 
 /**
@@ -135,7 +135,8 @@ class Scan {
  * @throws UserError naming the file; an earlier version is then still there
  */
 export function writeJson(file: string, value: unknown): void {
-  const temporary = `${file}.${process.pid}.tmp`;
+  // the name by which a later run knows what a killed one left behind
+  const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.tmp`);
   try {
     const handle = openSync(temporary, "w");
     try {

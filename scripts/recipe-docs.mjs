@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: a recipe's own interpolations
-// Writes docs/recipe.md and docs/recipe.schema.json from the schema of recipes (build first: npm run build:ts).
+// Writes docs/recipe.md and docs/recipe.schema.json from the schema of recipes (build first: npm run build).
 // With --check it writes nothing and fails if a file is not up to date.
 import { readFileSync, writeFileSync } from "node:fs";
 import { listKeys, recipeJsonSchema } from "../dist/config/index.js";

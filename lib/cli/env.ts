@@ -84,7 +84,9 @@ function gpuRows(gpu: { type: string; count: number }): Row[] {
 
 function dependencyVersion(name: string): string {
   try {
-    const entry = createRequire(import.meta.url).resolve(name);
+    const entry = createRequire(import.meta.url)
+      .resolve(name)
+      .replaceAll("\\", "/");
     const root = entry.slice(0, entry.lastIndexOf(`node_modules/${name}/`) + `node_modules/${name}/`.length);
     return (JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { version: string }).version;
   } catch {

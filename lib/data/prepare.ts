@@ -159,7 +159,13 @@ class Intake {
 
   async #encode(texts: readonly string[], into: TokenArena): Promise<void> {
     for (const ids of await this.#tokenizer.encodeBatch(texts)) {
-      into.append(this.#bosId === undefined ? ids : Int32Array.of(this.#bosId, ...ids));
+      if (this.#bosId === undefined) into.append(ids);
+      else {
+        const begun = new Int32Array(ids.length + 1);
+        begun[0] = this.#bosId;
+        begun.set(ids, 1);
+        into.append(begun);
+      }
     }
     const earlier = into === this.arena ? { documents: 0, tokens: 0 } : this.arena;
     this.#options.onProgress?.({

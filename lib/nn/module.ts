@@ -2,7 +2,7 @@
 // Not here: computation (each layer writes its own forward) and files (qwen3/weights.ts).
 
 import type { Device, DType } from "../torch/index.js";
-import { keep, Tensor } from "../torch/index.js";
+import { keep, scope, Tensor } from "../torch/index.js";
 
 /** A field of some module that holds a parameter. */
 export interface ParameterSlot {
@@ -58,10 +58,12 @@ export abstract class Module {
     }
   }
 
+  /** Every parameter, a tied one once. */
   parameters(): Tensor[] {
     return [...this.namedParameters()].map(([, tensor]) => tensor);
   }
 
+  /** Parameters by checkpoint name: the tensors themselves, not copies. */
   stateDict(): Map<string, Tensor> {
     return new Map(this.namedParameters());
   }
@@ -108,16 +110,16 @@ export abstract class Module {
     return this;
   }
 
+  /** Out of training mode: dropout drops nothing. */
   eval(): this {
     return this.train(false);
   }
 
   /** Moves or casts every parameter; those that already fit stay as they are, shared storage included. */
   to(options: { dtype?: DType; device?: Device }): this {
-    this.mapParameters((parameter) => {
-      const next = parameter.detach().to(options);
-      return next.requiresGrad_(parameter.requiresGrad);
-    });
+    this.mapParameters((parameter) =>
+      scope(() => parameter.detach().to(options)).requiresGrad_(parameter.requiresGrad),
+    );
     return this;
   }
 

@@ -23,6 +23,12 @@ interface State {
   expAvgSq: Tensor;
 }
 
+interface Update {
+  parameters: Tensor[];
+  gradients: Tensor[];
+  states: State[];
+}
+
 const fused =
   op<
     (
@@ -67,21 +73,36 @@ export class AdamW {
 
   /** Updates every parameter that has a gradient, in place. */
   step(scaling?: Scaling): void {
-    for (const group of this.groups) scope(() => noGrad(() => this.stepGroup(group, scaling)));
+    for (const group of this.groups) {
+      scope(() =>
+        noGrad(() => {
+          for (const one of this.alike(group)) this.update(one, group.weightDecay, scaling);
+        }),
+      );
+    }
   }
 
-  private stepGroup(group: ParameterGroup, scaling: Scaling | undefined): void {
-    const parameters: Tensor[] = [];
-    const gradients: Tensor[] = [];
-    const states: State[] = [];
+  /** What has a gradient, by dtype and device: on a GPU the kernel takes one of each at a time. */
+  private alike(group: ParameterGroup): Iterable<Update> {
+    const found = new Map<string, Update>();
     for (const [index, parameter] of group.parameters.entries()) {
       const gradient = parameter.grad;
       if (gradient === undefined) continue;
-      parameters.push(parameter);
-      gradients.push(gradient);
-      states.push(this.stateOf(group.names[index] as string, parameter));
+      const kind = `${parameter.dtype} ${parameter.device}`;
+      const one = found.get(kind) ?? { parameters: [], gradients: [], states: [] };
+      found.set(kind, one);
+      one.parameters.push(parameter);
+      one.gradients.push(gradient);
+      one.states.push(this.stateOf(group.names[index] as string, parameter));
     }
-    if (parameters.length === 0) return;
+    return found.values();
+  }
+
+  private update(
+    { parameters, gradients, states }: Update,
+    weightDecay: number,
+    scaling: Scaling | undefined,
+  ): void {
     const steps = states.map((state) => state.step);
     foreachAdd(steps, 1);
     fused(
@@ -95,7 +116,7 @@ export class AdamW {
         lr: this.learningRate,
         beta1: this.beta1,
         beta2: this.beta2,
-        weight_decay: group.weightDecay,
+        weight_decay: weightDecay,
         eps: this.eps,
         amsgrad: false,
         maximize: false,

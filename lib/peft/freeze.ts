@@ -3,7 +3,7 @@
 import { UserError } from "../errors.js";
 import type { Module } from "../nn/index.js";
 import type { DType } from "../torch/index.js";
-import { noGrad } from "../torch/index.js";
+import { noGrad, scope } from "../torch/index.js";
 
 export interface FreezeConfig {
   /** n > 0: the last n layers; n < 0: the first -n. Default 2. */
@@ -17,9 +17,10 @@ export interface FreezeConfig {
 /**
  * Freezes a model but for the chosen layers and modules. As in LLaMA-Factory a chosen name trains every parameter
  * whose path contains it: `norm` as an extra module also means the norms inside every layer.
+ * What is trained is stored in `dtype`, or left as it is.
  * Throws UserError, with the choices, for a name that does not exist.
  */
-export function freeze(model: Module, config: FreezeConfig, dtype: DType | undefined): void {
+export function freeze(model: Module, config: FreezeConfig, dtype?: DType): void {
   const { trainableLayers = 2, trainableModules = ["all"], extraModules = [] } = config;
   const names = [...model.namedParameters()].map(([name]) => name);
   const count = 1 + Math.max(-1, ...names.map((name) => Number(/\.(\d+)\./.exec(name)?.[1] ?? -1)));
@@ -44,8 +45,8 @@ export function freeze(model: Module, config: FreezeConfig, dtype: DType | undef
   makeTrainable(model, dtype, (name) => wanted.some((part) => name.includes(part)));
 }
 
-/** Trains every parameter. */
-export function full(model: Module, dtype: DType | undefined): void {
+/** Trains every parameter, in `dtype` or as each is. */
+export function full(model: Module, dtype?: DType): void {
   makeTrainable(model, dtype, () => true);
 }
 
@@ -57,8 +58,10 @@ function makeTrainable(model: Module, dtype: DType | undefined, chosen: (name: s
   model.mapParameters((parameter, name) => {
     if (!chosen(name)) return parameter.requiresGrad_(false);
     const target = dtype ?? parameter.dtype;
-    const own = noGrad(() => (target === parameter.dtype ? parameter.clone() : parameter.to(target)));
-    return own.detach().requiresGrad_();
+    const own = scope(() =>
+      noGrad(() => (target === parameter.dtype ? parameter.clone() : parameter.to(target)).detach()),
+    );
+    return own.requiresGrad_();
   });
 }
 

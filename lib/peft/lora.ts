@@ -5,7 +5,7 @@ import { UserError } from "../errors.js";
 import type { Layer } from "../nn/index.js";
 import { Linear, Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
-import { autocastDType, dropout, keep, noGrad } from "../torch/index.js";
+import { autocastDType, dropout, keep, noGrad, scope } from "../torch/index.js";
 import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets } from "./targets.js";
 
@@ -70,14 +70,14 @@ export class LoraLinear extends Module {
 
   /** B A * scaling, [out, in], in the adapter's dtype. */
   delta(): Tensor {
-    return noGrad(() => this.lora_B.weight.matmul(this.lora_A.weight).mul(this.scaling));
+    return scope(() => noGrad(() => this.lora_B.weight.matmul(this.lora_A.weight).mul(this.scaling)));
   }
 
   /** The base layer with the update added to its weight, rounded once to its dtype. The adapter is freed. */
   merge(): Linear {
     const base = this.base_layer;
     const old = base.weight;
-    base.weight = keep(noGrad(() => old.add(this.delta()).to(old.dtype)));
+    base.weight = keep(scope(() => noGrad(() => old.add(this.delta()).to(old.dtype))));
     old.dispose();
     for (const layer of [this.lora_A, this.lora_B]) layer.weight.dispose();
     return base;

@@ -3,7 +3,7 @@
 import type { Layer } from "../nn/index.js";
 import { Module } from "../nn/index.js";
 import type { DType } from "../torch/index.js";
-import { noGrad, Tensor } from "../torch/index.js";
+import { noGrad, scope, Tensor } from "../torch/index.js";
 
 /**
  * Works with a trained copy and leaves the original frozen. The original stays because others may hold its tensors:
@@ -42,7 +42,7 @@ function copyModule<T extends Module>(module: T, dtype: DType): T {
   const copy = Object.create(Object.getPrototypeOf(module)) as Record<string, unknown>;
   const copied = (value: unknown): unknown => {
     if (value instanceof Module) return copyModule(value, dtype);
-    if (value instanceof Tensor) return noGrad(() => value.detach().clone());
+    if (value instanceof Tensor) return scope(() => noGrad(() => value.detach().clone()));
     return Array.isArray(value) ? value.map(copied) : value;
   };
   for (const [field, value] of Object.entries(module)) copy[field] = copied(value);

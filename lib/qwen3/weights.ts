@@ -20,7 +20,7 @@ import {
 import type { StoredTensor } from "./checkpoint-files.js";
 import { INDEX, openCheckpoint, SINGLE } from "./checkpoint-files.js";
 import type { Qwen3Config } from "./config.js";
-import { writeConfig } from "./config.js";
+import { readConfig, writeConfig } from "./config.js";
 import { Qwen3ForCausalLM } from "./model.js";
 
 /**
@@ -228,10 +228,14 @@ function planShards(
   return shards;
 }
 
-/** A model with the weights of a folder; `config` replaces what config.json says (a scaled rotary embedding). */
+/**
+ * A model with the weights of a folder, frozen: see {@link loadWeights}. `config` replaces what its config.json says
+ * (a scaled rotary embedding).
+ * @example const model = loadModel("models/Qwen3-0.6B");
+ */
 export function loadModel(
   dir: string,
-  config: Qwen3Config,
+  config: Qwen3Config = readConfig(dir),
   options: { dtype?: DType; device?: Device } = {},
 ): Qwen3ForCausalLM {
   const model = new Qwen3ForCausalLM(config);

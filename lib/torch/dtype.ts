@@ -1,4 +1,5 @@
 // Element types: PyTorch's names without the `torch.`, their sizes, and the typed arrays that hold them.
+import { ArgumentError } from "./errors.js";
 
 /** An element type. */
 export type DType =
@@ -85,7 +86,11 @@ export function arrayOver(buffer: ArrayBuffer, dtype: DType): TypedArray {
     case "bfloat16":
     case "float16":
       return new Uint16Array(buffer);
-    default:
+    case "uint8":
+    case "bool":
       return new Uint8Array(buffer);
+    default:
+      // a safetensors file or an operator may bring one that DType does not list: uint16, complex64
+      throw new ArgumentError(`dtype ${dtype as string} has no typed array here: convert the tensor first`);
   }
 }

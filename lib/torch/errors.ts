@@ -7,7 +7,7 @@ export class TorchError extends Error {
   constructor(
     message: string,
     readonly code: string = "ERR_TORCH",
-    options?: ErrorOptions,
+    options?: { cause?: unknown }, // not ErrorOptions: the declarations then need no newer library than theirs
   ) {
     super(message, options);
   }
@@ -38,7 +38,7 @@ export class LeaseError extends TorchError {
   override readonly name = "LeaseError";
 }
 
-const classes: Record<string, new (message: string, code: string, options?: ErrorOptions) => TorchError> = {
+const classes: Record<string, new (message: string, code: string) => TorchError> = {
   ERR_OUT_OF_MEMORY: OutOfMemoryError,
   ERR_DISPOSED: DisposedError,
   ERR_SCOPE: ScopeError,

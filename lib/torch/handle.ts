@@ -6,6 +6,8 @@ import type { GeneratorHandle, Handle } from "./native.js";
 export class TensorHandle {
   /** @internal */
   constructor(readonly _handle: Handle) {}
+  /** @internal Called where an operator changed the tensor in place: `squeeze_` and `resize_` change its shape too. */
+  _forget(): void {}
 }
 
 /** A random number generator of its own, apart from the devices' default ones. Make one with `createGenerator`. */

@@ -111,7 +111,10 @@ function invoke(info: Resolved, args: unknown[]): unknown {
         result = call.apply(undefined, unwrapped as Parameters<Native["invoke"]>);
       }
     }
-    return alias >= 0 ? given[alias] : wrap(result);
+    if (alias < 0) return wrap(result);
+    const changed = given[alias];
+    if (changed instanceof TensorHandle) changed._forget();
+    return changed;
   } catch (error) {
     throw typed(error);
   }

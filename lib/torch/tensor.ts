@@ -44,6 +44,10 @@ export class Tensor extends TensorHandle {
   private _dtype: DType | undefined = undefined;
   private _device: Device | undefined = undefined;
 
+  override _forget(): void {
+    this._shape = this._dtype = this._device = undefined;
+  }
+
   /** Sizes of the dimensions. */
   get shape(): readonly number[] {
     this._shape ??= Object.freeze(guarded(() => native().tensorShape(this._handle)));
@@ -310,11 +314,17 @@ export class Tensor extends TensorHandle {
   prod(options: { dtype?: DType } = {}): Tensor {
     return ops.prodAll(this, options);
   }
-  max(): Tensor {
-    return ops.maxAll(this);
+  /** The largest element; along a dimension, the largest ones and where they are. */
+  max(): Tensor;
+  max(dim: number, keepdim?: boolean): [Tensor, Tensor];
+  max(dim?: number, keepdim?: boolean): Tensor | [Tensor, Tensor] {
+    return dim === undefined ? ops.maxAll(this) : ops.maxDim(this, dim, keepdim);
   }
-  min(): Tensor {
-    return ops.minAll(this);
+  /** The smallest element; along a dimension, the smallest ones and where they are. */
+  min(): Tensor;
+  min(dim: number, keepdim?: boolean): [Tensor, Tensor];
+  min(dim?: number, keepdim?: boolean): Tensor | [Tensor, Tensor] {
+    return dim === undefined ? ops.minAll(this) : ops.minDim(this, dim, keepdim);
   }
   amax(dim?: Dims, keepdim?: boolean): Tensor {
     return ops.amax(this, dim, keepdim);

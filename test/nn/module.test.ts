@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Embedding, Linear, Module, RMSNorm } from "../../lib/nn/index.js";
 import type { Tensor } from "../../lib/torch/index.js";
 import { liveTensors, manualSeed, noGrad, scope, tensor, zeros } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 
 class Block extends Module {
   norm = new RMSNorm(4, 1e-6);
@@ -60,6 +61,7 @@ describe("a tree", () => {
   it("keeps parameters through scopes and casts, and what they wanted of autograd", () => {
     const net = scope(() => new Net());
     net.head.requiresGrad_();
+    collect();
     const live = liveTensors();
     scope(() => net.to({ dtype: "float64" }));
     expect(liveTensors()).toBe(live);

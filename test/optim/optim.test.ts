@@ -4,6 +4,7 @@ import type { ScheduleName } from "../../lib/optim/index.js";
 import { AdamW, clipGradNorm, decayGroups, gradNorm, scheduleFactor } from "../../lib/optim/index.js";
 import type { Tensor } from "../../lib/torch/index.js";
 import { liveTensors, manualSeed, ones, randn, scope, tensor, zeros } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
 
 interface Row {
@@ -159,6 +160,23 @@ describe("AdamW", () => {
     expect(b.stateDict().get("a.weight.step")!.item()).toBe(2);
   });
 
+  it("takes parameters of several dtypes in one group", () => {
+    const start = [1, 2, 3];
+    const step = (dtypes: readonly ("float32" | "float64")[]): number[][] => {
+      const named = dtypes.map((dtype, i): [string, Tensor] => {
+        const parameter = tensor(start, { dtype, requiresGrad: true });
+        parameter.grad = tensor([0.1, -0.2, 0.3], { dtype });
+        return [`p${i}.weight`, parameter];
+      });
+      new AdamW(decayGroups(named, 0.1), { learningRate: 0.5 }).step();
+      return named.map(([, parameter]) => parameter.tolist() as number[]);
+    };
+    const [single] = step(["float32"]) as [number[]];
+    const [double] = step(["float64"]) as [number[]];
+    expect(step(["float32", "float64", "float32"])).toEqual([single, double, single]);
+    expect(single).not.toEqual(start);
+  });
+
   it("refuses a state that does not fit", () => {
     const named = start();
     const optimizer = new AdamW(decayGroups(named, 0), { learningRate: 0.1 });
@@ -181,6 +199,7 @@ describe("AdamW", () => {
     const optimizer = new AdamW(decayGroups(named, 0), { learningRate: 0.1 });
     const steps = (count: number): void => scope(() => turn(optimizer, named, count));
     steps(2);
+    collect();
     const live = liveTensors();
     steps(20);
     expect(liveTensors()).toBe(live);

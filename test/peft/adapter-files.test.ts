@@ -7,6 +7,7 @@ import { UserError } from "../../lib/errors.js";
 import { adapters, addLora, loadAdapter, loadAdapterState, saveAdapter } from "../../lib/peft/index.js";
 import type { Tensor } from "../../lib/torch/index.js";
 import { liveTensors, loadSafetensors, ones, saveSafetensors } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
 
 const LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -90,6 +91,7 @@ describe("loading", () => {
   it("restores a state into a wrapped model, holding nothing of the file", () => {
     const model = fixture.model("tied");
     addLora(model, { rank: 4 });
+    collect();
     const live = liveTensors();
     loadAdapterState(model, fixture.path("adapter"));
     expect(liveTensors()).toBe(live);

@@ -1,7 +1,8 @@
 // Which parameters train under `freeze` and `full`, against LLaMA-Factory's own function.
 import { describe, expect, it } from "vitest";
 import { freeze, full } from "../../lib/peft/index.js";
-import { noGrad } from "../../lib/torch/index.js";
+import { liveTensors, noGrad } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
 
 interface Case {
@@ -36,7 +37,7 @@ it("widens what trains, and only that", () => {
 
 it("keeps the dtype where none is asked for (pure_bf16)", () => {
   const model = fixture.model("tied-bfloat16");
-  full(model, undefined);
+  full(model);
   for (const p of model.parameters())
     expect([p.dtype, p.requiresGrad, p.isLeaf]).toEqual(["bfloat16", true, true]);
 });
@@ -49,6 +50,14 @@ it("gives trained weights memory of their own, and leaves ties alone", () => {
   expect(model.headWeight).toBe(model.model.embed_tokens.weight);
   noGrad(() => model.model.embed_tokens.weight.zero_());
   expect(fixture.distance(fixture.model("tied").headWeight, model.headWeight)).toBeGreaterThan(0);
+});
+
+it("leaves no handle behind that would keep the old weights", () => {
+  const model = fixture.model("tied");
+  collect();
+  const before = liveTensors();
+  full(model, "float64");
+  expect(liveTensors()).toBe(before);
 });
 
 describe("refuses a name that does not exist, with the choices,", () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { generate, generateTokens, processScores } from "../../lib/qwen3/index.js";
 import { liveTensors, manualSeed, tensor } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
 
 const { generation } = fixture.json<{
@@ -53,6 +54,7 @@ describe("generated tokens", () => {
   it("leave no tensor behind, finished or not, and the model's mode as it was", () => {
     model.train();
     [...generateTokens(model, prompt, { maxNewTokens: 2 })];
+    collect();
     const live = liveTensors();
     [...generateTokens(model, prompt, { maxNewTokens: 9 })];
     for (const _ of generateTokens(model, prompt, { maxNewTokens: 9 })) break;

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { inverseFrequencies, parseConfig, RotaryEmbedding } from "../../lib/qwen3/index.js";
 import { liveTensors } from "../../lib/torch/index.js";
+import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
 
 interface Case {
@@ -59,6 +60,7 @@ describe.each(cases)("%s", (name, { length, attention_factor, ...config }) => {
 it("makes one range once, and holds no more than the last one", () => {
   const rotary = new RotaryEmbedding(parseConfig({ ...base, head_dim: 16 }));
   const first = rotary.range(0, 8, "float32", "cpu");
+  collect();
   const live = liveTensors();
   expect(rotary.range(0, 8, "float32", "cpu").cos).toBe(first.cos);
   for (let length = 1; length < 20; length++) rotary.range(3, length, "bfloat16", "cpu");

@@ -16,9 +16,11 @@ import {
   zeros,
 } from "../../lib/torch/index.js";
 import { native } from "../../lib/torch/native.js";
+import { collect } from "../fixtures/collect.js";
 
 /** How many tensors `body` leaves behind. */
 function left(body: () => unknown): number {
+  collect();
   const before = liveTensors();
   body();
   return liveTensors() - before;
@@ -76,6 +78,7 @@ describe("scope", () => {
   });
 
   it("gives what it returns to the scope around it", () => {
+    collect();
     const before = liveTensors();
     let inner: Tensor | undefined;
     scope(() => {
@@ -97,6 +100,7 @@ describe("scope", () => {
 
   it("frees everything when its body throws, and passes the error on", () => {
     const error = new Error("from the body");
+    collect();
     const before = liveTensors();
     expect(() =>
       scope(() => {

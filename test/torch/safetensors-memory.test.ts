@@ -9,6 +9,7 @@ import { UserError } from "../../lib/errors.js";
 import { loadSafetensors, SafetensorsFile, saveSafetensors } from "../../lib/torch/safetensors.js";
 import { liveTensors, scope } from "../../lib/torch/scope.js";
 import { tensor } from "../../lib/torch/tensor.js";
+import { collect } from "../fixtures/collect.js";
 import { entry, fileBytes, seededRandom, temporaryFolder } from "./safetensors-bytes.js";
 
 const folder = temporaryFolder();
@@ -75,6 +76,7 @@ describe("mapped tensors", () => {
 
   it("belong to the open scope", () => {
     const file = sparseFile("scoped", 4096);
+    collect();
     const before = liveTensors();
     scope(() => void loadSafetensors(file));
     expect(liveTensors()).toBe(before);

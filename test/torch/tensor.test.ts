@@ -7,6 +7,7 @@ import {
   arange,
   backward,
   bytesPerElement,
+  call,
   cat,
   crossEntropy,
   DisposedError,
@@ -602,6 +603,33 @@ describe("print", () => {
   });
 });
 
+describe("an operator in place that changes the metadata", () => {
+  it("is seen in the shape", () => {
+    const x = zeros([1, 3]);
+    expect(x.shape).toEqual([1, 3]);
+    expect(call("aten::squeeze_", x)).toBe(x);
+    expect(x.shape).toEqual([3]);
+    call("aten::resize_", x, [5]);
+    expect(x.numel()).toBe(5);
+    expect(x.toArray()).toHaveLength(5);
+  });
+});
+
+describe("extremes along a dimension", () => {
+  it("come with their places", () => {
+    const x = tensor([
+      [3, 9, 1],
+      [7, 2, 5],
+    ]);
+    expect(x.max(1).map((part) => part.tolist())).toEqual([
+      [9, 7],
+      [1, 0],
+    ]);
+    expect(x.min(0, true).map((part) => part.tolist())).toEqual([[[3, 2, 1]], [[0, 1, 0]]]);
+    expect(x.max().item()).toBe(9);
+  });
+});
+
 describe("errors", () => {
   function caught(body: () => unknown): TorchError {
     try {
@@ -612,6 +640,12 @@ describe("errors", () => {
     }
     throw new Error("nothing was thrown");
   }
+
+  it("name a dtype that no typed array holds", () => {
+    const error = caught(() => (call("aten::complex", ones([2]), ones([2])) as Tensor).toArray());
+    expect(error).toBeInstanceOf(ArgumentError);
+    expect(error.message).toContain("complex64");
+  });
 
   it("name the operator and its operands", () => {
     const error = caught(() => zeros([2, 3]).mm(zeros([2, 3], { dtype: "float64" })));
