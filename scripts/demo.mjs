@@ -16,7 +16,7 @@ const { values, positionals: keys } = parseArgs({
   options: { out: { type: "string", default: "saves/demo" } },
   allowPositionals: true,
 });
-const scratch = "examples/model-from-scratch";
+const scratch = "examples/model";
 const base = path.join(values.out, "base");
 const adapter = path.join(values.out, "lora");
 const prompt = "夫天下";

@@ -47,5 +47,5 @@ export function tinyModel(dir: string): void {
   initializeWeights(model);
   saveModel(model, dir);
   for (const name of ["tokenizer.json", "tokenizer_config.json"])
-    cpSync(path.join(root, "examples/model-from-scratch", name), path.join(dir, name));
+    cpSync(path.join(root, "examples/model", name), path.join(dir, name));
 }
