@@ -17,6 +17,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   train: { summary: "train from a recipe", load: () => import("./train.js") },
   export: { summary: "merge an adapter into its base model and save it", load: () => import("./export.js") },
   chat: { summary: "complete prompts with a base model or an adapter", load: () => import("./chat.js") },
+  eval: { summary: "perplexity on held-out text, before and after", load: () => import("./eval.js") },
   env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
   version: { summary: "print the version", load: () => import("./version.js") },
   help: { summary: "explain a command or a recipe key", load: () => import("./help.js") },

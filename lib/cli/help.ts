@@ -24,6 +24,19 @@ An incrementally pre-trained model continues text; no chat template is applied.
 
   qwen-pt chat --model models/Qwen3-0.6B --adapter saves/Qwen/lora/pretrain --prompt "庆历四年春"
   qwen-pt chat recipe.yaml max_new_tokens=64 do_sample=false < prompts.txt`,
+  eval: `qwen-pt eval --model DIR [--adapter DIR] [--before DIR] --data NAME[,NAME ...]
+
+Perplexity, bits per character and next-token accuracy on held-out text, a line a domain. With --adapter (or another
+model as --before) also what they were before: what the training gained, and what it lost.
+Each document is scored on its own, after the end-of-text token, its end included.
+
+  --data         names in dataset_info.json, or .json and .jsonl files whose rows are {"text": ...}
+  --dataset-dir  folder of dataset_info.json [data]
+  --length       tokens that the model sees at once; longer documents are read in overlapping windows [1024]
+  --documents    score only so many documents of each
+  --output FILE  save the figures as JSON too
+
+  qwen-pt eval --model examples/model --adapter saves/demo --dataset-dir examples/data --data prose_heldout,poetry_heldout`,
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",

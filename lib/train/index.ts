@@ -7,6 +7,7 @@ export type { Block, CausalModel } from "./model.js";
 export { countParameters } from "./model.js";
 export { type Plan, planRun } from "./plan.js";
 export { AbortError, type RunOptions, runRecipe } from "./run.js";
+export { type DocumentScore, type Score, type ScoreOptions, scoreDocuments, totalScore } from "./score.js";
 export { chooseDevice, type Prepared, prepare } from "./setup.js";
 export { evaluateBatch, idsOf, microStep, type StepOptions } from "./step.js";
 export { type TrainOptions, train } from "./train.js";

@@ -1,0 +1,168 @@
+// `qwen-pt eval`: how well models predict held-out text, domain by domain: what a training gained and what it lost.
+import { existsSync, statSync } from "node:fs";
+import path from "node:path";
+import { UserError } from "../errors.js";
+import type { DocumentScore, InferenceOptions, Score } from "../train/index.js";
+import { readArguments } from "./arguments.js";
+import type { Run } from "./commands.js";
+import { count } from "./format.js";
+import { EXIT_CODES } from "./signals.js";
+
+const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", "documents", "output"];
+
+/** One model's score on one domain. */
+interface Row {
+  readonly data: string;
+  readonly model: string;
+  readonly score: Score;
+}
+
+export const run: Run = async (args, host) => {
+  const { recipe, overrides, options } = readArguments("eval", args, OPTIONS);
+  const [stray] = [recipe, ...overrides].filter((one) => one !== undefined);
+  if (stray !== undefined) {
+    throw new UserError(`eval: ${stray}: write --model DIR and --data NAMES; see \`qwen-pt help eval\``);
+  }
+  const { model, data } = options;
+  if (model === undefined || data === undefined) {
+    throw new UserError(
+      "eval needs a model and data: qwen-pt eval --model DIR [--adapter DIR] --data NAME[,NAME...]",
+    );
+  }
+  const length = wholeNumber(options, "length") ?? 1024;
+  const limit = wholeNumber(options, "documents") ?? Number.POSITIVE_INFINITY;
+  const corpora = await readCorpora(data, options["dataset-dir"] ?? "data", limit);
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  host.on("SIGINT", onSignal);
+  try {
+    const rows: Row[] = [];
+    for (const one of modelsOf(model, options)) {
+      const scored = await scoreModel(one.where, corpora, length, stop.signal);
+      rows.push(...scored.map(([name, score]) => ({ data: name, model: one.name, score })));
+    }
+    host.out.write(`${table(rows)}\n`);
+    if (options.output !== undefined) {
+      const { writeJson } = await import("../json.js");
+      writeJson(options.output, rows);
+      host.out.write(`figures saved in ${options.output}\n`);
+    }
+    return 0;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    return EXIT_CODES.SIGINT;
+  } finally {
+    host.off("SIGINT", onSignal);
+  }
+};
+
+/** The model as it was, where there is something to compare with, and as it is. */
+function modelsOf(
+  model: string,
+  { adapter, before }: Readonly<Record<string, string>>,
+): { name: string; where: InferenceOptions }[] {
+  const adapters = adapter?.split(",");
+  const now = { model, ...(adapters === undefined ? {} : { adapters }) };
+  const earlier = before ?? (adapters === undefined ? undefined : model);
+  if (earlier === undefined) return [{ name: "", where: now }];
+  return [
+    { name: "before", where: { model: earlier } },
+    { name: "after", where: now },
+  ];
+}
+
+function wholeNumber(options: Readonly<Record<string, string>>, name: string): number | undefined {
+  const given = options[name];
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new UserError(`eval: --${name} must be a whole number of at least 1, not ${given}`);
+}
+
+type Corpus = readonly [name: string, texts: readonly string[]];
+
+/** Names of dataset_info.json, or files whose rows are {"text": ...}. Held in memory: held-out text is small. */
+async function readCorpora(names: string, dir: string, limit: number): Promise<Corpus[]> {
+  const { readDatasetInfo, readDocuments } = await import("../data/index.js");
+  const corpora: Corpus[] = [];
+  for (const name of names.split(",").map((one) => one.trim())) {
+    const isFile = /[./\\]/.test(name) && existsSync(name) && statSync(name).isFile();
+    const entries = isFile
+      ? [{ name: path.basename(name), files: [name], columns: { prompt: "text" }, numSamples: undefined }]
+      : readDatasetInfo(dir, [name]);
+    const texts: string[] = [];
+    for await (const text of readDocuments(entries[0] as (typeof entries)[number])) {
+      if (texts.length >= limit) break;
+      if (text !== "") texts.push(text);
+    }
+    if (texts.length === 0) throw new UserError(`eval: --data ${name} has no text; name one that has rows`);
+    corpora.push([name, texts]);
+  }
+  return corpora;
+}
+
+async function scoreModel(
+  where: InferenceOptions,
+  corpora: readonly Corpus[],
+  length: number,
+  signal: AbortSignal,
+): Promise<[string, Score][]> {
+  const [{ chooseDevice, openModel, scoreDocuments, totalScore }, { scope }] = await Promise.all([
+    import("../train/index.js"),
+    import("../torch/index.js"),
+  ]);
+  const device = chooseDevice({ use_cpu: false }, () => {});
+  const { model, tokenizer } = await openModel({ ...where, device });
+  const scores: [string, Score][] = [];
+  for (const [name, texts] of corpora) {
+    const found: DocumentScore[] = await scoreDocuments(model, tokenizer, texts, { device, length, signal });
+    scores.push([name, totalScore(found)]);
+  }
+  scope(() => {
+    for (const parameter of model.parameters()) parameter.dispose();
+  });
+  return scores;
+}
+
+const HEADS = ["data", "model", "documents", "tokens", "loss", "perplexity", "bits/char", "accuracy"];
+
+/** A line a domain and model; after the second of two models, how the perplexity changed. */
+function table(rows: readonly Row[]): string {
+  const names = [...new Set(rows.map(({ data }) => data))];
+  const cells = names.flatMap((name) => {
+    const [first, second] = rows.filter(({ data }) => data === name) as [Row, Row?];
+    const lines = [cellsOf(first)];
+    if (second !== undefined) {
+      const change = 100 * (second.score.perplexity / first.score.perplexity - 1);
+      lines.push([...cellsOf(second), `perplexity ${change < 0 ? "" : "+"}${change.toFixed(1)} %`]);
+    }
+    return lines;
+  });
+  const kept = HEADS.map((_, column) => cells.some((line) => line[column] !== ""));
+  const widths = HEADS.map((head, column) =>
+    Math.max(head.length, ...cells.map((line) => (line[column] as string).length)),
+  );
+  const lines = [HEADS, ...cells].map((line) =>
+    line
+      .map((cell, column) =>
+        column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .filter((_, column) => kept[column] ?? true)
+      .join("  ")
+      .trimEnd(),
+  );
+  return lines.join("\n");
+}
+
+function cellsOf({ data, model, score }: Row): string[] {
+  return [
+    data,
+    model,
+    count(score.documents),
+    count(score.tokens),
+    score.loss.toFixed(4),
+    score.perplexity < 1000 ? score.perplexity.toFixed(2) : count(Math.round(score.perplexity)),
+    score.bitsPerCharacter.toFixed(3),
+    `${(100 * score.accuracy).toFixed(1)} %`,
+  ];
+}
