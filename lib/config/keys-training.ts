@@ -14,6 +14,7 @@ import {
   silent,
   text,
 } from "./key.js";
+import { schedulerSettings } from "./scheduler-settings.js";
 
 const LATER = "it is not in this version; remove it";
 const UNUSED_EVALUATION = "there is no evaluation in this version";
@@ -54,19 +55,23 @@ const working = {
   }),
   lr_scheduler_type: choice({
     default: "linear",
-    values: ["linear", "cosine", "constant", "constant_with_warmup"],
-    later: [
+    values: [
+      "linear",
+      "cosine",
       "cosine_with_restarts",
       "polynomial",
+      "constant",
+      "constant_with_warmup",
       "inverse_sqrt",
-      "reduce_lr_on_plateau",
       "cosine_with_min_lr",
       "cosine_warmup_with_min_lr",
       "warmup_stable_decay",
-      "greedy",
     ],
+    later: ["reduce_lr_on_plateau", "greedy"],
+    reason: "it follows a metric, and there is no evaluation in this version",
     doc: "How the learning rate goes on after the warm-up.",
   }),
+  lr_scheduler_kwargs: schedulerSettings,
   warmup_ratio: float({
     default: null,
     min: 0,
@@ -151,11 +156,6 @@ const working = {
 };
 
 const optimization = {
-  lr_scheduler_kwargs: refused(
-    "the four schedules take no settings in this version; remove it",
-    anything({ default: null, doc: "Further settings of the schedule." }),
-    ["{}"],
-  ),
   optim_args: refused(
     "AdamW is set by adam_beta1, adam_beta2 and adam_epsilon; remove it",
     text({ default: null, doc: "Further settings of the optimizer." }),

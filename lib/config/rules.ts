@@ -2,6 +2,7 @@
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import type { Command } from "./key.js";
+import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
 
 /** The surroundings of the rules. */
@@ -26,6 +27,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     blocks(checked, setting);
     adapter(checked, setting);
     warmUp(checked, setting);
+    schedule(checked, setting);
     device(checked);
     trackers(checked, setting);
   }
@@ -140,6 +142,15 @@ function warmUp({ recipe, given, notes }: Checked, setting: Setting): void {
     );
   }
   recipe.warmup_steps = recipe.warmup_ratio;
+}
+
+function schedule({ recipe, notes }: Checked, setting: Setting): void {
+  const { lr_scheduler_type: name, lr_scheduler_kwargs: settings } = recipe;
+  const where = setting.where("lr_scheduler_kwargs");
+  const wrong = checkSettings(name, settings ?? {}, recipe.learning_rate);
+  if (wrong !== undefined) throw new UserError(`${where}: lr_scheduler_kwargs: ${wrong}`);
+  if (name.startsWith("constant") && settings !== null && Object.keys(settings).length > 0)
+    notes.push(`${where}: lr_scheduler_kwargs has no effect with lr_scheduler_type: ${name}`);
 }
 
 function device({ recipe }: Checked): void {

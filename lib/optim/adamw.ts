@@ -56,6 +56,7 @@ const foreachSub = op<(self: Tensor[], other: Tensor[]) => void>("aten::_foreach
 
 /** The optimizer and its state, which it owns: two moments and a step count for each parameter, made at the first step. */
 export class AdamW {
+  /** Of every group that has none of its own. */
   learningRate: number;
   readonly groups: readonly ParameterGroup[];
   private readonly beta1: number;
@@ -76,7 +77,7 @@ export class AdamW {
     for (const group of this.groups) {
       scope(() =>
         noGrad(() => {
-          for (const one of this.alike(group)) this.update(one, group.weightDecay, scaling);
+          for (const one of this.alike(group)) this.update(one, group, scaling);
         }),
       );
     }
@@ -100,7 +101,7 @@ export class AdamW {
 
   private update(
     { parameters, gradients, states }: Update,
-    weightDecay: number,
+    group: ParameterGroup,
     scaling: Scaling | undefined,
   ): void {
     const steps = states.map((state) => state.step);
@@ -113,10 +114,10 @@ export class AdamW {
       [],
       steps,
       {
-        lr: this.learningRate,
+        lr: group.learningRate ?? this.learningRate,
         beta1: this.beta1,
         beta2: this.beta2,
-        weight_decay: weightDecay,
+        weight_decay: group.weightDecay,
         eps: this.eps,
         amsgrad: false,
         maximize: false,

@@ -1,4 +1,4 @@
-// Which parameters decay: transformers' rule, by name.
+// Which parameters decay and which have a rate of their own: transformers' and LLaMA-Factory's rules, by name.
 
 import type { Tensor } from "../torch/index.js";
 
@@ -6,6 +6,8 @@ export interface ParameterGroup {
   names: string[];
   parameters: Tensor[];
   weightDecay: number;
+  /** Its own rate; left out, the optimizer's. */
+  learningRate?: number;
 }
 
 const EXEMPT = [/bias/, /layernorm/, /rmsnorm/, /(?:^|\.)norm(?:$|\.)/, /_norm(?:$|\.)/];
@@ -28,4 +30,42 @@ export function decayGroups(named: Iterable<[string, Tensor]>, weightDecay: numb
     group.parameters.push(parameter);
   }
   return groups.filter((group) => group.parameters.length > 0);
+}
+
+export interface LoraPlusOptions {
+  weightDecay: number;
+  learningRate: number;
+  /** Rate of B over that of A. */
+  ratio: number;
+  /** Rate of adapters on an embedding. */
+  embeddingRate: number;
+}
+
+/**
+ * LoRA+ (Hayou et al. 2024, arXiv:2402.12354): B, and any vector, learns `ratio` times as fast as the rest. The first
+ * group is the one with the plain rate; everything but norms and biases decays.
+ */
+export function loraPlusGroups(
+  named: Iterable<[string, Tensor]>,
+  { weightDecay, learningRate, ratio, embeddingRate }: LoraPlusOptions,
+): ParameterGroup[] {
+  const fast = learningRate * ratio;
+  const group = (rate: number, decay: number): ParameterGroup => ({
+    names: [],
+    parameters: [],
+    weightDecay: decay,
+    learningRate: rate,
+  });
+  const slow = group(learningRate, weightDecay);
+  const [decaying, exempt] = [group(fast, weightDecay), group(fast, 0)];
+  const embedding = group(embeddingRate, weightDecay);
+  for (const [name, parameter] of named) {
+    if (!parameter.requiresGrad) continue;
+    let into = slow;
+    if (name.includes("lora_embedding_B")) into = embedding;
+    else if (name.includes("lora_B") || parameter.ndim === 1) into = decays(name) ? decaying : exempt;
+    into.names.push(name);
+    into.parameters.push(parameter);
+  }
+  return [slow, decaying, exempt, embedding].filter(({ parameters }) => parameters.length > 0);
 }

@@ -1,7 +1,7 @@
 // The arithmetic of a run: how many steps, when to log and to save, when the warm-up ends. transformers' rules.
 import type { Recipe } from "../config/index.js";
 import { batchesPerEpoch } from "../data/index.js";
-import type { Schedule } from "../optim/index.js";
+import type { Schedule, ScheduleName, ScheduleSettings } from "../optim/index.js";
 
 /** What the recipe's numbers mean for a corpus of so many blocks. */
 export interface Plan {
@@ -40,9 +40,11 @@ export function planRun(recipe: Recipe, blocks: number): Plan {
     logEvery: Math.max(1, stepsOf(recipe.logging_steps, totalSteps)),
     saveEvery: Math.max(1, stepsOf(recipe.save_steps, totalSteps)),
     schedule: {
-      name: recipe.lr_scheduler_type as Schedule["name"],
+      name: recipe.lr_scheduler_type as ScheduleName,
       warmupSteps: stepsOf(recipe.warmup_steps, totalSteps),
       totalSteps,
+      baseRate: recipe.learning_rate,
+      settings: (recipe.lr_scheduler_kwargs ?? {}) as ScheduleSettings,
     },
     samples: max_steps > 0 ? max_steps * batch * accumulation : blocks * recipe.num_train_epochs,
   };

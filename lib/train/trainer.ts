@@ -10,14 +10,7 @@ import {
   type TokenBlocks,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
-import {
-  AdamW,
-  clipGradNorm,
-  decayGroups,
-  gradNorm,
-  type ParameterGroup,
-  scheduleFactor,
-} from "../optim/index.js";
+import { AdamW, clipGradNorm, formulaRates, type GroupRates, gradNorm } from "../optim/index.js";
 import {
   createGenerator,
   type Device,
@@ -29,6 +22,7 @@ import {
   type Tensor,
 } from "../torch/index.js";
 import type { TrainEvent } from "./events.js";
+import { parameterGroups } from "./groups.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
 import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
@@ -93,6 +87,7 @@ export class Trainer {
   readonly #lossScale: LossScale;
   readonly #sampler: Sampler;
   readonly #trained: Tensor[];
+  readonly #rates: GroupRates;
   #order: { epoch: number; blocks: Int32Array } | undefined;
   #failures = 0;
 
@@ -102,7 +97,8 @@ export class Trainer {
     this.plan = planRun(recipe, blocks.length);
     this.#precision = precisionOf(recipe);
     this.#lossScale = new LossScale(this.#precision.scaled);
-    const groups: ParameterGroup[] = decayGroups(model.namedParameters(), recipe.weight_decay);
+    const groups = parameterGroups(recipe, model);
+    this.#rates = formulaRates(groups, recipe.learning_rate, this.plan.schedule);
     this.#trained = groups.flatMap((group) => group.parameters);
     this.optimizer = new AdamW(groups, {
       learningRate: recipe.learning_rate,
@@ -214,8 +210,7 @@ export class Trainer {
   /** Clips and applies what a window left in the gradients, or says why it does not. */
   #finishStep(window: WindowResult, epoch: number): void {
     const { recipe, device } = this.#options;
-    const learningRate =
-      recipe.learning_rate * scheduleFactor(this.plan.schedule, this.recorder.scheduleSteps);
+    const rates = this.#rates.at(this.recorder.scheduleSteps);
     const norm = scope(() => {
       scaleGradients(this.#trained, 1 / this.#lossScale.scale);
       const found =
@@ -227,7 +222,7 @@ export class Trainer {
     const why = this.#refusal(window.losses, norm);
     const overflowed = why !== undefined && this.#lossScale.canShrink;
     if (why === undefined) {
-      this.optimizer.learningRate = learningRate;
+      for (const [index, group] of this.optimizer.groups.entries()) group.learningRate = rates[index];
       this.optimizer.step();
     }
     this.optimizer.zeroGrad();
@@ -235,7 +230,7 @@ export class Trainer {
     this.recorder.finishStep({
       losses: window.losses,
       gradNorm: norm,
-      learningRate,
+      learningRate: rates[0] as number,
       epoch,
       tokens: window.tokens,
       seconds: window.seconds,

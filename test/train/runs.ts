@@ -34,7 +34,18 @@ const { base, ...runs } = JSON.parse(readFileSync(fixture("runs.json"), "utf8"))
   base: RecipeInput;
 } & Record<string, Reference>;
 
-export const references: Record<string, Reference> = runs;
+/** By recipe: those of make.py in one file, those of other scripts in a file each. */
+export const references: Record<string, Reference> = {
+  ...runs,
+  ...Object.fromEntries(
+    readdirSync(fixture("runs"))
+      .sort()
+      .map((file) => [
+        path.basename(file, ".json"),
+        JSON.parse(readFileSync(fixture("runs", file), "utf8")) as Reference,
+      ]),
+  ),
+};
 
 const made: string[] = [];
 afterAll(() => {
