@@ -1,7 +1,8 @@
 // A whole run in the caller's thread: prepare, train, finish. train.ts calls it on a worker; a program that wants
 // the model afterwards may call it directly.
-import type { LoadedRecipe } from "../config/index.js";
-import { holdLease, releaseLease } from "../torch/index.js";
+import type { LoadedRecipe, Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
+import { holdLease, OutOfMemoryError, releaseLease } from "../torch/index.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { prepare } from "./setup.js";
@@ -56,7 +57,28 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       : await finishRun(trainer, recipe, outcome, save, emit);
     emit({ type: "end", result });
     return result;
+  } catch (error) {
+    throw error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
   } finally {
     releaseLease();
   }
+}
+
+/** What libtorch says in its first sentence, and the keys that take memory. */
+function outOfMemory(error: OutOfMemoryError, recipe: Recipe): UserError {
+  const [said = ""] = error.message.split(/(?<=[^.]\.)\s|\n/);
+  const remedies = [
+    recipe.per_device_train_batch_size > 1
+      ? `lower per_device_train_batch_size (${recipe.per_device_train_batch_size}) and raise gradient_accumulation_steps`
+      : `lower cutoff_len (${recipe.cutoff_len})`,
+    ...(recipe.disable_gradient_checkpointing ? ["set disable_gradient_checkpointing: false"] : []),
+    ...(recipe.finetuning_type === "lora" ? [] : ["train with finetuning_type: lora"]),
+    "take a smaller model",
+  ];
+  return new UserError(
+    `out of memory (${said.replace(/\s*\((?:aten|qwen_pt)::[^)]*\)|\.$/g, "")}): ${remedies.join(", or ")}`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -1,5 +1,6 @@
 // The binary as a user meets it: real processes, their exit codes, and that nothing heavy is loaded for a version.
 import { rmSync } from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArguments, shellQuoted } from "../../lib/cli/arguments.js";
 import packageJson from "../../package.json" with { type: "json" };
@@ -36,6 +37,23 @@ describe("version", () => {
     }
     expect(Math.min(...own) - Math.min(...node)).toBeLessThan(100);
   }, 30_000);
+});
+
+describe("a Node that is too old", () => {
+  it("is named, with the one that is needed, before anything is loaded", async () => {
+    const pretend =
+      'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "18.20.4" } })';
+    const { code, out, err } = await runNode([
+      "--import",
+      `data:text/javascript,${encodeURIComponent(pretend)}`,
+      path.join(bare, "dist/cli/main.js"),
+      "version",
+    ]);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(
+      /^error: qwen-pt needs Node 20\.19 or later, and this is 18\.20\.4 \(.*\); install .*\n$/,
+    );
+  });
 });
 
 describe("help", () => {

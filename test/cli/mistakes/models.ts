@@ -226,4 +226,10 @@ export const MODELS: Mistake[] = [
     make: (room) => room.json("model/config.json", { num_hidden_layers: 1, layer_types: undefined }),
     line: /model\/model\.safetensors: unexpected tensor "model\.layers\.1\..*"; config\.json has no place for it/,
   },
+  {
+    name: "a model that no memory holds",
+    make: (room) => room.json("model/config.json", { intermediate_size: 2 ** 43 }),
+    keys: { train_from_scratch: true, finetuning_type: "full" },
+    line: /^error: out of memory \(cannot allocate \d+ bytes of memory\): lower per_device_train_batch_size \(8\) and raise gradient_accumulation_steps, or train with finetuning_type: lora, or take a smaller model\n$/,
+  },
 ];
