@@ -1,39 +1,55 @@
-// dataset_info.json: which file a dataset's name stands for and which of its columns hold the text. It opens no data.
+// dataset_info.json: which file or hub repository a dataset's name stands for and which of its columns hold the text.
+// It opens no data and fetches nothing.
 
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
+import { type Columns, resolveColumns } from "./columns.js";
+import { localFiles } from "./dataset-files.js";
 
 const INFO_FILE = "dataset_info.json";
-const FILE_TYPES = [".json", ".jsonl"];
-const HUB_KEYS = ["hf_hub_url", "ms_hub_url", "om_hub_url"];
 
-/** The columns that pre-training reads; the others of LLaMA-Factory's alpaca format have no part in it. */
-export interface TextColumns {
-  readonly prompt?: string;
-  readonly query?: string;
-  readonly history?: string;
+/** A dataset repository on a hub, and which of its files are meant. */
+export interface HubSource {
+  readonly hub: "huggingface" | "modelscope";
+  /** For instance "Skywork/SkyPile-150B". */
+  readonly repo: string;
+  /** The configuration, for instance "20231101.zh"; undefined for the repository's default. */
+  readonly subset: string | undefined;
+  /** A folder of the repository; its files are all that is read. */
+  readonly folder: string | undefined;
+  readonly split: string;
 }
 
-/** One dataset, checked and resolved to files. */
+/** One dataset, checked: its files, or the repository that they come from. */
 export interface DatasetEntry {
   readonly name: string;
-  /** Files in reading order; several where file_name is a folder. */
+  /** Files in reading order; several where file_name is a folder; none where `source` is still to be fetched. */
   readonly files: readonly string[];
-  readonly columns: TextColumns;
+  /** Where the files come from; undefined for local ones. */
+  readonly source?: HubSource;
+  readonly columns: Columns;
   /** Rows to draw at random, in drawn order; undefined for all rows in file order. */
   readonly numSamples: number | undefined;
 }
 
 /**
- * Looks names up in `<dir>/dataset_info.json`.
+ * Looks names up in `<dir>/dataset_info.json`. With `dir` "ONLINE" every name is a repository on a hub. Keys of an entry
+ * that LLaMA-Factory does not read, such as a licence or a size, are notes and passed over.
  *
- * @throws UserError for an unknown name, a source that is not a local .json or .jsonl file, or a malformed entry
+ * @param modelScope whether ModelScope comes before Hugging Face where an entry names both (USE_MODELSCOPE_HUB)
+ * @throws UserError for an unknown name, files that are not there or not readable, or a malformed entry
  */
-export function readDatasetInfo(dir: string, names: readonly string[]): DatasetEntry[] {
-  if (dir === "ONLINE" || dir.startsWith("REMOTE:")) {
-    throw new UserError(`dataset_dir: ${dir}: ${noHub()}`);
+export function readDatasetInfo(dir: string, names: readonly string[], modelScope = false): DatasetEntry[] {
+  if (dir === "ONLINE") {
+    const hub = modelScope ? "modelscope" : "huggingface";
+    return names.map((name) => hubEntry(`dataset: ${name}`, name, {}, { hub, repo: name }));
+  }
+  if (dir.startsWith("REMOTE:")) {
+    throw new UserError(
+      `dataset_dir: ${dir}: ${INFO_FILE} of a repository is not fetched; download it and name its folder`,
+    );
   }
   const file = path.join(dir, INFO_FILE);
   const info = parseInfo(file);
@@ -46,12 +62,8 @@ export function readDatasetInfo(dir: string, names: readonly string[]): DatasetE
         `dataset: ${name} is not defined in ${file}, which has: ${list || "nothing"}; name one of these, or define it there`,
       );
     }
-    return resolveEntry(dir, file, name, entry);
+    return resolveEntry(dir, `${file}: ${name}`, name, entry, modelScope);
   });
-}
-
-function noHub(): string {
-  return "fetching from a hub is not available in this version; download the file and use file_name";
 }
 
 function parseInfo(file: string): Record<string, unknown> {
@@ -70,44 +82,75 @@ function parseInfo(file: string): Record<string, unknown> {
   return info;
 }
 
-function resolveEntry(dir: string, file: string, name: string, entry: unknown): DatasetEntry {
-  const where = `${file}: ${name}`;
+function resolveEntry(
+  dir: string,
+  where: string,
+  name: string,
+  entry: unknown,
+  modelScope: boolean,
+): DatasetEntry {
   if (!isObject(entry))
     throw new UserError(`${where}: must be an object such as {"file_name": "data.jsonl"}`);
-  refuseOtherSources(where, entry);
-  const formatting = entry.formatting ?? "alpaca";
-  if (formatting !== "alpaca") {
-    throw new UserError(
-      `${where}: formatting ${JSON.stringify(formatting)} is for conversations; pre-training reads alpaca, ` +
-        'where "columns": {"prompt": ...} names the text',
-    );
-  }
   if (entry.ranking === true) {
     throw new UserError(
       `${where}: a ranking dataset does not fit pre-training; use one whose rows hold plain text`,
     );
   }
-  const split = entry.split ?? "train";
-  if (split !== "train") {
-    throw new UserError(
-      `${where}: split ${JSON.stringify(split)} of a local file is not supported; leave split out`,
-    );
-  }
+  const hub = hubOf(where, entry, modelScope);
+  if (hub !== undefined) return hubEntry(where, name, entry, hub);
+  refuseOtherSources(where, entry);
   const fileName = entry.file_name;
   if (typeof fileName !== "string" || fileName === "") {
-    throw new UserError(`${where}: file_name is missing; name a .json or .jsonl file in ${dir}`);
+    throw new UserError(`${where}: file_name is missing; name a file of rows or a folder of them in ${dir}`);
   }
   return {
     name,
-    files: resolveFiles(dir, where, path.isAbsolute(fileName) ? fileName : path.join(dir, fileName)),
-    columns: resolveColumns(where, entry.columns),
+    files: localFiles(dir, where, fileName),
+    columns: resolveColumns(where, entry),
+    numSamples: resolveNumSamples(where, entry.num_samples),
+  };
+}
+
+/** LLaMA-Factory's choice: Hugging Face, unless ModelScope is asked for or alone. */
+function hubOf(
+  where: string,
+  entry: Record<string, unknown>,
+  modelScope: boolean,
+): Pick<HubSource, "hub" | "repo"> | undefined {
+  const [hf, ms] = [entry.hf_hub_url, entry.ms_hub_url];
+  if (hf === undefined && ms === undefined) return undefined;
+  const [key, repo] = ms !== undefined && (modelScope || hf === undefined) ? ["ms", ms] : ["hf", hf];
+  if (typeof repo !== "string" || !/^[\w.-]+\/[\w.-]+$|^[\w.-]+$/.test(repo)) {
+    throw new UserError(`${where}: ${key}_hub_url must be a repository such as "owner/name"`);
+  }
+  return { hub: key === "ms" ? "modelscope" : "huggingface", repo };
+}
+
+function hubEntry(
+  where: string,
+  name: string,
+  entry: Record<string, unknown>,
+  hub: Pick<HubSource, "hub" | "repo">,
+): DatasetEntry {
+  const part = (key: "subset" | "folder" | "split"): string | undefined => {
+    const value = entry[key];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value === "string" && value !== "") return value;
+    throw new UserError(`${where}: ${key} must be a text`);
+  };
+  return {
+    name,
+    files: [],
+    source: { ...hub, subset: part("subset"), folder: part("folder"), split: part("split") ?? "train" },
+    columns: resolveColumns(where, entry),
     numSamples: resolveNumSamples(where, entry.num_samples),
   };
 }
 
 function refuseOtherSources(where: string, entry: Record<string, unknown>): void {
-  const hub = HUB_KEYS.find((key) => key in entry);
-  if (hub !== undefined) throw new UserError(`${where}: ${hub}: ${noHub()}`);
+  if ("om_hub_url" in entry) {
+    throw new UserError(`${where}: om_hub_url: that hub is not fetched from; name hf_hub_url or ms_hub_url`);
+  }
   if ("script_url" in entry) {
     throw new UserError(
       `${where}: script_url: loading scripts are not run; convert the data to JSON and use file_name`,
@@ -118,50 +161,17 @@ function refuseOtherSources(where: string, entry: Record<string, unknown>): void
       `${where}: cloud_file_name: cloud storage is not read; download the file and use file_name`,
     );
   }
+  const split = entry.split ?? "train";
+  if (split !== "train") {
+    throw new UserError(
+      `${where}: split ${JSON.stringify(split)} of a local file is not supported; leave split out`,
+    );
+  }
   for (const key of ["subset", "folder"]) {
     if (entry[key] !== undefined && entry[key] !== null) {
       throw new UserError(`${where}: ${key} has no meaning for a local file; leave it out`);
     }
   }
-}
-
-function resolveFiles(dir: string, where: string, target: string): string[] {
-  if (!existsSync(target))
-    throw new UserError(
-      `${where}: file ${target} does not exist; correct file_name (it is relative to ${dir}), or put the file there`,
-    );
-  // By name, so that every machine reads a folder in the same order.
-  const files = statSync(target).isDirectory()
-    ? readdirSync(target)
-        .sort()
-        .map((name) => path.join(target, name))
-    : [target];
-  if (files.length === 0)
-    throw new UserError(`${where}: folder ${target} is empty; put .json or .jsonl files into it`);
-  const other = files.find((file) => !FILE_TYPES.includes(path.extname(file)) || !statSync(file).isFile());
-  if (other !== undefined) {
-    throw new UserError(
-      `${where}: ${other} is not of a supported type: ${FILE_TYPES.join(", ")}; convert it to rows such as {"text": "..."}`,
-    );
-  }
-  return files;
-}
-
-function resolveColumns(where: string, columns: unknown): TextColumns {
-  if (columns === undefined) return { prompt: "instruction", query: "input" };
-  if (!isObject(columns))
-    throw new UserError(`${where}: columns must be an object such as {"prompt": "text"}`);
-  const named: { prompt?: string; query?: string; history?: string } = {};
-  for (const role of ["prompt", "query", "history"] as const) {
-    const column = columns[role];
-    if (column === undefined || column === null || column === "") continue;
-    if (typeof column !== "string") throw new UserError(`${where}: columns.${role} must be a column's name`);
-    named[role] = column;
-  }
-  if (Object.keys(named).length === 0) {
-    throw new UserError(`${where}: columns names no text; add "prompt", for instance {"prompt": "text"}`);
-  }
-  return named;
 }
 
 function resolveNumSamples(where: string, value: unknown): number | undefined {

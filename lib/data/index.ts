@@ -2,11 +2,13 @@
 
 export { type DataRecipe, datasetNames } from "./arguments.js";
 export { type Batch, collate, IGNORED_LABEL } from "./collate.js";
-export { type DatasetEntry, readDatasetInfo, type TextColumns } from "./dataset-info.js";
+export type { Columns, MessageColumns, MessageTags, TextColumns } from "./columns.js";
+export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 export { readDocuments } from "./documents.js";
 export type { TokenBlocks } from "./packing.js";
-export { type PrepareOptions, prepareTrainingData, type TrainingData } from "./prepare.js";
-export { type JsonRow, readRows } from "./records.js";
+export { type DatasetHub, type PrepareOptions, prepareTrainingData, type TrainingData } from "./prepare.js";
+export type { Row } from "./row.js";
+export { countRows, type FileType, fileType, readRows } from "./rows.js";
 export {
   batchesPerEpoch,
   epochBatches,

@@ -2,11 +2,12 @@
 
 import { UserError } from "../errors.js";
 import { type DataRecipe, datasetNames } from "./arguments.js";
-import { type DatasetEntry, readDatasetInfo } from "./dataset-info.js";
+import { checkedFiles } from "./dataset-files.js";
+import { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 import { readDocuments } from "./documents.js";
 import { LegacyRandom } from "./numpy-random.js";
 import { layBlocks, type TokenBlocks } from "./packing.js";
-import { countRows } from "./records.js";
+import { countRows } from "./rows.js";
 import type { DataSummary } from "./summary.js";
 import { documentSeparator } from "./template.js";
 import { TokenArena } from "./token-arena.js";
@@ -20,6 +21,21 @@ export interface PrepareOptions {
   readonly signal?: AbortSignal;
   /** Called after every batch with what was tokenized so far. */
   readonly onProgress?: (progress: { documents: number; tokens: number }) => void;
+  /** How datasets of a hub become local files; without it they are refused. */
+  readonly hub?: DatasetHub;
+}
+
+/** What fetches datasets; lib/hub has one. */
+export interface DatasetHub {
+  /** ModelScope comes before Hugging Face where an entry names both (USE_MODELSCOPE_HUB). */
+  readonly modelScope: boolean;
+  /**
+   * Fetches the data files of a repository, or finds them in the cache: local paths, in the order in which `datasets`
+   * reads them, with endings that tell their format (.jsonl, .json.gz, .parquet, ...).
+   *
+   * @param dataset the dataset's name in the recipe, for messages
+   */
+  files(source: HubSource, dataset: string, signal: AbortSignal | undefined): Promise<readonly string[]>;
 }
 
 export interface TrainingData {
@@ -48,7 +64,7 @@ export async function prepareTrainingData(
   const intake = new Intake(tokenizer, separator, recipe.packing ? undefined : bosId, options);
   const random = new LegacyRandom(recipe.seed ?? 42);
   const datasets = [];
-  const entries = readDatasetInfo(recipe.dataset_dir ?? "data", names);
+  const entries = await localEntries(recipe, names, options);
   for (const entry of entries) {
     const before = intake.arena.documents;
     await intake.dataset(entry, recipe.max_samples ?? Number.POSITIVE_INFINITY, random);
@@ -74,6 +90,35 @@ export async function prepareTrainingData(
   };
   if (blocks.length === 0) throw tooLittle(summary, recipe, entries);
   return { blocks, summary };
+}
+
+/** The entries of a recipe's datasets, with those of a hub fetched. */
+async function localEntries(
+  recipe: DataRecipe,
+  names: readonly string[],
+  { hub, signal }: PrepareOptions,
+): Promise<DatasetEntry[]> {
+  const entries = readDatasetInfo(recipe.dataset_dir ?? "data", names, hub?.modelScope ?? false);
+  const local: DatasetEntry[] = [];
+  for (const entry of entries) {
+    const { name, source } = entry;
+    if (source === undefined) {
+      local.push(entry);
+      continue;
+    }
+    if (hub === undefined) {
+      throw new UserError(
+        `dataset: ${name}: fetching ${source.repo} from a hub is not available here; download its files and name them by file_name`,
+      );
+    }
+    const files = checkedFiles(`dataset: ${name}`, await hub.files(source, name, signal));
+    if (files.length === 0)
+      throw new UserError(
+        `dataset: ${name}: ${source.repo} has no data files for split ${source.split}; correct subset, folder or split`,
+      );
+    local.push({ ...entry, files });
+  }
+  return local;
 }
 
 function tooLittle(summary: DataSummary, recipe: DataRecipe, entries: readonly DatasetEntry[]): UserError {

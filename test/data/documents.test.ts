@@ -71,7 +71,7 @@ describe("a row's text", () => {
 
   it("in a column that no row has is an error that offers one that is there", async () => {
     await expect(documents([{ content: "a", id: 1 }])).rejects.toThrow(
-      /rows\.jsonl: column "text" of dataset it is missing; the rows have: content, id; set "columns": \{"prompt": "content"\}/,
+      /rows\.jsonl: column "text" is missing; the rows have: content, id; set "columns": \{"prompt": "content"\}/,
     );
     await expect(documents([{ text: "a" }], {})).rejects.toThrow(
       /column "instruction".*\{"prompt": "text"\}/,
@@ -86,14 +86,37 @@ describe("a row's text", () => {
 });
 
 describe("dataset_info.json", () => {
-  it("a folder is read file by file, by name", async () => {
+  it("a hub's entry says what to fetch: ModelScope where it is asked for or alone, else Hugging Face", () => {
+    info({ hf_hub_url: "a/b", ms_hub_url: "c/d", subset: "zh", licence: "noted" });
+    expect(readDatasetInfo(dir, ["it"])[0]!.source).toEqual({
+      hub: "huggingface",
+      repo: "a/b",
+      subset: "zh",
+      folder: undefined,
+      split: "train",
+    });
+    expect(readDatasetInfo(dir, ["it"], true)[0]!.source).toMatchObject({ hub: "modelscope", repo: "c/d" });
+    info({ ms_hub_url: "c/d", split: "test", folder: "data" });
+    expect(readDatasetInfo(dir, ["it"])[0]!.source).toMatchObject({
+      hub: "modelscope",
+      repo: "c/d",
+      split: "test",
+      folder: "data",
+    });
+    expect(readDatasetInfo("ONLINE", ["a/b"])[0]).toMatchObject({
+      source: { hub: "huggingface", repo: "a/b" },
+      columns: { prompt: "instruction", query: "input" },
+    });
+  });
+
+  it("a folder may mix .json and .jsonl", async () => {
     mkdirSync(path.join(dir, "many"));
     writeFileSync(path.join(dir, "many/b.jsonl"), '{"text":"2"}');
     writeFileSync(path.join(dir, "many/a.json"), '[{"text":"1"}]');
     info({ file_name: "many", columns: { prompt: "text" } });
     const all = [];
     for await (const text of readDocuments(readDatasetInfo(dir, ["it"])[0]!)) all.push(text);
-    expect(all).toEqual(["1", "2"]);
+    expect(all.sort()).toEqual(["1", "2"]);
   });
 
   it("an absolute path is taken as it is", () => {
@@ -104,21 +127,22 @@ describe("dataset_info.json", () => {
 
   const local = { file_name: "rows.jsonl" };
   const refused: [string, unknown, RegExp][] = [
-    [
-      "a hub id",
-      { hf_hub_url: "a/b" },
-      /it: hf_hub_url: fetching from a hub is not available.*use file_name/,
-    ],
-    ["a ModelScope id", { ms_hub_url: "a/b", ...local }, /ms_hub_url: fetching from a hub/],
+    ["a hub id that is none", { hf_hub_url: "https://x/y/z" }, /it: hf_hub_url must be a repository such as/],
+    ["another hub", { om_hub_url: "a/b" }, /om_hub_url: that hub is not fetched from/],
+    ["a subset that is no text", { hf_hub_url: "a/b", subset: 3 }, /it: subset must be a text/],
     ["a script", { script_url: "x" }, /script_url: loading scripts are not run/],
     ["a cloud file", { cloud_file_name: "s3://x" }, /cloud_file_name: cloud storage is not read/],
     ["ranking", { ...local, ranking: true }, /a ranking dataset does not fit/],
-    ["sharegpt", { ...local, formatting: "sharegpt" }, /formatting "sharegpt" is for conversations/],
+    [
+      "an unknown formatting",
+      { ...local, formatting: "chatml" },
+      /formatting "chatml" is unknown; use alpaca/,
+    ],
     ["a split", { ...local, split: "train[:10]" }, /split "train\[:10\]"/],
     ["a subset", { ...local, subset: "x" }, /subset has no meaning/],
     ["no file", {}, /file_name is missing/],
     ["a file that is not there", { file_name: "none.json" }, /none\.json does not exist/],
-    ["another type", { file_name: "rows.txt" }, /rows\.txt is not of a supported type: \.json, \.jsonl/],
+    ["another type", { file_name: "rows.md" }, /rows\.md is not of a supported type: \.arrow, \.csv/],
     ["columns without text", { ...local, columns: { response: "x" } }, /columns names no text/],
     [
       "a column that is no name",
@@ -135,14 +159,14 @@ describe("dataset_info.json", () => {
   for (const [what, entry, message] of refused) {
     it(`refuses ${what}`, () => {
       writeFileSync(path.join(dir, "rows.jsonl"), "");
-      writeFileSync(path.join(dir, "rows.txt"), "");
+      writeFileSync(path.join(dir, "rows.md"), "");
       info(entry);
       expect(() => readDatasetInfo(dir, ["it"])).toThrow(message);
     });
   }
 
-  it("refuses hubs as dataset_dir, a missing and a malformed file", () => {
-    expect(() => readDatasetInfo("ONLINE", ["it"])).toThrow(/dataset_dir: ONLINE: fetching from a hub/);
+  it("refuses a repository as dataset_dir, a missing and a malformed file", () => {
+    expect(() => readDatasetInfo("REMOTE:a/b", ["it"])).toThrow(/dataset_dir: REMOTE:a\/b: .*is not fetched/);
     expect(() => readDatasetInfo(path.join(dir, "none"), ["it"])).toThrow(/does not exist; set dataset_dir/);
     writeFileSync(path.join(dir, "dataset_info.json"), "{");
     expect(() => readDatasetInfo(dir, ["it"])).toThrow(/dataset_info\.json:\d+: malformed JSON/);

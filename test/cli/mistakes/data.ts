@@ -37,10 +37,10 @@ export const DATA: Mistake[] = [
   {
     name: "a data file of another kind",
     make: (room) => {
-      room.json("data/dataset_info.json", { one: { file_name: "one.csv" } });
-      room.write("data/one.csv", "text\n");
+      room.json("data/dataset_info.json", { one: { file_name: "one.docx" } });
+      room.write("data/one.docx", "PK");
     },
-    line: /data\/one\.csv is not of a supported type: \.json, \.jsonl; /,
+    line: /data\/one\.docx is not of a supported type: \.arrow, \.csv, .*; /,
   },
   {
     name: "a malformed line",
@@ -66,7 +66,7 @@ export const DATA: Mistake[] = [
   {
     name: "a missing column",
     make: (room) => room.corpus('{"content": "a"}\n{"content": "b"}\n'),
-    line: /data\/one\.jsonl: column "text" of dataset one is missing; the rows have: content; set "columns": \{"prompt": "content"\}/,
+    line: /data\/one\.jsonl: column "text" is missing; the rows have: content; set "columns": \{"prompt": "content"\}/,
   },
   {
     name: "a number as text",
@@ -96,11 +96,11 @@ export const DATA: Mistake[] = [
           Buffer.from('"}\n'),
         ]),
       ),
-    line: /data\/one\.jsonl:2: not valid UTF-8; .*GBK/,
+    line: /data\/one\.jsonl:2: not valid UTF-8 but GBK/,
   },
   {
     name: "UTF-16",
     make: (room) => room.corpus(Buffer.from('\ufeff{"text": "a"}\n', "utf16le")),
-    line: /data\/one\.jsonl:1: not valid UTF-8; .*UTF-16/,
+    line: /data\/one\.jsonl:1: not valid UTF-8 but UTF-16/,
   },
 ];

@@ -3,10 +3,10 @@
 // row is parsed by JSON.parse, so memory is bounded by the longest row and an error knows its line.
 // It knows nothing of columns or datasets.
 
-import { isUtf8 } from "node:buffer";
-import { createReadStream } from "node:fs";
-import { messageOf, UserError } from "../errors.js";
+import { UserError } from "../errors.js";
 import { jsonFault } from "../json.js";
+import { readBytes } from "./bytes.js";
+import { requireUtf8 } from "./encoding.js";
 
 /** One row: the parsed object, and the line (from 1) on which it begins. */
 export interface JsonRow {
@@ -42,39 +42,31 @@ function isSpace(byte: number): boolean {
  * @param chunkBytes how much is read at a time; tests make it small
  * @throws UserError with file and line for anything that is not UTF-8, not JSON or not an object
  */
-export async function* readRows(file: string, chunkBytes = 1 << 18): AsyncGenerator<JsonRow> {
+export async function* readJsonRows(file: string, chunkBytes?: number): AsyncGenerator<JsonRow> {
   for await (const { bytes, line } of readRawRows(file, chunkBytes)) {
     yield { value: parseRow(file, bytes, line), line };
   }
 }
 
 /** How many rows a file has, without parsing them. */
-export async function countRows(file: string): Promise<number> {
+export async function countJsonRows(file: string): Promise<number> {
   let count = 0;
-  for await (const _ of readRawRows(file, 1 << 18)) count++;
+  for await (const _ of readRawRows(file)) count++;
   return count;
 }
 
-async function* readRawRows(file: string, chunkBytes: number): AsyncGenerator<RawRow> {
+async function* readRawRows(file: string, chunkBytes?: number): AsyncGenerator<RawRow> {
   const splitter = new RowSplitter(file);
-  try {
-    for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes })) {
-      yield* splitter.push(chunk as Buffer);
-    }
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`${file}: cannot be read: ${messageOf(error)}`);
-  }
+  for await (const chunk of readBytes(file, chunkBytes)) yield* splitter.push(chunk);
   yield* splitter.end();
 }
 
 function parseRow(file: string, bytes: Buffer, line: number): Record<string, unknown> {
-  if (!isUtf8(bytes)) throw notUtf8(file, bytes, line);
+  const text = requireUtf8(bytes, file, `${file}:${line}`);
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString("utf8"));
+    value = JSON.parse(text);
   } catch (error) {
-    const text = bytes.toString("utf8");
     const fault = jsonFault(text, error);
     const form = text.includes("\n") ? "" : "; every row is one object on one line";
     throw new UserError(`${file}:${line + fault.line - 1}: malformed JSON (${fault.what})${form}`);
@@ -84,16 +76,6 @@ function parseRow(file: string, bytes: Buffer, line: number): Record<string, unk
     throw new UserError(`${file}:${line}: a row must be an object such as {"text": "..."}, not ${kind}`);
   }
   return value as Record<string, unknown>;
-}
-
-/** The two encodings that texts on Windows mostly have instead. */
-function notUtf8(file: string, bytes: Buffer, line: number): UserError {
-  const order = bytes.length > 1 ? bytes.readUInt16BE(0) : 0;
-  const likely = line === 1 && (order === 0xfffe || order === 0xfeff) ? "UTF-16" : "GBK";
-  return new UserError(
-    `${file}:${line}: not valid UTF-8; convert the file, for instance from ${likely}: ` +
-      `iconv -f ${likely === "GBK" ? "GB18030" : likely} -t UTF-8 ${file} > new.jsonl`,
-  );
 }
 
 /** Cuts a stream of bytes into rows. One instance reads one file. */
