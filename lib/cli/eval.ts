@@ -88,10 +88,10 @@ async function readCorpora(names: string, dir: string, limit: number): Promise<C
   for (const name of names.split(",").map((one) => one.trim())) {
     const isFile = /[./\\]/.test(name) && existsSync(name) && statSync(name).isFile();
     const entries = isFile
-      ? [{ name: path.basename(name), files: [name], columns: { prompt: "text" }, numSamples: undefined }]
+      ? [{ files: [name], columns: { formatting: "alpaca", prompt: "text" } as const }]
       : readDatasetInfo(dir, [name]);
     const texts: string[] = [];
-    for await (const text of readDocuments(entries[0] as (typeof entries)[number])) {
+    for await (const text of readDocuments(entries[0]!)) {
       if (texts.length >= limit) break;
       if (text !== "") texts.push(text);
     }

@@ -4,7 +4,7 @@
 import { UserError } from "../errors.js";
 import type { Columns, TextColumns } from "./columns.js";
 import { firstMessage } from "./conversations.js";
-import type { DatasetEntry } from "./dataset-info.js";
+import type { DatasetEntry, HubSource } from "./dataset-info.js";
 import { missingColumn, type Row } from "./row.js";
 import { fileType, readRows } from "./rows.js";
 
@@ -32,6 +32,13 @@ export async function* readDocuments(entry: Pick<DatasetEntry, "files" | "column
     }
   }
   if (first !== undefined) requireColumns(files, missing, first);
+}
+
+/** The error for a dataset of a hub where nothing can fetch it. */
+export function notFetched(source: HubSource): UserError {
+  return new UserError(
+    `${source.repo} is on a hub, and fetching is not available here; download its files and name them by file_name`,
+  );
 }
 
 function wantedColumns(columns: Columns): string[] {

@@ -6,7 +6,13 @@ export type { Columns, MessageColumns, MessageTags, TextColumns } from "./column
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 export { readDocuments } from "./documents.js";
 export type { TokenBlocks } from "./packing.js";
-export { type DatasetHub, type PrepareOptions, prepareTrainingData, type TrainingData } from "./prepare.js";
+export {
+  type DatasetHub,
+  type EvaluationSet,
+  type PrepareOptions,
+  prepareTrainingData,
+  type TrainingData,
+} from "./prepare.js";
 export type { Row } from "./row.js";
 export { countRows, type FileType, fileType, readRows } from "./rows.js";
 export {

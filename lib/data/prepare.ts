@@ -4,7 +4,7 @@ import { UserError } from "../errors.js";
 import { type DataRecipe, datasetNames } from "./arguments.js";
 import { checkedFiles } from "./dataset-files.js";
 import { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
-import { readDocuments } from "./documents.js";
+import { notFetched, readDocuments } from "./documents.js";
 import { LegacyRandom } from "./numpy-random.js";
 import { layBlocks, type TokenBlocks } from "./packing.js";
 import { countRows } from "./rows.js";
@@ -38,9 +38,25 @@ export interface DatasetHub {
   files(source: HubSource, dataset: string, signal: AbortSignal | undefined): Promise<readonly string[]>;
 }
 
+/** What a recipe's data comes to. */
 export interface TrainingData {
+  /** The training blocks, in the corpus's order. */
   readonly blocks: TokenBlocks;
   readonly summary: DataSummary;
+  /**
+   * What is evaluated on; empty where the recipe asks for none. One set without a name for `val_size` and for
+   * `eval_dataset` (its datasets joined like the training ones), or, with `eval_on_each_dataset`, one for each dataset
+   * of `eval_dataset`, in the recipe's order.
+   */
+  readonly evaluation: readonly EvaluationSet[];
+}
+
+/** Blocks to evaluate on; they are visited in order. */
+export interface EvaluationSet {
+  /** The dataset's, which stands in its metrics: `eval_NAME_loss`. Undefined for the only set: `eval_loss`. */
+  readonly name: string | undefined;
+  readonly blocks: TokenBlocks;
+  readonly documents: number;
 }
 
 /**
@@ -89,7 +105,7 @@ export async function prepareTrainingData(
     packing: recipe.packing,
   };
   if (blocks.length === 0) throw tooLittle(summary, recipe, entries);
-  return { blocks, summary };
+  return { blocks, summary, evaluation: [] };
 }
 
 /** The entries of a recipe's datasets, with those of a hub fetched. */
@@ -106,11 +122,7 @@ async function localEntries(
       local.push(entry);
       continue;
     }
-    if (hub === undefined) {
-      throw new UserError(
-        `dataset: ${name}: fetching ${source.repo} from a hub is not available here; download its files and name them by file_name`,
-      );
-    }
+    if (hub === undefined) throw notFetched(source);
     const files = checkedFiles(`dataset: ${name}`, await hub.files(source, name, signal));
     if (files.length === 0)
       throw new UserError(
