@@ -1,0 +1,165 @@
+// huggingface_hub's cache of one repository, so that Python reads ours and we read Python's:
+// models--org--name/{blobs/HASH, refs/REVISION, snapshots/COMMIT/FILE -> ../../blobs/HASH}. It asks no server.
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { COMMIT, type Listing, type RemoteFile } from "./huggingface.js";
+import { cacheFolderName, isSafePath, type Repository } from "./names.js";
+import type { HubSettings } from "./settings.js";
+
+/** The folders of one repository in the cache. */
+export class RepositoryCache {
+  readonly folder: string;
+  readonly #locks: string;
+  readonly #noSymlinks: boolean;
+
+  constructor(settings: HubSettings, repository: Repository) {
+    const name = cacheFolderName(repository);
+    this.folder = path.join(settings.cacheDir, name);
+    this.#locks = path.join(settings.cacheDir, ".locks", name);
+    this.#noSymlinks = settings.noSymlinks;
+  }
+
+  /** The commit that a branch or tag was when it was last seen. */
+  commitOf(revision: string): string | undefined {
+    if (COMMIT.test(revision)) return revision;
+    if (!isSafePath(revision)) return undefined;
+    try {
+      const commit = readFileSync(path.join(this.folder, "refs", ...revision.split("/")), "utf8").trim();
+      return COMMIT.test(commit) ? commit : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Remembers it. A cache that cannot be written to keeps what it has. */
+  setCommit(revision: string, commit: string): void {
+    if (revision === commit || this.commitOf(revision) === commit || !isSafePath(revision)) return;
+    try {
+      replace(path.join(this.folder, "refs", ...revision.split("/")), commit);
+    } catch {
+      // the files are there all the same
+    }
+  }
+
+  snapshot(commit: string): string {
+    return path.join(this.folder, "snapshots", commit);
+  }
+
+  pointer(commit: string, file: string): string {
+    return path.join(this.snapshot(commit), ...file.split("/"));
+  }
+
+  blob(hash: string): string {
+    return path.join(this.folder, "blobs", hash);
+  }
+
+  lock(hash: string): string {
+    return path.join(this.#locks, `${hash}.lock`);
+  }
+
+  has(commit: string, file: string): boolean {
+    return existsSync(this.pointer(commit, file));
+  }
+
+  /** Gives a blob its name in a snapshot: a relative link, or where links are impossible the file itself. */
+  link(commit: string, file: string, hash: string, isNew: boolean): void {
+    const pointer = this.pointer(commit, file);
+    const blob = this.blob(hash);
+    mkdirSync(path.dirname(pointer), { recursive: true });
+    rmSync(pointer, { force: true });
+    if (!this.#noSymlinks) {
+      try {
+        symlinkSync(path.relative(path.dirname(pointer), blob), pointer);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "EEXIST") return; // another process was faster
+      }
+    }
+    // as huggingface_hub does on Windows: a new blob moves, one that others may point to is copied
+    if (isNew) renameSync(blob, pointer);
+    else copyFileSync(blob, pointer);
+  }
+
+  /** What a commit is known to hold. */
+  listing(commit: string): Listing | undefined {
+    for (const folder of [".qwen-pt", "trees"]) {
+      try {
+        const text = readFileSync(path.join(this.folder, folder, `${commit}.json`), "utf8");
+        const { files } = JSON.parse(text) as { files: Record<string, TreeEntry> };
+        return {
+          commit,
+          files: Object.entries(files).map(([name, entry]) => ({
+            path: name,
+            size: entry.lfs_size ?? entry.size,
+            hash: entry.lfs_sha256 ?? entry.blob_id,
+          })),
+        };
+      } catch {
+        // not there, or of a later format
+      }
+    }
+    return undefined;
+  }
+
+  /** Keeps a listing; a commit never changes. In a folder of its own: in huggingface_hub's `trees` it would say that
+   * the files which are not needed here are missing. */
+  keepListing({ commit, files }: Listing): void {
+    if (files.some(({ hash }) => hash === undefined)) return;
+    const entries = files.map(({ path: name, size, hash }) => [name, { size, blob_id: hash }]);
+    try {
+      replace(
+        path.join(this.folder, ".qwen-pt", `${commit}.json`),
+        JSON.stringify({ format_version: 1, files: Object.fromEntries(entries) }),
+      );
+    } catch {
+      // then it is asked for again
+    }
+  }
+
+  /** The files that are in a snapshot's folder. */
+  present(commit: string): RemoteFile[] {
+    return filesIn(this.snapshot(commit));
+  }
+}
+
+interface TreeEntry {
+  readonly size: number;
+  readonly blob_id: string;
+  readonly lfs_sha256?: string;
+  readonly lfs_size?: number;
+}
+
+/** The files below a folder by their paths with slashes, sorted; broken links left out. */
+export function filesIn(folder: string): RemoteFile[] {
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const files = names.flatMap((name): RemoteFile[] => {
+    const found = statSync(path.join(folder, name), { throwIfNoEntry: false });
+    if (found === undefined || !found.isFile()) return [];
+    return [{ path: name.replaceAll("\\", "/"), size: found.size, hash: undefined }];
+  });
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function replace(file: string, content: string): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
+  try {
+    writeFileSync(temporary, content);
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+// Hugging Face's addresses: which commit a revision is, what it holds, where a file's bytes are.
+import { type Http, HttpFailure } from "./http.js";
+import type { Repository } from "./names.js";
+import type { HubSettings } from "./settings.js";
+
+/** A file as a hub lists it. */
+export interface RemoteFile {
+  readonly path: string;
+  readonly size: number | undefined;
+  /** sha256 of a large file, git's sha1 of a small one; undefined where the hub names neither. */
+  readonly hash: string | undefined;
+}
+
+/** What a commit holds. */
+export interface Listing {
+  readonly commit: string;
+  readonly files: readonly RemoteFile[];
+}
+
+export const COMMIT = /^[0-9a-f]{40}$/;
+
+function folder({ kind, id }: Repository): string {
+  return kind === "dataset" ? `datasets/${id}` : id;
+}
+
+/** The address of a file's bytes. */
+export function fileAddress(
+  settings: HubSettings,
+  repository: Repository,
+  commit: string,
+  file: string,
+): string {
+  const encoded = file.split("/").map(encodeURIComponent).join("/");
+  return `${settings.endpoint}/${folder(repository)}/resolve/${encodeURIComponent(commit)}/${encoded}`;
+}
+
+/** The commit of a branch or tag, and the names of its files. */
+export async function resolveRevision(
+  http: Http,
+  settings: HubSettings,
+  repository: Repository,
+  revision: string,
+  attempts?: number,
+): Promise<{ commit: string; names: string[] }> {
+  const address = `${settings.endpoint}/api/${repository.kind}s/${repository.id}/revision/${encodeURIComponent(revision)}`;
+  const { body } = await http.json(address, attempts);
+  const { sha, siblings } = (body ?? {}) as { sha?: unknown; siblings?: unknown };
+  if (typeof sha !== "string" || !COMMIT.test(sha)) {
+    throw new HttpFailure("no commit in the answer", undefined, "NO_JSON", "", undefined);
+  }
+  const rows = Array.isArray(siblings) ? (siblings as { rfilename?: unknown }[]) : [];
+  const names = rows.map(({ rfilename }) => rfilename).filter((name) => typeof name === "string");
+  return { commit: sha, names };
+}
+
+/** The files of a commit with sizes and hashes; where a mirror has no such list, the given names without them. */
+export async function listFiles(
+  http: Http,
+  settings: HubSettings,
+  repository: Repository,
+  commit: string,
+  names: readonly string[],
+): Promise<RemoteFile[]> {
+  const files: RemoteFile[] = [];
+  let address: string | undefined =
+    `${settings.endpoint}/api/${repository.kind}s/${repository.id}/tree/${commit}?recursive=true`;
+  try {
+    while (address !== undefined) {
+      const { body, headers } = await http.json(address);
+      for (const entry of Array.isArray(body) ? (body as TreeEntry[]) : []) {
+        if (entry.type !== "file" || typeof entry.path !== "string") continue;
+        files.push({
+          path: entry.path,
+          size: entry.lfs?.size ?? entry.size,
+          hash: entry.lfs?.oid ?? entry.lfs?.sha256 ?? entry.oid,
+        });
+      }
+      address = nextPage(headers["link"], address);
+    }
+  } catch (error) {
+    if (!(error instanceof HttpFailure) || error.status !== 404 || names.length === 0) throw error;
+    return names.map((name) => ({ path: name, size: undefined, hash: undefined }));
+  }
+  return files;
+}
+
+interface TreeEntry {
+  readonly type?: string;
+  readonly path?: unknown;
+  readonly size?: number;
+  readonly oid?: string;
+  readonly lfs?: { readonly oid?: string; readonly sha256?: string; readonly size?: number };
+}
+
+/** `<https://...>; rel="next"`. A page of another host is not asked for: it would see the token. */
+function nextPage(link: string | undefined, current: string): string | undefined {
+  const found = /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? "")?.[1];
+  if (found === undefined || !URL.canParse(found, current)) return undefined;
+  const next = new URL(found, current);
+  const here = new URL(current);
+  // a mirror passes the hub's own address on: the path and the cursor are what counts
+  return `${here.origin}${next.pathname}${next.search}`;
+}
+
+/** Size and hash of one file, from the headers of its address. */
+export async function describeFile(http: Http, address: string, path: string): Promise<RemoteFile> {
+  const { headers, body } = await http.persist(() => http.open(address, { method: "HEAD", follow: false }));
+  await body.dump().catch(() => {});
+  const etag = (headers["x-linked-etag"] || headers["etag"] || "").replace(/^W\//, "").replace(/^"|"$/g, "");
+  const size = Number(headers["x-linked-size"] || headers["content-length"] || Number.NaN);
+  return {
+    path,
+    size: Number.isSafeInteger(size) ? size : undefined,
+    hash: /^[\w.-]+$/.test(etag) ? etag : undefined,
+  };
+}
