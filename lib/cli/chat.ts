@@ -6,7 +6,9 @@ import { UserError } from "../errors.js";
 import { readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
 import type { Completer } from "./completer.js";
+import { DownloadLine } from "./download-line.js";
 import type { Host } from "./host.js";
+import { Progress } from "./progress.js";
 import { EXIT_CODES } from "./signals.js";
 
 export const run: Run = async (args, host) => {
@@ -14,7 +16,11 @@ export const run: Run = async (args, host) => {
   const { recipe, notes } = await chatRecipe(found.recipe, found.options, found.overrides, host);
   for (const note of notes) host.err.write(`${note}\n`);
   const { openCompleter } = await import("./completer.js");
-  return chat(await openCompleter(recipe), found.options.prompt, host);
+  const download = new DownloadLine(new Progress({ out: host.err, env: host.env }));
+  const completer = await openCompleter(recipe, (event) => download.show(event)).finally(() =>
+    download.stop(),
+  );
+  return chat(completer, found.options.prompt, host);
 };
 
 /** From a file, or from --model and --adapter; overrides come last either way. */

@@ -1,5 +1,6 @@
 // What `chat` needs of a model: text in, tokens out. The only file of the command line that touches one.
 import type { Recipe } from "../config/index.js";
+import type { HubEvent } from "../hub/index.js";
 
 /** A loaded model with its tokenizer. */
 export interface Completer {
@@ -10,12 +11,12 @@ export interface Completer {
 }
 
 /** Loads the recipe's model, with its adapter where it names one. */
-export async function openCompleter(recipe: Recipe): Promise<Completer> {
+export async function openCompleter(recipe: Recipe, onEvent?: (event: HubEvent) => void): Promise<Completer> {
   const [{ generate }, { loadForInference }] = await Promise.all([
     import("../qwen3/index.js"),
     import("../train/inference.js"),
   ]);
-  const { model, tokenizer } = await loadForInference(recipe);
+  const { model, tokenizer } = await loadForInference(recipe, { onEvent });
   const options = {
     maxNewTokens: recipe.max_new_tokens,
     // LLaMA-Factory's temperature 0 means the likeliest token; dividing by it means nothing

@@ -1,13 +1,16 @@
 // `qwen-pt export RECIPE [KEY=VALUE ...]`: merges an adapter and saves the whole model.
 import type { Recipe } from "../config/index.js";
+import type { HubEvent } from "../hub/index.js";
 import { neededRecipe, readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
+import { DownloadLine } from "./download-line.js";
 import type { Host } from "./host.js";
+import { Progress } from "./progress.js";
 
 /** What the command needs from the rest of the package; tests hand it their own. */
 export interface Exporting {
   load(file: string, overrides: string[]): { recipe: Recipe; notes: readonly string[] };
-  exportModel(recipe: Recipe): unknown;
+  exportModel(recipe: Recipe, onEvent: (event: HubEvent) => void): Promise<unknown>;
 }
 
 export const run: Run = async (args, host) => {
@@ -31,7 +34,8 @@ export async function runExport(
 ): Promise<number> {
   const { recipe, notes } = parts.load(file, overrides);
   for (const note of notes) host.out.write(`${note}\n`);
-  await parts.exportModel(recipe);
+  const download = new DownloadLine(new Progress(host));
+  await parts.exportModel(recipe, (event) => download.show(event)).finally(() => download.stop());
   host.out.write(`model saved in ${recipe.export_dir}\n`);
   return 0;
 }

@@ -17,7 +17,7 @@ Merges adapter_name_or_path into model_name_or_path and saves the whole model in
 
   qwen-pt export merge.yaml export_dir=models/merged`,
   chat: `qwen-pt chat RECIPE [KEY=VALUE ...] [--prompt TEXT]
-qwen-pt chat --model DIR [--adapter DIR] [--prompt TEXT]
+qwen-pt chat --model NAME_OR_DIR [--adapter NAME_OR_DIR] [--prompt TEXT]
 
 Continues a prompt, token by token. Without --prompt every line of standard input is one prompt.
 An incrementally pre-trained model continues text; no chat template is applied.
@@ -37,6 +37,14 @@ Each document is scored on its own, after the end-of-text token, its end include
   --output FILE  save the figures as JSON too
 
   qwen-pt eval --model examples/model --adapter saves/demo --dataset-dir examples/data --data prose_heldout,poetry_heldout`,
+  download: `qwen-pt download NAME ... [--revision REV] [--cache-dir DIR] [--adapter NAME]
+
+Fetches models (config, tokenizer, safetensors) from Hugging Face, or ModelScope with USE_MODELSCOPE_HUB=1, and prints
+their folders. train, export and chat do so by themselves; this is for machines that have no network later on. It goes
+on where it was interrupted. The cache is that of the hub's Python client: docs/hub.md.
+
+  qwen-pt download Qwen/Qwen3-0.6B
+  HF_ENDPOINT=https://hf-mirror.com qwen-pt download Qwen/Qwen3-0.6B`,
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",

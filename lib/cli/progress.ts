@@ -35,6 +35,7 @@ export class Progress {
   private step: StepEvent | undefined;
   private micro: MicroStepEvent | undefined;
   private shown = false;
+  private text: string | undefined;
   private readonly every: NonNullable<ProgressOptions["every"]>;
   private stopTicking = () => {};
 
@@ -52,6 +53,13 @@ export class Progress {
     this.clear();
     this.out.write(`${text}\n`);
     this.lastLine = this.now();
+    this.draw();
+  }
+
+  /** A line of another's making, redrawn in place where there is a terminal, until undefined takes it away. */
+  status(text: string | undefined): void {
+    this.text = text;
+    if (text === undefined) this.clear();
     this.draw();
   }
 
@@ -99,7 +107,7 @@ export class Progress {
     this.stopTicking();
     this.stopTicking = () => {};
     this.clear();
-    this.plan = undefined;
+    this.plan = this.text = undefined;
   }
 
   private tick(): void {
@@ -125,8 +133,9 @@ export class Progress {
   }
 
   private draw(): void {
-    if (!this.live || this.plan === undefined) return;
-    this.out.write(`\r${this.bar(this.plan)}\u001b[K`);
+    const line = this.plan === undefined ? this.text?.slice(0, this.room()) : this.bar(this.plan);
+    if (!this.live || line === undefined) return;
+    this.out.write(`\r${line}\u001b[K`);
     this.shown = true;
   }
 
@@ -148,7 +157,7 @@ export class Progress {
 
   /** The line, at most one column narrower than the terminal: a full last column would wrap. */
   private bar(plan: BeginEvent): string {
-    const room = Math.max(1, (this.out.columns || 80) - 1);
+    const room = this.room();
     const fraction = Math.min(1, this.done() / Math.max(1, plan.totalSteps));
     const head = `${this.step?.step ?? plan.startStep}/${plan.totalSteps} ${percent(fraction)}`;
     let text = head;
@@ -163,6 +172,10 @@ export class Progress {
     const filled = Math.round(fraction * size);
     const { cyan, dim } = this.colors;
     return `${cyan("━".repeat(filled))}${dim("─".repeat(size - filled))} ${text}`;
+  }
+
+  private room(): number {
+    return Math.max(1, (this.out.columns || 80) - 1);
   }
 
   private fields(): string[] {

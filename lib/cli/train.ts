@@ -1,10 +1,12 @@
 // `qwen-pt train RECIPE [KEY=VALUE ...]`: shows a run's events and turns signals into its abort.
 // The run itself is train(), on a thread of its own; nothing here computes.
+import { isSecret } from "../config/secret.js";
 import { formatSummary } from "../data/summary.js";
 import type { TrainEvent, TrainResult } from "../train/events.js";
 import { metricsTable } from "../train/results.js";
 import { neededRecipe, readArguments, shellQuoted } from "./arguments.js";
 import type { Run } from "./commands.js";
+import { DownloadLine } from "./download-line.js";
 import { count, printable } from "./format.js";
 import type { Host, SignalName } from "./host.js";
 import { banner, Progress, parameterLine } from "./progress.js";
@@ -84,12 +86,16 @@ function firstSignal(cause: SignalName | "parent"): string {
 /** Prints events as they come. The trainable count arrives before the banner that shows it. */
 function eventPrinter(progress: Progress): (event: TrainEvent) => void {
   let trainable = 0;
+  const download = new DownloadLine(progress);
   return (event) => {
     switch (event.type) {
       case "message":
         progress.print(
           event.level === "warning" ? progress.colors.yellow(`warning: ${event.text}`) : event.text,
         );
+        break;
+      case "download":
+        download.show(event);
         break;
       case "data":
         progress.print(`${formatSummary(event.summary)}\n${exampleLine(event.example)}`);
@@ -150,7 +156,13 @@ function howToResume(recipe: string, overrides: string[], result: TrainResult, o
   if (result.checkpoint === undefined) return "no step was finished: there is nothing to resume from";
   const kept = overrides.filter((override) => !override.startsWith("resume_from_checkpoint="));
   const explicit = overwrites || kept.length < overrides.length;
-  const parts = ["qwen-pt", "train", recipe, ...kept];
+  const parts = ["qwen-pt", "train", recipe, ...kept.map(maskedOverride)];
   if (explicit) parts.push(`resume_from_checkpoint=${result.checkpoint}`);
   return `resume with: ${parts.map(shellQuoted).join(" ")}`;
+}
+
+/** A token of the command line is not printed again. */
+function maskedOverride(override: string): string {
+  const name = override.split("=", 1)[0] ?? "";
+  return isSecret(name) ? `${name}=...` : override;
 }

@@ -6,6 +6,7 @@ import { type Command, type Key, Mismatch, Refusal } from "./key.js";
 import { nearestName } from "./nearest.js";
 import { Float, plainScalar, plainValue, type Raw } from "./scalar.js";
 import { type Recipe, SCHEMA } from "./schema.js";
+import { isSecret } from "./secret.js";
 
 /** What the entries came to: the recipe with defaults filled in, the keys that were set, and the notes to show. */
 export interface Checked {
@@ -69,15 +70,17 @@ function checkEntry(
     recipe[name] = key.read(value);
   } catch (error) {
     if (error instanceof Mismatch) {
-      throw new UserError(`${entry.where}: ${name}: expected ${error.expected}, received ${shown(value)}`);
+      throw new UserError(
+        `${entry.where}: ${name}: expected ${error.expected}, received ${shownOf(name, value)}`,
+      );
     }
     if (!(error instanceof Refusal)) throw error;
     if (!here) return undefined;
-    throw new UserError(`${entry.where}: ${name}: ${shown(value)} is refused: ${error.message}`);
+    throw new UserError(`${entry.where}: ${name}: ${shownOf(name, value)} is refused: ${error.message}`);
   }
   if (same(recipe[name], key.default) || !here) return undefined;
   if (key.class === "refused") {
-    throw new UserError(`${entry.where}: ${name}: ${shown(value)} is refused: ${key.reason}`);
+    throw new UserError(`${entry.where}: ${name}: ${shownOf(name, value)} is refused: ${key.reason}`);
   }
   if (key.class === "working" || key.quiet) return undefined;
   return `${entry.where}: ${name} has no effect here: ${key.reason}`;
@@ -97,6 +100,10 @@ function isHarmless(value: unknown, key: Key<unknown, unknown>): boolean {
 
 function same(a: unknown, b: unknown): boolean {
   return a === b || (typeof a === "object" && JSON.stringify(a) === JSON.stringify(b));
+}
+
+function shownOf(name: string, value: unknown): string {
+  return isSecret(name) ? "a value that is not shown" : shown(value);
 }
 
 /** A value as it is shown in a message: short, on one line. */

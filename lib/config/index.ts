@@ -4,3 +4,4 @@ export type { Command, Group, KeyClass } from "./key.js";
 export { type LoadedRecipe, loadRecipe, type RecipeOptions, resolveRecipe } from "./recipe.js";
 export type { RopeParameters } from "./rope-parameters.js";
 export type { KeyName, Recipe, RecipeInput } from "./schema.js";
+export { isSecret, withoutSecrets } from "./secret.js";

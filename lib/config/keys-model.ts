@@ -7,17 +7,16 @@ const MULTIMODAL = "Qwen3 reads text only";
 const OTHER_ENGINE = "only read by an inference engine that is not used here";
 const QUANTIZED = "only read beside quantization_bit, which is refused";
 const VOCABULARY = "the vocabulary cannot be changed in this version; remove it";
-const FROM_A_FOLDER = "models are read from a folder in this version, nothing is downloaded";
 
 export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   model_name_or_path: text({
     default: "",
     defaultText: "required",
-    doc: "Folder of the base model: config.json, safetensors weights and the tokenizer's files.",
+    doc: "Folder of the base model (config.json, safetensors weights, tokenizer), or its name on a hub, such as Qwen/Qwen3-0.6B: then it is fetched into the cache.",
   }),
   adapter_name_or_path: list({
     default: null,
-    doc: "Folder of a LoRA adapter (several: separated by commas) to merge into the export or to chat with.",
+    doc: "Folder of a LoRA adapter, or its name on a hub (several: separated by commas), to merge into the export or to chat with.",
   }),
   adapter_folder: refused(
     "write the whole path into adapter_name_or_path instead",
@@ -62,14 +61,30 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     "generation always keeps a key-value cache",
     flag({ default: true, doc: "Keep keys and values of earlier tokens while generating." }),
   ),
-  cache_dir: idle(FROM_A_FOLDER, text({ default: null, doc: "Folder of downloaded models." })),
-  model_revision: idle(
-    FROM_A_FOLDER,
-    text({ default: "main", doc: "Branch, tag or commit of a model on a hub." }),
+  cache_dir: text({
+    default: null,
+    defaultText:
+      "HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub; MODELSCOPE_CACHE or ~/.cache/modelscope",
+    doc: "Folder for what is fetched from a hub, in the layout of its Python client.",
+  }),
+  model_revision: text({
+    default: "main",
+    doc: "Branch, tag or commit of a model on a hub. ModelScope's master stands for main.",
+  }),
+  hf_hub_token: text({
+    default: null,
+    defaultText: "HF_TOKEN, or the file of `hf auth login`",
+    doc: "Token for Hugging Face, for private and gated repositories. Written into no file; the variable is the better place.",
+  }),
+  ms_hub_token: text({
+    default: null,
+    defaultText: "MODELSCOPE_API_TOKEN",
+    doc: "Token for ModelScope, for private repositories. Written into no file; the variable is the better place.",
+  }),
+  om_hub_token: silent(
+    "the Modelers hub (USE_OPENMIND_HUB) is refused",
+    text({ default: null, doc: "Token for the Modelers hub." }),
   ),
-  hf_hub_token: idle(FROM_A_FOLDER, text({ default: null, doc: "Token for the Hugging Face hub." })),
-  ms_hub_token: idle(FROM_A_FOLDER, text({ default: null, doc: "Token for the ModelScope hub." })),
-  om_hub_token: idle(FROM_A_FOLDER, text({ default: null, doc: "Token for the Modelers hub." })),
   use_fast_tokenizer: silent(
     "the fast tokenizer is the only one, with the same result",
     flag({ default: true, doc: "Use the Rust tokenizer rather than the Python one." }),

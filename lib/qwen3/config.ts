@@ -58,17 +58,13 @@ export function readConfig(dir: string): Qwen3Config {
 
 const MODEL_FOLDER = "a folder with a model's config.json, tokenizer.json and model.safetensors";
 
-/** A name of a model hub looks like a path: it is the most likely of wrong paths. */
 function checkFolder(dir: string): void {
   const found = statSync(dir, { throwIfNoEntry: false });
   if (found?.isDirectory()) return;
   if (found !== undefined) throw new UserError(`model_name_or_path: ${dir} is a file; name ${MODEL_FOLDER}`);
-  const isHubName = /^[\w.-]+\/[\w.-]+$/.test(dir) && !/^\.{1,2}\//.test(dir);
-  const advice = isHubName
-    ? `it takes a folder, and nothing is downloaded in this version: if that is a hub's name, get the files first by \`hf download ${dir} --local-dir ${dir}\` ` +
-      `(pip install huggingface_hub) or \`modelscope download --model ${dir} --local_dir ${dir}\` (pip install modelscope)`
-    : `it takes ${MODEL_FOLDER}`;
-  throw new UserError(`model_name_or_path: there is no folder ${dir}; ${advice}`);
+  throw new UserError(
+    `model_name_or_path: there is no folder ${dir}; it takes ${MODEL_FOLDER}, or a hub's name (org/name)`,
+  );
 }
 
 /** The same for an object; `source` is what errors call it. Absent optional keys take transformers' defaults. */

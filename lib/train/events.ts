@@ -1,6 +1,7 @@
 // What a training run reports while it runs: plain data that survives a structured clone between threads.
 // Nothing here computes; `train()` produces these events, the command line and callers consume them.
 import type { DataSummary } from "../data/index.js";
+import type { DownloadEvent } from "../hub/index.js";
 
 /** How a run ended. */
 export interface TrainResult {
@@ -120,6 +121,7 @@ export interface EndEvent {
 /** Everything that `train()` reports, in the order in which it happens. */
 export type TrainEvent =
   | MessageEvent
+  | DownloadEvent
   | DataEvent
   | ModelEvent
   | BeginEvent

@@ -1,6 +1,7 @@
 // `export`: the base model with its adapters merged, as a model folder that transformers loads.
 import { mkdirSync, rmSync } from "node:fs";
 import type { Recipe } from "../config/index.js";
+import type { HubEvent } from "../hub/index.js";
 import { saveModel } from "../qwen3/index.js";
 import { scope } from "../torch/index.js";
 import { loadForInference } from "./inference.js";
@@ -13,18 +14,19 @@ import { copyGenerationConfig, saveTokenizer } from "./tokenizer-files.js";
  * @returns the folder
  * @throws UserError for anything wrong with what the recipe names; a folder that was made is gone then
  */
-export async function exportModel(recipe: Recipe): Promise<string> {
+export async function exportModel(recipe: Recipe, onEvent?: (event: HubEvent) => void): Promise<string> {
   const { export_dir: dir, export_size: maxShardGigabytes, export_device: device } = recipe;
   checkWritable(dir, "export_dir");
   const { model, tokenizer } = await loadForInference(recipe, {
     merge: true,
+    onEvent,
     ...(device === "cpu" ? { device: "cpu" } : {}),
   });
   const made = mkdirSync(dir, { recursive: true });
   try {
     scope(() => saveModel(model, dir, { maxShardGigabytes }));
     saveTokenizer(tokenizer, dir);
-    copyGenerationConfig(recipe.model_name_or_path, dir);
+    copyGenerationConfig(tokenizer.dir, dir);
   } catch (error) {
     if (made !== undefined) rmSync(made, { recursive: true, force: true });
     throw error;

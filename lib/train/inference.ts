@@ -1,36 +1,46 @@
 // A model for reading rather than training: base weights with an adapter on them, frozen, in eval mode.
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
+import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
 import { loadAdapter, mergeAdapter } from "../peft/index.js";
 import { loadModel, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
 import { accelerator, type Device, type DType } from "../torch/index.js";
+import { fetchAdapters } from "./located.js";
 
 /** Where a model is and how it is wanted. */
 export interface InferenceOptions {
-  /** Folder of the base model. */
+  /** Folder of the base model, or its name on a hub, from which it is fetched into the cache. */
   model: string;
-  /** Folders of PEFT adapters; all but the last are merged into the base. */
+  /** Folders or names of PEFT adapters; all but the last are merged into the base. */
   adapters?: readonly string[];
   dtype?: DType;
   device?: Device;
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
   ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
+  /** Revision, tokens and cache for names on a hub; a recipe has these keys. */
+  hub?: HubKeys;
+  /** Follows what is fetched. */
+  onEvent?: (event: HubEvent) => void;
+  signal?: AbortSignal;
 }
 
 /** Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder. */
 export async function openModel(
   options: InferenceOptions,
 ): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
-  const { adapters = [], dtype, device = "cpu" } = options;
-  let config = readConfig(options.model);
+  const { dtype, device = "cpu", onEvent, signal } = options;
+  const hub = { keys: options.hub, onEvent, signal };
+  const folder = await fetchModel(options.model, hub);
+  const adapters = await fetchAdapters(options.adapters ?? [], hub);
+  let config = readConfig(folder);
   if (options.ropeScaling) {
     const scaled = scaleRope(config, options.ropeScaling, undefined);
     config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
   }
-  const tokenizer = await loadTokenizer(options.model);
+  const tokenizer = await loadTokenizer(folder);
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(device === "cpu" ? {} : { device }) };
-  const model = loadModel(options.model, config, placement);
+  const model = loadModel(folder, config, placement);
   model.requiresGrad_(false);
   for (const [index, adapter] of adapters.entries()) {
     loadAdapter(model, adapter);
@@ -50,7 +60,7 @@ const DTYPES: Record<string, DType | undefined> = {
 /** The model of a `chat` or `export` recipe. */
 export async function loadForInference(
   recipe: Recipe,
-  options: { merge?: boolean; device?: Device } = {},
+  options: Pick<InferenceOptions, "merge" | "device" | "onEvent" | "signal"> = {},
 ): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
   const found = recipe.use_cpu ? undefined : accelerator();
   return openModel({
@@ -60,5 +70,8 @@ export async function loadForInference(
     device: options.device ?? (found === undefined ? "cpu" : `${found.type}:0`),
     merge: options.merge,
     ropeScaling: recipe.rope_scaling,
+    hub: recipe,
+    onEvent: options.onEvent,
+    signal: options.signal,
   });
 }

@@ -2,7 +2,7 @@
 // remembers, writes and restores.
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import type { Recipe } from "../config/index.js";
+import { type Recipe, withoutSecrets } from "../config/index.js";
 import type { AdamW } from "../optim/index.js";
 import { type Device, deviceMemory, getRngState, keep, type Tensor } from "../torch/index.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "./checkpoint-folder.js";
@@ -317,9 +317,9 @@ export class Recorder {
   }
 }
 
-/** training_args.json: every key of the recipe that was run. */
+/** training_args.json: every key of the recipe that was run, its secrets masked. */
 export function saveArguments(recipe: Recipe, dir: string): void {
-  writeWhole(path.join(dir, ARGUMENTS_FILE), `${JSON.stringify(recipe, null, 2)}\n`);
+  writeWhole(path.join(dir, ARGUMENTS_FILE), `${JSON.stringify(withoutSecrets(recipe), null, 2)}\n`);
 }
 
 /**

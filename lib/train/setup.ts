@@ -25,6 +25,7 @@ import {
 import { accelerator, type Device, manualSeed, setFloat32Precision } from "../torch/index.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
+import { located } from "./located.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { precisionOf } from "./precision.js";
 import { LOOP_FILE } from "./run-state.js";
@@ -152,9 +153,11 @@ function loraConfig(recipe: Recipe): LoraConfig {
   };
 }
 
-/** Builds the model of a recipe with its trainable parts; `resume` is a checkpoint whose weights it takes. */
+/** Builds the model of a recipe with its trainable parts; `name` is what an adapter calls its base model, `resume` a
+ * checkpoint whose weights it takes. */
 function buildModel(
   recipe: Recipe,
+  name: string,
   device: Device,
   resume: string | undefined,
   emit: Emit,
@@ -173,7 +176,7 @@ function buildModel(
     const lora = loraConfig(recipe);
     addLora(model, lora);
     if (resume !== undefined) loadAdapterState(model, resume);
-    return { model, weights: { save: (dir) => saveAdapter(model, dir, lora, recipe.model_name_or_path) } };
+    return { model, weights: { save: (dir) => saveAdapter(model, dir, lora, name) } };
   }
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
@@ -199,9 +202,10 @@ function buildModel(
  * @throws UserError for anything wrong with what the recipe names
  */
 export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSignal): Promise<Prepared> {
-  const { recipe } = loaded;
+  const given = loaded.recipe;
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
-  const resume = findResume(recipe, emit);
+  const resume = findResume(given, emit);
+  const recipe = await located(given, emit, signal);
   const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
   const tokenizer = await loadTokenizer(recipe.model_name_or_path, { template: recipe.template });
   if (tokenizer.vocabSize > config.vocab_size) {
@@ -215,7 +219,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const device = chooseDevice(recipe, emit);
   if (recipe.tf32) setFloat32Precision("high");
   manualSeed(recipe.seed);
-  const { model, weights } = buildModel(recipe, device, resume, emit);
+  const { model, weights } = buildModel(recipe, given.model_name_or_path, device, resume, emit);
   manualSeed(recipe.seed);
   model.train();
   const { trainable, total } = countParameters(model);
@@ -223,5 +227,5 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
-  return { recipe, model, weights, tokenizer, blocks, summary, device, resume };
+  return { recipe: given, model, weights, tokenizer, blocks, summary, device, resume };
 }
