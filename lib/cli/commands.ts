@@ -19,6 +19,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   chat: { summary: "complete prompts with a base model or an adapter", load: () => import("./chat.js") },
   eval: { summary: "perplexity on held-out text, before and after", load: () => import("./eval.js") },
   download: { summary: "fetch a model from a hub into the cache", load: () => import("./download.js") },
+  corpora: {
+    summary: "well-known pre-training sets, with size and license",
+    load: () => import("./corpora.js"),
+  },
   env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
   version: { summary: "print the version", load: () => import("./version.js") },
   help: { summary: "explain a command or a recipe key", load: () => import("./help.js") },

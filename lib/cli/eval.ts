@@ -1,6 +1,5 @@
 // `qwen-pt eval`: how well models predict held-out text, domain by domain: what a training gained and what it lost.
 import { existsSync, statSync } from "node:fs";
-import path from "node:path";
 import { UserError } from "../errors.js";
 import type { DocumentScore, InferenceOptions, Score } from "../train/index.js";
 import { readArguments } from "./arguments.js";

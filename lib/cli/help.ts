@@ -45,6 +45,9 @@ on where it was interrupted. The cache is that of the hub's Python client: docs/
 
   qwen-pt download Qwen/Qwen3-0.6B
   HF_ENDPOINT=https://hf-mirror.com qwen-pt download Qwen/Qwen3-0.6B`,
+  corpora:
+    "qwen-pt corpora [FOLDER]\n\nLists the well-known pre-training sets that examples/data/dataset_info.json knows, or those that " +
+    "dataset_info.json in FOLDER describes: name, size, license, where it is from.",
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",
