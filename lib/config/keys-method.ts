@@ -7,7 +7,6 @@ const OFT = "only read with finetuning_type: oft, which is refused";
 const GALORE = "only read beside use_galore, which is refused";
 const APOLLO = "only read beside use_apollo, which is refused";
 const BADAM = "only read beside use_badam, which is refused";
-const PISSA = "only read beside pissa_init, which is refused";
 const SFT = "only read in supervised fine-tuning";
 const VISION = "Qwen3 reads text only";
 const OPTIMIZER = "the optimizer is AdamW in this version; remove it";
@@ -29,24 +28,38 @@ const lora = inGroup("method", ["train"], {
     default: null,
     doc: "Modules beside the adapter that are trained and saved as a whole, such as embed_tokens,lm_head.",
   }),
-  create_new_adapter: refused(
-    LATER,
-    flag({ default: false, doc: "Merge the given adapters and start a new one." }),
-  ),
-  use_rslora: refused(LATER, flag({ default: false, doc: "Scale by lora_alpha / sqrt(lora_rank)." })),
-  use_dora: refused(LATER, flag({ default: false, doc: "Weight-decomposed LoRA." })),
-  pissa_init: refused(
-    LATER,
-    flag({ default: false, doc: "Start the adapter from the weights' singular vectors." }),
-  ),
-  pissa_iter: silent(
-    PISSA,
-    int({ default: 16, doc: "Iterations of PiSSA's fast decomposition; -1 is exact." }),
-  ),
-  pissa_convert: silent(PISSA, flag({ default: false, doc: "Convert the PiSSA adapter to a plain one." })),
-  loraplus_lr_ratio: refused(LATER, float({ default: null, doc: "LoRA+: B's learning rate over A's." })),
+  create_new_adapter: flag({
+    default: false,
+    doc: "Merge all of adapter_name_or_path into the model and start a new adapter, instead of training the last one on.",
+  }),
+  use_rslora: flag({
+    default: false,
+    doc: "Scale by lora_alpha / sqrt(lora_rank), so that higher ranks learn as fast.",
+  }),
+  use_dora: flag({
+    default: false,
+    doc: "Weight-decomposed LoRA: the lengths of the adapted weight's rows are trained by themselves.",
+  }),
+  pissa_init: flag({
+    default: false,
+    doc: "Start the adapter from the weights' leading singular vectors, which leave the base weights.",
+  }),
+  pissa_iter: int({
+    default: 16,
+    min: -1,
+    doc: "Iterations of PiSSA's fast decomposition; -1 decomposes exactly, which is slow.",
+  }),
+  pissa_convert: flag({
+    default: false,
+    doc: "Write pissa_converted too: the PiSSA adapter as plain LoRA of twice the rank, for the untouched base model.",
+  }),
+  loraplus_lr_ratio: float({
+    default: null,
+    above: 0,
+    doc: "LoRA+: the learning rate of B over that of A, such as 16.",
+  }),
   loraplus_lr_embedding: silent(
-    "only read beside loraplus_lr_ratio, which is refused",
+    "no adapter is put on an embedding: additional_target trains it whole",
     float({ default: 1e-6, doc: "LoRA+: learning rate of embedding adapters." }),
   ),
   module_dropout: silent(OFT, float({ default: 0.0, doc: "OFT: share of blocks set to the identity." })),

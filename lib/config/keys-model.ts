@@ -16,7 +16,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   }),
   adapter_name_or_path: list({
     default: null,
-    doc: "Folder of a LoRA adapter, or its name on a hub (several: separated by commas), to merge into the export or to chat with.",
+    doc: "Folder of a LoRA adapter, or its name on a hub, to train on, to merge into the export or to chat with; of several (separated by commas) all but the last are merged first.",
   }),
   adapter_folder: refused(
     "write the whole path into adapter_name_or_path instead",

@@ -26,6 +26,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     precision(checked, setting);
     blocks(checked, setting);
     adapter(checked, setting);
+    variants(checked, setting);
     warmUp(checked, setting);
     schedule(checked, setting);
     device(checked);
@@ -78,11 +79,6 @@ function purpose({ recipe, given, notes }: Checked, setting: Setting): void {
   if (!given.has("stage") && setting.fromFile) {
     notes.push(`${setting.source}: stage is not given; taken as pt (LLaMA-Factory would take sft)`);
   }
-  if (recipe.adapter_name_or_path !== null) {
-    throw new UserError(
-      `${setting.where("adapter_name_or_path")}: adapter_name_or_path: training goes on from a checkpoint in this version (resume_from_checkpoint), not from a finished adapter; export it into a model first, or remove it`,
-    );
-  }
 }
 
 function precision({ recipe }: Checked, setting: Setting): void {
@@ -110,6 +106,52 @@ const ONLY_FOR = {
   lora: ["lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target"],
   freeze: ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"],
 } as const;
+
+const LORA_ONLY = [
+  "use_rslora",
+  "use_dora",
+  "pissa_init",
+  "loraplus_lr_ratio",
+  "create_new_adapter",
+] as const;
+/** What a finished adapter brings along, whatever the recipe says. */
+const OF_THE_ADAPTER = [
+  "lora_rank",
+  "lora_alpha",
+  "lora_dropout",
+  "lora_target",
+  "additional_target",
+  "use_rslora",
+  "use_dora",
+  "pissa_init",
+] as const;
+
+/** Variants of LoRA, and adapters that are trained on. */
+function variants({ recipe, given, notes }: Checked, setting: Setting): void {
+  const fail = (key: string, why: string): never => {
+    throw new UserError(`${setting.where(key)}: ${key}${why}`);
+  };
+  for (const key of LORA_ONLY)
+    if (recipe[key] && recipe.finetuning_type !== "lora")
+      fail(key, ` needs finetuning_type: lora, not ${recipe.finetuning_type}`);
+  const continued = recipe.adapter_name_or_path !== null && !recipe.create_new_adapter;
+  if (recipe.pissa_convert && !recipe.pissa_init)
+    notes.push(`${setting.where("pissa_convert")}: pissa_convert has no effect without pissa_init: true`);
+  if (recipe.pissa_convert && recipe.use_dora)
+    fail(
+      "pissa_convert",
+      " and use_dora exclude each other: a DoRA adapter is no difference of two products; keep one",
+    );
+  if (recipe.create_new_adapter && recipe.adapter_name_or_path === null)
+    notes.push(
+      `${setting.where("create_new_adapter")}: create_new_adapter has no effect without adapter_name_or_path`,
+    );
+  const idle = OF_THE_ADAPTER.filter((key) => given.has(key) && !isDefault(key, recipe[key]));
+  if (continued && idle[0] !== undefined)
+    notes.push(
+      `${setting.where(idle[0])}: ${idle.join(", ")}: the adapter that is trained on keeps its own; for a new one set create_new_adapter: true`,
+    );
+}
 
 /** Keys of another method than the chosen one are named: LLaMA-Factory passes them over in silence. */
 function adapter({ recipe, given, notes }: Checked, setting: Setting): void {

@@ -2,6 +2,7 @@
 
 import { UserError } from "../errors.js";
 import type { LoraConfig } from "./lora.js";
+import { isPissa } from "./pissa.js";
 
 /** PEFT's file, as far as it is used here. */
 export interface AdapterConfig extends Omit<LoraConfig, "targets"> {
@@ -15,8 +16,8 @@ export interface AdapterConfig extends Omit<LoraConfig, "targets"> {
 
 /** The object for adapter_config.json: every key that PEFT 0.18.1 writes, in its order. `targets` as resolved. */
 export function adapterConfigJson(
-  config: LoraConfig,
-  targets: readonly string[],
+  config: LoraConfig | AdapterConfig,
+  targets: readonly string[] | string,
   baseModel: string,
 ): Record<string, unknown> {
   return {
@@ -32,7 +33,7 @@ export function adapterConfigJson(
     exclude_modules: null,
     fan_in_fan_out: false,
     inference_mode: true,
-    init_lora_weights: true,
+    init_lora_weights: config.init ?? true,
     layer_replication: null,
     layers_pattern: null,
     layers_to_transform: null,
@@ -53,7 +54,7 @@ export function adapterConfigJson(
     target_parameters: null,
     task_type: "CAUSAL_LM",
     trainable_token_indices: null,
-    use_dora: false,
+    use_dora: config.dora ?? false,
     use_qalora: false,
     use_rslora: config.rankStabilized ?? false,
   };
@@ -63,7 +64,7 @@ export function adapterConfigJson(
 const REFUSED = [
   "alora_invocation_tokens", "alpha_pattern", "arrow_config", "exclude_modules", "fan_in_fan_out", "layer_replication",
   "layers_pattern", "layers_to_transform", "lora_bias", "rank_pattern", "target_parameters", "trainable_token_indices",
-  "use_dora", "use_qalora",
+  "use_qalora",
 ]; // biome-ignore format: a list to read
 
 const MERGE = "merge the adapter with PEFT (merge_and_unload) and use the merged model";
@@ -83,7 +84,7 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
   if ((json["bias"] ?? "none") !== "none")
     fail("bias", `${JSON.stringify(json["bias"])} is not supported; only "none" is; ${MERGE}`);
   const init = json["init_lora_weights"] ?? true;
-  if (typeof init === "string" && init !== "gaussian") {
+  if (typeof init === "string" && init !== "gaussian" && !isPissa(init)) {
     fail(
       "init_lora_weights",
       `"${init}" changes the base weights; convert the adapter to plain LoRA with PEFT first`,
@@ -105,6 +106,8 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
     targets: parseTargets(json["target_modules"], fail),
     modulesToSave: saved,
     rankStabilized: json["use_rslora"] === true,
+    dora: json["use_dora"] === true,
+    init: isPissa(init) ? init : true,
     baseModel:
       typeof json["base_model_name_or_path"] === "string" ? json["base_model_name_or_path"] : undefined,
   };

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { parseJson, writeJson } from "../json.js";
 import type { Module } from "../nn/index.js";
-import type { Tensor } from "../torch/index.js";
-import { loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
+import type { DType, Tensor } from "../torch/index.js";
+import { cat, loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
 import type { AdapterConfig } from "./adapter-config.js";
 import { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
 import type { LoraConfig } from "./lora.js";
@@ -25,6 +25,8 @@ export function adapterState(model: Module): Map<string, Tensor> {
     if (module instanceof LoraLinear) {
       entries.push([`${PREFIX}${path}.lora_A.weight`, module.lora_A.weight]);
       entries.push([`${PREFIX}${path}.lora_B.weight`, module.lora_B.weight]);
+      const { lora_magnitude_vector: magnitude } = module;
+      if (magnitude !== undefined) entries.push([`${PREFIX}${path}.lora_magnitude_vector`, magnitude]);
     } else {
       for (const [name, parameter] of module.modules_to_save.namedParameters())
         entries.push([`${PREFIX}${path}.${name}`, parameter]);
@@ -33,15 +35,24 @@ export function adapterState(model: Module): Map<string, Tensor> {
   return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Writes both files, as PEFT 0.18.1's `save_pretrained` names them. `baseModel` is where PEFT finds the base model. */
-export function saveAdapter(model: Module, dir: string, config: LoraConfig, baseModel: string): void {
+/**
+ * Writes both files, as PEFT 0.18.1's `save_pretrained` names them. `baseModel` is where PEFT finds the base model;
+ * `state` may be an earlier state of the adapter.
+ */
+export function saveAdapter(
+  model: Module,
+  dir: string,
+  config: LoraConfig | AdapterConfig,
+  baseModel: string,
+  state: ReadonlyMap<string, Tensor> = adapterState(model),
+): void {
   mkdirSync(dir, { recursive: true });
   const wrapped = [...adapters(model)]
     .filter(([, module]) => module instanceof LoraLinear)
     .map(([path]) => path);
   scope(() => {
     const tensors = new Map<string, Tensor>();
-    for (const [key, parameter] of adapterState(model)) {
+    for (const [key, parameter] of state) {
       tensors.set(
         key,
         noGrad(() => parameter.detach().to({ device: "cpu" }).contiguous()),
@@ -54,8 +65,42 @@ export function saveAdapter(model: Module, dir: string, config: LoraConfig, base
   writeJson(file, json);
 }
 
+/**
+ * Writes a PiSSA adapter as plain LoRA of twice the rank, for the untouched base model: B A - B0 A0 is the product of
+ * [B | -B0] and A over A0. `first` is the adapter's state before training.
+ */
+export function saveConverted(
+  model: Module,
+  dir: string,
+  config: LoraConfig | AdapterConfig,
+  baseModel: string,
+  first: ReadonlyMap<string, Tensor>,
+): void {
+  scope(() => {
+    const joined = new Map<string, Tensor>();
+    for (const [key, parameter] of adapterState(model)) {
+      const before = first.get(key) as Tensor;
+      const [now, then] = noGrad(() => [parameter.detach(), before]);
+      if (key.endsWith("lora_A.weight")) joined.set(key, cat([now, then], 0));
+      else if (key.endsWith("lora_B.weight")) joined.set(key, cat([now, then.neg()], 1));
+      else joined.set(key, now);
+    }
+    const alpha = config.alpha || 2 * config.rank;
+    const wider = {
+      ...config,
+      rank: 2 * config.rank,
+      alpha: alpha * (config.rankStabilized ? Math.SQRT2 : 2),
+    };
+    saveAdapter(model, dir, wider, baseModel, joined);
+  });
+}
+
 /** The names as given, or for `all` the last parts of what was wrapped. */
-function targetNames(wrapped: readonly string[], { targets = "all" }: LoraConfig): readonly string[] {
+function targetNames(
+  wrapped: readonly string[],
+  { targets = "all" }: LoraConfig | AdapterConfig,
+): readonly string[] | string {
+  if (targets instanceof RegExp) return targets.source.replace(/^\^\(\?:(.*)\)\$$/, "$1");
   if (targets !== "all" && !(targets.length === 1 && targets[0] === "all")) return targets;
   return [...new Set(wrapped.map((path) => path.split(".").pop() as string))];
 }
@@ -79,13 +124,14 @@ export function readAdapterConfig(dir: string): AdapterConfig {
 
 /**
  * Wraps a plain model with an adapter of PEFT's format, trainable or frozen, and gives what the folder says of it.
- * Draws nothing that stays: A and B come from the file.
+ * Draws nothing that stays: A and B come from the file, and with PiSSA the base layers keep what its decomposition
+ * leaves them.
  * Throws UserError naming file and key where the two do not fit.
  */
 export function loadAdapter(
   model: Module,
   dir: string,
-  options: { trainable?: boolean } = {},
+  options: { trainable?: boolean; savedDtype?: DType } = {},
 ): AdapterConfig {
   const config = readAdapterConfig(dir);
   const saved = findSavedModules(model, config.modulesToSave);
@@ -93,12 +139,15 @@ export function loadAdapter(
   model.requiresGrad_(false);
   for (const path of targets) {
     const base = model.find(path) as ConstructorParameters<typeof LoraLinear>[0];
-    model.replace(path, new LoraLinear(base, config.rank, scalingOf(config), config.dropout));
+    model.replace(path, new LoraLinear(base, config.rank, scalingOf(config), config.dropout, config));
   }
   for (const path of saved) {
     model.replace(
       path,
-      new SavedModule(model.find(path) as ConstructorParameters<typeof SavedModule>[0], "float32"),
+      new SavedModule(
+        model.find(path) as ConstructorParameters<typeof SavedModule>[0],
+        options.savedDtype ?? "float32",
+      ),
     );
   }
   loadAdapterState(model, dir);

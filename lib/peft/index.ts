@@ -10,10 +10,12 @@ export {
   loadAdapterState,
   readAdapterConfig,
   saveAdapter,
+  saveConverted,
 } from "./adapter-files.js";
 export type { FreezeConfig } from "./freeze.js";
 export { freeze, full } from "./freeze.js";
 export type { LoraConfig } from "./lora.js";
 export { adapters, addLora, LoraLinear, mergeAdapter, scalingOf } from "./lora.js";
+export type { PissaInit } from "./pissa.js";
 export { SavedModule } from "./saved-module.js";
 export { findSavedModules, findTargets } from "./targets.js";

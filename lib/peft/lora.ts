@@ -6,6 +6,8 @@ import type { Layer } from "../nn/index.js";
 import { Linear, Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { autocastDType, dropout, keep, noGrad, scope } from "../torch/index.js";
+import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
+import { type PissaInit, pissaParts } from "./pissa.js";
 import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets } from "./targets.js";
 
@@ -22,25 +24,33 @@ export interface LoraConfig {
   modulesToSave?: readonly string[];
   /** Scaling alpha / sqrt(rank) instead (Kalajdzievski 2023, arXiv:2312.03732). */
   rankStabilized?: boolean;
+  /** DoRA: the adapted weight's rows have learned lengths. */
+  dora?: boolean;
+  /** How A and B begin: PEFT's draws (true), or the weight's singular vectors. Default true. */
+  init?: true | PissaInit;
   /** dtype of trained whole modules; A and B are always float32, as PEFT has them. Default float32. */
   savedDtype?: DType;
 }
 
-/** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling. */
+/** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling; with DoRA see dora.ts. */
 export class LoraLinear extends Module {
   base_layer: Linear;
   lora_A: Linear; // weight [rank, in]
   lora_B: Linear; // weight [out, rank]
+  /** DoRA only: [out] */
+  lora_magnitude_vector: Tensor | undefined = undefined;
 
   /**
-   * Draws as PEFT does, on the CPU: A by Linear's own rule, B likewise, then A once more, and B becomes zero.
-   * PEFT casts the draws to the base layer's dtype before it widens them to float32, so a bfloat16 base rounds them.
+   * Draws as PEFT does, on the CPU: A by Linear's own rule, B likewise, then A once more, and B becomes zero; with
+   * PiSSA both come from the weight instead of a third draw. PEFT casts them to the base layer's dtype before it
+   * widens them to float32, so a bfloat16 base rounds them.
    */
   constructor(
     base: Linear,
     readonly rank: number,
     readonly scaling: number,
     readonly dropout: number,
+    { dora = false, init = true }: Pick<LoraConfig, "dora" | "init"> = {},
   ) {
     super();
     this.base_layer = base;
@@ -49,17 +59,48 @@ export class LoraLinear extends Module {
     const wide: DType = stored === "float64" ? "float64" : "float32";
     this.lora_A = new Linear(base.inFeatures, rank);
     this.lora_B = new Linear(rank, base.outFeatures);
-    redraw(this.lora_A);
-    noGrad(() => this.lora_B.weight.zero_());
+    if (init === true) {
+      redraw(this.lora_A);
+      noGrad(() => this.lora_B.weight.zero_());
+    } else this.#decompose(init);
     for (const layer of [this.lora_A, this.lora_B]) {
       layer.to({ dtype: stored }).to({ dtype: wide, device: base.weight.device });
       layer.requiresGrad_();
     }
+    if (dora) this.lora_magnitude_vector = this.#firstLengths(wide).requiresGrad_();
+  }
+
+  /** The weight's leading singular vectors become the adapter, the rest stays in the base layer. */
+  #decompose(init: PissaInit): void {
+    const { base_layer: base, lora_A, lora_B } = this;
+    const { a, b, residual } = pissaParts(base.weight, init, this.rank, this.scaling);
+    for (const [layer, weight] of [
+      [lora_A, a],
+      [lora_B, b],
+      [base, residual],
+    ] as const) {
+      layer.weight.dispose();
+      layer.weight = weight;
+    }
+    base.requiresGrad_(false);
+  }
+
+  #firstLengths(dtype: DType): Tensor {
+    const { base_layer: base, lora_A, lora_B, scaling } = this;
+    return scope(() =>
+      noGrad(() => {
+        const { dtype: stored } = base.weight;
+        const product = lora_B.weight.to(stored).matmul(lora_A.weight.to(stored));
+        return firstMagnitude(base.weight.add(product.mul(scaling))).to(dtype);
+      }),
+    );
   }
 
   /** x [..., in] -> [..., out], in the base layer's result dtype */
   forward(x: Tensor): Tensor {
     const out = this.base_layer.forward(x);
+    const { lora_magnitude_vector: magnitude } = this;
+    if (magnitude !== undefined) return doraForward(this, magnitude, x, out).to(out.dtype);
     const drops = this.training && this.dropout > 0;
     // PEFT widens x to A's dtype. Under autocast the product narrows it again at once, so that only dropout would see it.
     const input = drops || autocastDType() === undefined ? x.to(this.lora_A.weight.dtype) : x;
@@ -77,9 +118,13 @@ export class LoraLinear extends Module {
   merge(): Linear {
     const base = this.base_layer;
     const old = base.weight;
-    base.weight = keep(scope(() => noGrad(() => old.add(this.delta()).to(old.dtype))));
+    const { lora_magnitude_vector: magnitude } = this;
+    const merged = (): Tensor =>
+      magnitude === undefined ? old.add(this.delta()) : doraMerged(old, this.delta(), magnitude);
+    base.weight = keep(scope(() => noGrad(() => merged().to(old.dtype))));
     old.dispose();
     for (const layer of [this.lora_A, this.lora_B]) layer.weight.dispose();
+    magnitude?.dispose();
     return base;
   }
 }
@@ -109,7 +154,7 @@ export function addLora(model: Module, config: LoraConfig): void {
   const wrapped = findTargets(model, targets).filter((path) => !saved.includes(path));
   model.requiresGrad_(false);
   for (const path of wrapped) {
-    model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate));
+    model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate, config));
   }
   for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
 }

@@ -39,13 +39,13 @@ function result(
 
 /**
  * Writes everything that a finished run leaves in output_dir, and reports each file.
- * @param save writes adapter or model and tokenizer into a folder
+ * `save` writes adapter or model and tokenizer into a folder, `saveBeside` what belongs into folders below it.
  */
 export async function finishRun(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  save: (dir: string) => void,
+  { save, saveBeside }: { save(dir: string): void; saveBeside?(dir: string): string[] },
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
   const { recorder, plan } = trainer;
@@ -61,6 +61,10 @@ export async function finishRun(
   });
   recorder.log(metrics);
   save(dir);
+  for (const folder of saveBeside?.(dir) ?? []) {
+    saveCard(recipe, recorder.history, folder);
+    emit({ type: "file", path: folder, what: "adapter" });
+  }
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
   for (const name of ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"]) {
     if (existsSync(path.join(dir, name))) file(name, name.startsWith("adapter") ? "adapter" : "model");

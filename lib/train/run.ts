@@ -54,7 +54,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       throw new AbortError("aborted before the first step");
     const result = outcome.interrupted
       ? interruptedResult(trainer, recipe, outcome)
-      : await finishRun(trainer, recipe, outcome, save, emit);
+      : await finishRun(trainer, recipe, outcome, { save, saveBeside: weights.finish }, emit);
     emit({ type: "end", result });
     return result;
   } catch (error) {

@@ -11,7 +11,7 @@ import {
   type Tokenizer,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
-import { addLora, freeze, full, type LoraConfig, loadAdapterState, saveAdapter } from "../peft/index.js";
+import { freeze, full } from "../peft/index.js";
 import {
   initializeWeights,
   loadWeights,
@@ -23,6 +23,7 @@ import {
   scaleRope,
 } from "../qwen3/index.js";
 import { accelerator, type Device, manualSeed, setFloat32Precision } from "../torch/index.js";
+import { adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
@@ -33,12 +34,6 @@ import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 
 type Emit = (event: TrainEvent) => void;
-
-/** How a model's weights are written and read back. The trainer knows no more of formats. */
-export interface Weights {
-  /** Writes the adapter or the model into a folder. */
-  save(dir: string): void;
-}
 
 /** Everything that a trainer works with. */
 export interface Prepared {
@@ -141,18 +136,6 @@ export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
   return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
 }
 
-function loraConfig(recipe: Recipe): LoraConfig {
-  const all = recipe.lora_target.length === 1 && recipe.lora_target[0] === "all";
-  return {
-    rank: recipe.lora_rank,
-    alpha: recipe.lora_alpha,
-    dropout: recipe.lora_dropout,
-    targets: all ? "all" : recipe.lora_target,
-    modulesToSave: recipe.additional_target ?? [],
-    savedDtype: recipe.pure_bf16 ? "bfloat16" : "float32",
-  };
-}
-
 /** Builds the model of a recipe with its trainable parts; `name` is what an adapter calls its base model, `resume` a
  * checkpoint whose weights it takes. */
 function buildModel(
@@ -172,12 +155,7 @@ function buildModel(
     if (device !== "cpu") model.to({ device });
   } else loadWeights(model, recipe.model_name_or_path, onDevice);
   const { trainable } = precisionOf(recipe);
-  if (isLora) {
-    const lora = loraConfig(recipe);
-    addLora(model, lora);
-    if (resume !== undefined) loadAdapterState(model, resume);
-    return { model, weights: { save: (dir) => saveAdapter(model, dir, lora, name) } };
-  }
+  if (isLora) return { model, weights: adaptModel(model, recipe, name, resume) };
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
     freeze(

@@ -322,7 +322,10 @@ describe("mistakes", () => {
     ],
     ["lr_scheduler_type: cosin", /expected one of linear, cosine, .*warmup_stable_decay, received "cosin"/],
     // refused
-    ["use_dora: true", "recipe.yaml:5: use_dora: true is refused: it is not in this version; remove it"],
+    [
+      "use_llama_pro: true",
+      "recipe.yaml:5: use_llama_pro: true is refused: it is not in this version; remove it",
+    ],
     ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: training runs in one process/],
     ["fsdp: full_shard auto_wrap", /fsdp.*is refused/],
     ["quantization_bit: 4", /quantization_bit: 4 is refused: the base model is not quantized/],
@@ -341,12 +344,17 @@ describe("mistakes", () => {
     ["finetuning_type: oft", /"oft" is refused/],
     ["load_best_model_at_end: true", /is refused/],
     ["dataset_dir: ONLINE", /is refused: datasets are read from a folder/],
-    ["adapter_name_or_path: a", /adapter_name_or_path: training goes on from a checkpoint/],
     ["train_sampling_strategy: sequential", /is refused: for blocks in order use disable_shuffling: true/],
     // contradictions
     ["bf16: true\nfp16: true", "recipe.yaml:6: bf16 and fp16 exclude each other; keep one of them"],
     ["fp16: true\npure_bf16: true", "recipe.yaml:5: pure_bf16 and fp16 exclude each other; keep one of them"],
     ["rope_scaling: yarn\nrope_parameters: {rope_type: yarn}", /exclude each other/],
+    ["finetuning_type: full\nuse_dora: true", /:6: use_dora needs finetuning_type: lora, not full/],
+    ["finetuning_type: freeze\nloraplus_lr_ratio: 4", /loraplus_lr_ratio needs finetuning_type: lora/],
+    [
+      "pissa_init: true\npissa_convert: true\nuse_dora: true",
+      /pissa_convert and use_dora exclude each other/,
+    ],
     ["finetuning_type: full\nadapter_name_or_path: a", /needs finetuning_type: lora, not full/],
     // YAML
     ["lora_rank: 8\nlora_rank: 8", "recipe.yaml:6: lora_rank is given twice; keep one of the two"],
@@ -463,7 +471,7 @@ describe("export and chat", () => {
       top_k: 50,
       max_new_tokens: 1024,
     });
-    const again = loadRecipe(TUTORIAL, ["adapter_name_or_path=a", "use_dora=true", "report_to=wandb"], {
+    const again = loadRecipe(TUTORIAL, ["adapter_name_or_path=a", "use_llama_pro=true", "report_to=wandb"], {
       for: "chat",
       env: {},
     });

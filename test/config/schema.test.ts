@@ -125,6 +125,6 @@ describe("descriptions", () => {
       default: 8,
     });
     expect(schema.properties.lr_scheduler_type?.enum).toContain("cosine");
-    expect(schema.properties.use_dora).toBeUndefined();
+    expect(schema.properties.use_galore).toBeUndefined();
   });
 });

@@ -108,13 +108,13 @@ describe("refuses, in one line with file and key,", () => {
 
   it.each([
     ["peft_type", "LOHA", 'peft_type: "LOHA" is not supported'],
-    ["use_dora", true, "use_dora: true is not supported"],
+    ["use_qalora", true, "use_qalora: true is not supported"],
     ["rank_pattern", { q_proj: 2 }, 'rank_pattern: {"q_proj":2} is not supported'],
     ["layers_to_transform", [0], "layers_to_transform: [0] is not supported"],
     ["trainable_token_indices", [1], "trainable_token_indices"],
     ["lora_bias", true, "lora_bias"],
     ["bias", "all", 'bias: "all" is not supported'],
-    ["init_lora_weights", "pissa", 'init_lora_weights: "pissa" changes the base weights'],
+    ["init_lora_weights", "olora", 'init_lora_weights: "olora" changes the base weights'],
     ["r", 0, "r: 0 is not a valid number"],
     ["lora_dropout", "x", 'lora_dropout: "x" is not a valid number'],
     ["modules_to_save", "lm_head", "modules_to_save: a list of names"],

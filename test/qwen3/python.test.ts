@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { addLora, type LoraConfig, mergeAdapter, saveAdapter } from "../../lib/peft/index.js";
+import {
+  adapterState,
+  addLora,
+  type LoraConfig,
+  mergeAdapter,
+  saveAdapter,
+  saveConverted,
+} from "../../lib/peft/index.js";
 import {
   generateTokens,
   loadModel,
@@ -22,6 +29,8 @@ interface Case {
   lora: LoraConfig;
   /** Saved merged, in files of so many gigabytes; left out: saved as an adapter. */
   merged?: number;
+  /** Saved as plain LoRA of twice the rank. */
+  converted?: true;
   tied: boolean;
   bound: number;
 }
@@ -70,6 +79,37 @@ const cases: Case[] = [
     tied: false,
     bound: 1e-6,
   },
+  { what: "a DoRA adapter", base: "tied", lora: { rank: 4, dora: true }, tied: true, bound: 1e-6 },
+  {
+    what: "a DoRA adapter of a bfloat16 model",
+    base: "tied-bfloat16",
+    lora: { rank: 4, dora: true, rankStabilized: true },
+    tied: true,
+    bound: 5e-3,
+  },
+  {
+    what: "a merged DoRA model",
+    base: "tied",
+    lora: { rank: 4, dora: true },
+    merged: 5,
+    tied: true,
+    bound: 1e-6,
+  },
+  {
+    what: "a PiSSA adapter",
+    base: "tied",
+    lora: { rank: 4, init: "pissa", targets: ["q_proj", "up_proj"] },
+    tied: true,
+    bound: 1e-6,
+  },
+  {
+    what: "a PiSSA adapter as plain LoRA",
+    base: "untied",
+    lora: { rank: 4, init: "pissa_niter_4", modulesToSave: ["norm"] },
+    converted: true,
+    tied: false,
+    bound: 1e-5,
+  },
 ];
 
 const prompt = [5, 17, 92, 3, 44, 60, 8];
@@ -78,11 +118,17 @@ const folder = (index: number): string => join(root, String(index));
 const models: Qwen3ForCausalLM[] = [];
 let loaded: { dtype: string; tied: boolean }[] = [];
 
+const first = new Map<string, Map<string, Tensor>>();
+const copies = (state: Map<string, Tensor>): Map<string, Tensor> =>
+  new Map([...state].map(([key, value]) => [key, noGrad(() => value.detach().clone())]));
+
 /** A base with an adapter that does something. */
-function adapted({ base, lora }: Case): Qwen3ForCausalLM {
+function adapted(one: Case): Qwen3ForCausalLM {
+  const { base, lora } = one;
   const model = fixture.model(base);
   manualSeed(1);
   addLora(model, lora);
+  if (one.converted) first.set(one.what, copies(adapterState(model)));
   for (const p of model.parameters()) if (p.requiresGrad) noGrad(() => p.add_(p.clone().normal_(0, 0.1)));
   return model.eval();
 }
@@ -97,7 +143,10 @@ beforeAll(async () => {
     models.push(model);
     const out = `${folder(index)}.safetensors`;
     if (one.merged === undefined) {
-      saveAdapter(model, folder(index), one.lora, fixture.path(one.base));
+      const before = first.get(one.what);
+      const base = fixture.path(one.base);
+      if (before === undefined) saveAdapter(model, folder(index), one.lora, base);
+      else saveConverted(model, folder(index), { ...one.lora, init: true }, base, before);
       return { model: fixture.path(one.base), adapter: folder(index), prompt, out };
     }
     mergeAdapter(model);

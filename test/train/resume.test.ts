@@ -18,6 +18,9 @@ const METHODS: Record<string, RecipeInput> = {
   "lora, no gradient checkpointing": { ...KEYS, disable_gradient_checkpointing: true },
   "lora, bf16": { ...KEYS, bf16: true, model_name_or_path: "model-bfloat16" },
   "lora, saved modules": { ...KEYS, additional_target: "embed_tokens,lm_head" },
+  "LoRA+ with DoRA": { ...KEYS, use_dora: true, loraplus_lr_ratio: 4, weight_decay: 0.1 },
+  PiSSA: { ...KEYS, pissa_init: true },
+  "adapters merged and trained on": { ...KEYS, adapter_name_or_path: "adapters/first,adapters/second" },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
   "full, pure_bf16": {
     ...KEYS,

@@ -65,6 +65,12 @@ export function recipe(keys: RecipeInput): RecipeInput {
   const model = String(all["model_name_or_path"]);
   if (!path.isAbsolute(model)) all["model_name_or_path"] = fixture(model);
   if (!path.isAbsolute(String(all["dataset_dir"]))) all["dataset_dir"] = fixture("data");
+  const adapters = all["adapter_name_or_path"] as string | undefined;
+  if (adapters !== undefined)
+    all["adapter_name_or_path"] = adapters
+      .split(",")
+      .map((name) => (path.isAbsolute(name) ? name : fixture(name)))
+      .join();
   return all as RecipeInput;
 }
 

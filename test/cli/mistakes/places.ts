@@ -92,11 +92,11 @@ export const METHODS: Mistake[] = [
     line: /adapter\/adapter_model\.safetensors: unexpected tensor "base_model.*q_proj.*"; /,
   },
   {
-    name: "an adapter of DoRA",
-    make: (room) => adapter(room, { use_dora: true }),
+    name: "an adapter of QA-LoRA",
+    make: (room) => adapter(room, { use_qalora: true }),
     keys: ADAPTER,
     args: EXPORT,
-    line: /adapter\/adapter_config\.json: use_dora: true is not supported; merge the adapter with PEFT/,
+    line: /adapter\/adapter_config\.json: use_qalora: true is not supported; merge the adapter with PEFT/,
   },
   {
     name: "an adapter that is not LoRA",
