@@ -11,8 +11,8 @@ function ownerAlive(lock) {
   }
 }
 
-/** Runs `work` while holding `<target>.lock`; resolves to what it returns. */
-export async function withLock(target, work) {
+/** Runs `work` while holding `<target>.lock`; resolves to what it returns. `onWait` is called once if another has it. */
+export async function withLock(target, work, onWait = () => {}) {
   const lock = `${target}.lock`;
   mkdirSync(path.dirname(target), { recursive: true });
   for (let waits = 0; ; waits++) {
@@ -21,6 +21,7 @@ export async function withLock(target, work) {
       break;
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
+      if (waits === 6 && ownerAlive(lock)) onWait();
       if (waits > 5 && !ownerAlive(lock)) rmSync(lock, { recursive: true, force: true });
       else await new Promise((resolve) => setTimeout(resolve, 200));
     }

@@ -5,19 +5,23 @@ export interface Arguments {
   recipe: string | undefined;
   overrides: string[];
   options: Record<string, string>;
+  flags: Set<string>;
 }
 
-/** Sorts a command's arguments. `known` names its options, each with a value (`--prompt TEXT`, `--prompt=TEXT`).
- * Throws UserError for anything else. */
+/** Sorts a command's arguments. `known` names its options, each with a value (`--prompt TEXT`, `--prompt=TEXT`);
+ * `switches` those without one (`--force`). Throws UserError for anything else. */
 export function readArguments(
   command: string,
   args: readonly string[],
   known: readonly string[] = [],
+  switches: readonly string[] = [],
 ): Arguments {
-  const found: Arguments = { recipe: undefined, overrides: [], options: {} };
+  const found: Arguments = { recipe: undefined, overrides: [], options: {}, flags: new Set() };
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg.startsWith("-")) readOption(command, arg, rest, known, found.options);
+    const name = arg.replace(/^--/, "");
+    if (arg.startsWith("--") && switches.includes(name)) found.flags.add(name);
+    else if (arg.startsWith("-")) readOption(command, arg, rest, [known, switches], found.options);
     else if (isOverride(arg, found.recipe)) found.overrides.push(arg);
     else if (found.recipe === undefined) found.recipe = arg;
     else
@@ -37,13 +41,14 @@ function readOption(
   command: string,
   arg: string,
   rest: string[],
-  known: readonly string[],
+  [known, switches]: [known: readonly string[], switches: readonly string[]],
   options: Record<string, string>,
 ): void {
   const [, name = "", joined] = /^--?([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
   if (!known.includes(name)) {
+    const all = [...known, ...switches];
     const advice =
-      known.length > 0 ? `it has --${known.join(", --")}` : `write ${name || "key"}=value after the recipe`;
+      all.length > 0 ? `it has --${all.join(", --")}` : `write ${name || "key"}=value after the recipe`;
     throw new UserError(`${command} has no option ${arg}: ${advice}`);
   }
   const value = joined ?? rest.shift();
@@ -55,6 +60,13 @@ function readOption(
 export function neededRecipe(command: string, found: Arguments): string {
   if (found.recipe !== undefined) return found.recipe;
   throw new UserError(`${command} needs a recipe: qwen-pt ${command} recipe.yaml`);
+}
+
+/** Arguments of a command that takes options alone. Throws UserError where there is anything else. */
+export function neededNothing(command: string, found: Arguments): Arguments {
+  const extra = found.recipe ?? found.overrides[0];
+  if (extra === undefined) return found;
+  throw new UserError(`${command} takes options only, not ${extra}; see \`qwen-pt help ${command}\``);
 }
 
 /** An argument as a POSIX shell takes it. */

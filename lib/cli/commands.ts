@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "well-known pre-training sets, with size and license",
     load: () => import("./corpora.js"),
   },
+  setup: { summary: "find or fetch libtorch and compile the addon", load: () => import("./setup.js") },
   env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
   version: { summary: "print the version", load: () => import("./version.js") },
   help: { summary: "explain a command or a recipe key", load: () => import("./help.js") },

@@ -45,11 +45,11 @@ function platform(): string {
 
 /** What libtorch and the addon say, or in one line why they cannot. */
 async function torchRows(): Promise<Row[]> {
-  const { addonPath, addonRecord } = await import("../torch/native.js");
+  const { addonPath, addonRecord, buildCommand } = await import("../torch/native.js");
   const file = addonPath();
   const record = addonRecord();
   const rows: Row[] = [
-    ["libtorch version", record.version ?? "unknown: the addon has not been built (npm run build)"],
+    ["libtorch version", record.version ?? `none: the addon has not been built (${buildCommand()})`],
   ];
   if (record.libtorch) rows.push(["libtorch", record.libtorch]);
   if (file === undefined) return rows;

@@ -48,6 +48,18 @@ on where it was interrupted. The cache is that of the hub's Python client: docs/
   corpora:
     "qwen-pt corpora [FOLDER]\n\nLists the well-known pre-training sets that examples/data/dataset_info.json knows, or those that " +
     "dataset_info.json in FOLDER describes: name, size, license, where it is from.",
+  setup: `qwen-pt setup [--build auto|cpu|cuda|cu126|cu130|cu132] [--plan] [--force]
+
+Makes an installed package ready: takes libtorch from LIBTORCH, an earlier setup or the active Python's torch, or else
+fetches it by pip (its configured index) into the cache, and compiles the addon against it there. It says beforehand
+what comes from where and how large it is; an interrupted setup goes on where it stopped.
+
+  --build   the libtorch: auto (the default) takes what the NVIDIA driver and card can run, or the CPU build
+  --plan    say what would be done, and do nothing
+  --force   compile again even if nothing has changed
+
+The cache is QWEN_PT_CACHE, or qwen-pt in XDG_CACHE_HOME (~/.cache), ~/Library/Caches, %LOCALAPPDATA%.
+LIBTORCH_USE_PYTORCH=0 passes over the active Python's torch. In a clone, \`npm run build\` does this.`,
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",

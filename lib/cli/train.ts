@@ -27,13 +27,18 @@ export interface Training {
 export const run: Run = async (args, host) => {
   const found = readArguments("train", args);
   const recipe = neededRecipe("train", found);
-  const [{ loadRecipe }, { train }] = await Promise.all([
+  const [{ loadRecipe }, { train }, { neededAddon }] = await Promise.all([
     import("../config/index.js"),
     import("../train/index.js"),
+    import("../torch/native.js"),
   ]);
   const overwrites = (file: string, overrides: string[]) =>
     loadRecipe(file, overrides, { env: host.env }).recipe.overwrite_output_dir;
-  return runTraining(recipe, found.overrides, host, { train, overwrites });
+  const checkedTrain: typeof train = (...args) => {
+    neededAddon(); // before any data is read: a package that was never set up says so at once
+    return train(...args);
+  };
+  return runTraining(recipe, found.overrides, host, { train: checkedTrain, overwrites });
 };
 
 /** Runs a recipe to its end, or to the first signal. Resolves to the exit code: 0, or 128 and the signal's number. */

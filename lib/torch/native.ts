@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheFolder } from "../cache.js";
 import { messageOf, UserError } from "../errors.js";
+import { packageVersion } from "../version.js";
 
 declare const handleBrand: unique symbol;
 /** A tensor as native code knows it. */
@@ -145,13 +147,50 @@ export interface BuildInfo {
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
 
+/** A clone builds with npm; an installed package, in whose folder nothing may be written, with `qwen-pt setup`. */
+const isClone = existsSync(path.join(root, "lib")) && existsSync(path.join(root, "tsconfig.json"));
+
+/** The command that builds the addon here. */
+export function buildCommand(force = false): string {
+  if (isClone) return force ? "npm run build -- --force" : "npm run build";
+  return force ? "npx qwen-pt setup --force" : "npx qwen-pt setup";
+}
+
+/** What a build left: the addon, the libtorch it was built against and that libtorch's version. */
+export interface AddonRecord {
+  readonly addon?: string;
+  readonly libtorch?: string;
+  readonly version?: string;
+  /** The CUDA that libtorch was built for, such as 13.0. */
+  readonly cuda?: string;
+}
+
+function readJson(file: string): Record<string, string | undefined> {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Record<string, string | undefined>;
+  } catch {
+    return {};
+  }
+}
+
+/** The record that `qwen-pt setup` writes last, named by the version, the platform and the C++ of this package. */
+function setupRecord(): AddonRecord {
+  const sources = readJson(path.join(root, "dist", "native.json"))["sources"];
+  if (sources === undefined) return {};
+  const name = `${packageVersion()}-${process.platform}-${process.arch}-${sources.slice(0, 12)}.json`;
+  return readJson(path.join(cacheFolder(), "addon", name));
+}
+
 /** Where a build puts the addon, in the order of looking; `QWEN_PT_ADDON` comes before them. */
 function candidates(): string[] {
   const given = process.env["QWEN_PT_ADDON"];
+  if (given) return [given];
   const built = ["build/cmake/Release/qwen_pt.node", "build/Release/qwen_pt.node"].map((file) =>
     path.join(root, file),
   );
-  return given ? [given] : built;
+  if (isClone) return built;
+  const { addon } = setupRecord();
+  return addon === undefined ? built : [...built, addon];
 }
 
 /** The addon's file, if it has been built. Loads nothing. */
@@ -159,16 +198,38 @@ export function addonPath(): string | undefined {
   return candidates().find((file) => existsSync(file));
 }
 
-/** The record that the build left: the libtorch it found and its version. */
-export function addonRecord(): { libtorch?: string; version?: string } {
+/** The record of the build that {@link addonPath} found. */
+export function addonRecord(): AddonRecord {
+  const cached = isClone ? {} : setupRecord();
+  if (cached.addon !== undefined && cached.addon === addonPath()) return cached;
+  return readJson(path.join(root, "build", "addon.json"));
+}
+
+/** The version of the libtorch in a folder ("2.13.0+cpu"), from the file that a wheel or an archive carries. */
+export function libtorchVersion(folder: string): string | undefined {
   try {
-    return JSON.parse(readFileSync(path.join(root, "build", "addon.json"), "utf8")) as {
-      libtorch?: string;
-      version?: string;
-    };
+    const text = readFileSync(path.join(folder, "version.py"), "utf8");
+    const version = /^__version__ = '([^']+)'/m.exec(text)?.[1];
+    if (version !== undefined) return version;
   } catch {
-    return {};
+    // not a wheel's
   }
+  try {
+    return readFileSync(path.join(folder, "build-version"), "utf8").trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What to do where no addon has been built. */
+function notBuilt(): UserError {
+  const given = process.env["QWEN_PT_ADDON"];
+  if (given) return new UserError(`QWEN_PT_ADDON: ${given} does not exist: mend the path or unset it`);
+  return new UserError(
+    isClone
+      ? `the addon has not been built (looked for ${candidates().join(" and ")}): run ${buildCommand()}`
+      : `qwen-pt has not been set up for this machine: run ${buildCommand()} (it finds or fetches libtorch and compiles the addon, once)`,
+  );
 }
 
 function advise(file: string, error: unknown): UserError {
@@ -179,23 +240,41 @@ function advise(file: string, error: unknown): UserError {
   ) {
     const was = addonRecord().libtorch;
     return new UserError(
-      `libtorch is not where the addon was built against it${was ? ` (${was})` : ""}: run npm run build`,
+      `libtorch is not where the addon was built against it${was ? ` (${was})` : ""}: run ${buildCommand()}`,
     );
   }
   if (/undefined symbol|GLIBCXX|GLIBC_|procedure could not be found/.test(text)) {
     return new UserError(
-      `the addon does not fit this machine's libraries (${text}): run npm run build -- --force`,
+      `the addon does not fit this machine's libraries (${text}): run ${buildCommand(true)}`,
     );
   }
-  return new UserError(`the addon ${file} cannot be loaded (${text}): run npm run build -- --force`);
+  return new UserError(`the addon ${file} cannot be loaded (${text}): run ${buildCommand(true)}`);
+}
+
+/** A libtorch that was upgraded in place is another library under the same name: loading it may crash. */
+function checkVersion({ libtorch, version }: AddonRecord): void {
+  const now = libtorch === undefined ? undefined : libtorchVersion(libtorch);
+  if (version === undefined || now === undefined || now === version) return;
+  throw new UserError(
+    `the addon was built against libtorch ${version}, and ${libtorch} is now ${now}: run ${buildCommand()}`,
+  );
+}
+
+/** The addon's file. Throws UserError where none has been built: commands ask before they begin anything. */
+export function neededAddon(): string {
+  const file = addonPath();
+  if (file === undefined) throw notBuilt();
+  return file;
 }
 
 function load(): Native {
-  const file = addonPath();
-  if (file === undefined) {
-    throw new UserError(
-      `the addon has not been built (looked for ${candidates().join(" and ")}): run npm run build`,
-    );
+  const file = neededAddon();
+  if (!process.env["QWEN_PT_ADDON"]) {
+    const record = addonRecord();
+    checkVersion(record);
+    // Windows has no rpath: it looks for an addon's libraries on PATH
+    if (process.platform === "win32" && record.libtorch !== undefined)
+      process.env["PATH"] = `${path.join(record.libtorch, "lib")};${process.env["PATH"] ?? ""}`;
   }
   try {
     return createRequire(import.meta.url)(file) as Native;

@@ -1,7 +1,16 @@
 // A folder where the package is installed as npm would: packed, unpacked under node_modules, its dependencies and the
 // addon borrowed from the repository. What is tested there is what is published.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,12 +37,12 @@ export function installed(): { dir: string; env: NodeJS.ProcessEnv; remove(): vo
   return { dir, env, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
-/** A model of 2 layers, 32 wide, with the examples' tokenizer. */
+/** A model of 2 layers, 32 wide, for the examples' tokenizer. */
 export function tinyModel(dir: string): void {
   const config = parseConfig({
     architectures: ["Qwen3ForCausalLM"],
     model_type: "qwen3",
-    vocab_size: 4096,
+    vocab_size: JSON.parse(readFileSync(path.join(root, "examples/model/config.json"), "utf8")).vocab_size,
     hidden_size: 32,
     intermediate_size: 64,
     num_hidden_layers: 2,

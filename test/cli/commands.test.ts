@@ -131,7 +131,7 @@ describe("env", () => {
     expect([code, err]).toEqual([0, ""]);
     expect(out).toContain(`- \`qwen-pt\` version: ${version}\n`);
     expect(out).toContain(`- Node version: ${process.version.slice(1)}\n`);
-    expect(out).toMatch(/^- libtorch version: unknown: the addon has not been built \(npm run build\)$/m);
+    expect(out).toMatch(/^- libtorch version: none: the addon has not been built \(npx qwen-pt setup\)$/m);
     expect(out).toMatch(/^- Tokenizers version: \d+\.\d+\.\d+$/m);
     expect(out).toMatch(/^- Memory: .* GiB, /m);
     expect(out).toMatch(/^- Default data directory: not detected$/m);
@@ -147,6 +147,7 @@ describe("arguments", () => {
       recipe: "r.yaml",
       overrides: ["a=1", "b=x=y"],
       options: { prompt: "-5", model: "m" },
+      flags: new Set(),
     });
   });
 
@@ -155,7 +156,14 @@ describe("arguments", () => {
       recipe: "runs=1/r.yaml",
       overrides: ["a=b.yaml"],
       options: {},
+      flags: new Set(),
     });
+  });
+
+  it("a switch takes no value", () => {
+    const found = readArguments("setup", ["--force", "--build", "cpu"], ["build"], ["force"]);
+    expect([found.options, [...found.flags]]).toEqual([{ build: "cpu" }, ["force"]]);
+    expect(() => readArguments("setup", ["--forc"], ["build"], ["force"])).toThrow("it has --build, --force");
   });
 
   it("quotes for a shell what needs it", () => {

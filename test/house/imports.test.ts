@@ -13,13 +13,15 @@ const below = {
   peft: ["torch", "nn"],
   optim: ["torch", "nn"],
 };
-const leaves = ["errors", "json"];
+const leaves = ["errors", "json", "cache", "version"];
 const computing = ["torch", "nn", "qwen3", "peft", "optim"];
 /** What each part may import, beside itself and the leaves that anyone may. */
 const allowed: Record<string, readonly string[]> = {
   errors: [],
   json: [],
   version: [],
+  cache: [],
+  install: [],
   ...below,
   config: [],
   hub: ["config"],
@@ -27,7 +29,7 @@ const allowed: Record<string, readonly string[]> = {
   data: ["config", ...computing],
   methods: ["config", ...computing],
   train: ["config", "hub", "trackers", "data", "methods", "version", ...computing],
-  cli: ["config", "hub", "trackers", "data", "methods", "train", "version", "index", ...computing],
+  cli: ["install", "config", "hub", "trackers", "data", "methods", "train", "version", "index", ...computing],
   index: ["config", "hub", "trackers", "data", "methods", "train", "version", ...computing],
 };
 

@@ -159,9 +159,22 @@ describe.skipIf(process.platform !== "linux")("what pip is asked for", () => {
 
   it("the wheel with CUDA and its libraries where an NVIDIA driver is", () => {
     const log = fakePython("");
-    command("nvidia-smi", "GPU 0: NVIDIA H100");
+    command("nvidia-smi", "NVIDIA H100 80GB HBM3, 580.65.06, 9.0, 81559 MiB");
     expect(run("libtorch.mjs").lines[0]).toMatch(/about 2\.5 GB, with CUDA/);
-    expect(asked(log)).toEqual(["torch==2.13.0"]);
+    expect(asked(log)).toEqual([
+      "torch==2.13.0+cu130",
+      "torch==2.13.0", // on Linux the index's own wheel is that build
+      expect.stringMatching(/^--index-url https:\/\/\S+\/whl\/cu130 torch==2\.13\.0\+cu130$/),
+    ]);
+  });
+
+  it("an older CUDA where the driver or the card is too old for the newest", () => {
+    const log = fakePython("global.index-url='https://mirror.example/index'");
+    command("nvidia-smi", "NVIDIA A100-SXM4-80GB, 535.104.05, 8.0, 81920 MiB");
+    const { lines } = run("libtorch.mjs");
+    expect(lines[0]).toContain("driver 535.104.05 is older than 580, which CUDA 13.0 needs");
+    expect(lines.at(-1)).toMatch(/no torch==2\.13\.0 of the build cu126, which https:\S+cu126 has/);
+    expect(asked(log)).toEqual(["torch==2.13.0+cu126"]);
   });
 });
 

@@ -1,0 +1,36 @@
+// `qwen-pt setup [--build NAME] [--plan] [--force]`: libtorch and the addon for an installed package.
+// The work is scripts/setup.mjs's, which a clone shares.
+import { cacheFolder } from "../cache.js";
+import { UserError } from "../errors.js";
+import { isRefusal, type SetupScript, setupScript } from "../install/scripts.js";
+import { neededNothing, readArguments } from "./arguments.js";
+import type { Run } from "./commands.js";
+
+export const run: Run = async (args, host) => {
+  const { options, flags } = neededNothing(
+    "setup",
+    readArguments("setup", args, ["build"], ["plan", "force"]),
+  );
+  const script = await setupScript();
+  const build = checkedBuild(options["build"] ?? "auto", script);
+  const say = (text: string) => void host.err.write(`qwen-pt: ${text}\n`);
+  const plan = flags.has("plan");
+  try {
+    const done = await script.setUp({ cache: cacheFolder(), build, plan, force: flags.has("force"), say });
+    if (plan) return 0;
+    const { native } = await import("../torch/native.js");
+    const { cpuCapability, hasCuda } = native().buildInfo();
+    host.out.write(
+      `qwen-pt is set up: libtorch ${done.version}, ${hasCuda ? "CUDA" : "CPU"} (${cpuCapability}). Now: npx qwen-pt train recipe.yaml\n`,
+    );
+    return 0;
+  } catch (error) {
+    if (isRefusal(error)) throw new UserError(error.message);
+    throw error;
+  }
+};
+
+function checkedBuild(name: string, { buildNames }: SetupScript): string {
+  if (buildNames.includes(name)) return name;
+  throw new UserError(`setup: --build ${name}: it is one of ${buildNames.join(", ")}`);
+}

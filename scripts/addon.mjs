@@ -1,0 +1,70 @@
+// Compiles the addon by cmake-js into a folder that the caller names: a clone's build.mjs and an installed package's
+// setup.mjs share it. It finds no libtorch and installs nothing.
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { projectRoot } from "./libtorch.mjs";
+import { packageFolder, SetupError } from "./tools.mjs";
+
+export function filesUnder(folder) {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/** A hash over names and contents: touching a file or cloning again makes nothing stale. */
+export function hashOf(files, ...more) {
+  const hash = createHash("sha256").update(more.join("\0"));
+  for (const file of files) {
+    const name = path.relative(projectRoot, file).replaceAll("\\", "/");
+    hash.update(`\0${name}\0`).update(readFileSync(file));
+  }
+  return hash.digest("hex");
+}
+
+const nativeFiles = () => [
+  path.join(projectRoot, "CMakeLists.txt"),
+  ...filesUnder(path.join(projectRoot, "native")),
+];
+
+/** A hash over the C++ alone: the same in a clone and in the package that was packed from it. */
+export const nativeHash = () => hashOf(nativeFiles());
+
+/** A hash over what an addon depends on: the C++, the libtorch and its place (which is in the rpath), the platform. */
+export function addonHash({ root, version }) {
+  return hashOf(nativeFiles(), root, version, process.platform, process.arch);
+}
+
+/** Where compileAddon leaves its result. */
+export const compiledFile = (folder) => path.join(folder, "Release", "qwen_pt.node");
+
+/** Runs a command in the package's folder; resolves to its exit status (or its signal) and output. */
+export function run(command, args, env = process.env) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: projectRoot, stdio: ["ignore", "pipe", "pipe"], env });
+    let output = "";
+    const keep = (text) => {
+      output += text;
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.on("error", (error) => resolve({ status: 1, output: error.message }));
+    child.on("close", (status, signal) => resolve({ status: status ?? signal, output }));
+  });
+}
+
+/** Compiles native/ against the libtorch in `root`; what an interrupted run compiled is kept in `folder` and reused. */
+export async function compileAddon(folder, root) {
+  const cmakeJs = path.join(packageFolder("cmake-js"), "bin", "cmake-js");
+  const args = ["-O", folder, "-d", projectRoot, "-p", String(os.availableParallelism())];
+  const env = { ...process.env, LIBTORCH: root };
+  for (const step of ["configure", "build"]) {
+    const { status, output } = await run(process.execPath, [cmakeJs, step, ...args], env);
+    if (status === 0) continue;
+    process.stderr.write(output);
+    throw new SetupError("the addon could not be built: the compiler's message is above.");
+  }
+}
