@@ -1,5 +1,6 @@
 // Layers and the tree that holds them; exports only.
 
+export { causalAttention } from "./attention.js";
 export { Embedding } from "./embedding.js";
 export { kaimingUniform_, normal_, uniform_, zeroRow_ } from "./init.js";
 export type { LayerOptions } from "./linear.js";

@@ -2,7 +2,7 @@
 // Not here: files (weights.ts), sampling (generate.ts), adapters (peft wraps the projections by name).
 
 import type { Layer, WeightedLayer } from "../nn/index.js";
-import { Embedding, Linear, Module, RMSNorm } from "../nn/index.js";
+import { causalAttention, Embedding, Linear, Module, RMSNorm } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, op } from "../torch/index.js";
 import type { KVCache } from "./cache.js";
@@ -67,21 +67,24 @@ export class Qwen3Attention extends Module {
     let k = applyRope(this.k_norm.forward(this.k_proj.forward(x).view(heads)).transpose(1, 2), rope);
     let v = this.v_proj.forward(x).view(heads).transpose(1, 2);
     if (cache !== undefined) [k, v] = cache.extend(this.index, k, v);
-    const past = (k.shape[2] as number) - seq;
-    const mask = past > 0 && seq > 1 ? causalMask(seq, past, x.device) : undefined;
-    const out = attend(
-      q,
-      k,
-      v,
-      mask,
-      this.training ? this.config.attention_dropout : 0,
-      past === 0 && seq > 1,
-      {
-        scale: this.config.head_dim ** -0.5,
-        enable_gqa: this.config.num_key_value_heads !== this.config.num_attention_heads,
-      },
-    );
-    return this.o_proj.forward(out.transpose(1, 2).reshape([batch, seq, -1]));
+    return this.o_proj.forward(this.attend(q, k, v).transpose(1, 2).reshape([batch, seq, -1]));
+  }
+
+  /** q, k, v [batch, heads, seq, headDim]; k and v may begin earlier than q, with what a cache held. */
+  private attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
+    const seq = q.size(2);
+    const past = k.size(2) - seq;
+    const dropout = this.training ? this.config.attention_dropout : 0;
+    const scale = this.config.head_dim ** -0.5;
+    if (past === 0 && dropout === 0) {
+      const [a, b, c] = [q, k, v].map((x) => x.transpose(1, 2)) as [Tensor, Tensor, Tensor];
+      return causalAttention(a, b, c, undefined, { scale }).transpose(1, 2);
+    }
+    const mask = past > 0 && seq > 1 ? causalMask(seq, past, q.device) : undefined;
+    return attend(q, k, v, mask, dropout, past === 0 && seq > 1, {
+      scale,
+      enable_gqa: this.config.num_key_value_heads !== this.config.num_attention_heads,
+    });
   }
 }
 

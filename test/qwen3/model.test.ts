@@ -45,8 +45,11 @@ describe.each(["tied", "untied"])("a Qwen3 with %s head", (name) => {
         scope(() => fixture.lossOf(model, ids).loss.backward());
         optimizer.step();
       }
+      // AdamW divides each gradient by its own size, so one near eps turns the rounding of transformers' float32
+      // into an update of any size: its own lies up to 2.2e-4 from its float64, which is what ours is held against.
+      const exact = fixture.tensors(`${name}-float64`);
       const updated = fixture.worst(
-        [...model.namedParameters()].map(([key, p]) => [key, p, expected.get(`updated.${key}`)]),
+        [...model.namedParameters()].map(([key, p]) => [key, p, exact.get(`updated.${key}`)]),
       );
       fixture.report(`${name} ${dtype} three AdamW updates`, updated);
       expect(updated.distance).toBeLessThan(BOUNDS[dtype].updates);
@@ -60,9 +63,15 @@ describe("half precision checkpoints", () => {
     expect(model.embed(tensor([[1]], { dtype: "int64" })).dtype).toBe(dtype);
     const ids = fixture.tensors("tied-float32").get("ids")!;
     const logits = noGrad(() => model.forward({ inputIds: ids }));
-    const result = fixture.worst([["logits", logits, fixture.tensors("halves").get(`tied-${dtype}`)]]);
+    const theirs = fixture.tensors("halves").get(`tied-${dtype}`)?.double();
+    // Two right ways to round differ in the last bits everywhere, so both are held against the exact result.
+    const wide = fixture.model(`tied-${dtype}`, "float64");
+    const exact = noGrad(() => wide.forward({ inputIds: ids }));
+    const result = fixture.worst([["logits", logits, exact]]);
+    const allowed = fixture.worst([["logits", theirs, exact]]);
     fixture.report(`tied ${dtype} logits`, result);
-    expect(result.distance).toBeLessThan(1e-3);
+    fixture.report(`  (transformers')`, allowed);
+    expect(result.distance).toBeLessThan(1.2 * allowed.distance);
   });
 });
 

@@ -12,7 +12,7 @@ let count = 0;
 export function runTorch(
   program: string,
   body: string,
-  options: { execArgv?: string[] } = {},
+  options: { execArgv?: string[]; env?: NodeJS.ProcessEnv } = {},
 ): Promise<Finished> {
   const url = pathToFileURL(path.join(program, "dist/torch/index.js")).href;
   const file = path.join(program, `script-${count++}.mjs`);
@@ -20,5 +20,5 @@ export function runTorch(
     file,
     `import * as torch from ${JSON.stringify(url)};\nconst url = ${JSON.stringify(url)};\n${body}\n`,
   );
-  return runNode([...(options.execArgv ?? []), file], environment, program);
+  return runNode([...(options.execArgv ?? []), file], { ...environment, ...options.env }, program);
 }

@@ -35,6 +35,14 @@ function worst(ours: Entry[], theirs: Entry[], key: string): number {
   );
 }
 
+/** The mean relative difference of a key: for what swings from step to step, where one step says little. */
+function mean(ours: Entry[], theirs: Entry[], key: string): number {
+  const steps = theirs.flatMap((entry, i) =>
+    entry[key] === undefined ? [] : relative(ours[i]?.[key] ?? Number.NaN, entry[key]),
+  );
+  return steps.reduce((sum, one) => sum + one, 0) / steps.length;
+}
+
 function row(name: string, values: Record<string, number>): void {
   const cells = Object.entries(values).map(([key, value]) => `${key} ${value.toExponential(1)}`);
   process.stdout.write(`  ${name.padEnd(22)} ${cells.join("   ")}\n`);
@@ -103,8 +111,10 @@ describe("bf16 recipes are as near to LLaMA-Factory as it is to itself with anot
     const [ours, theirs, eager] = [history(dir), reference.log_history, reference.eager?.log_history ?? []];
     expect(ours.map(exact)).toEqual(theirs.map(exact));
     const weights = await weightsOf(name, dir);
-    const found = { loss: worst(ours, theirs, "loss"), grad_norm: worst(ours, theirs, "grad_norm") };
-    const allowed = { loss: worst(eager, theirs, "loss"), grad_norm: worst(eager, theirs, "grad_norm") };
+    // Gradient norms spike where a step overshoots, and how far is chance: at step 13 LLaMA-Factory's own bf16 and
+    // pure_bf16 runs, alike elsewhere, are a tenth apart.
+    const found = { loss: worst(ours, theirs, "loss"), grad_norm: mean(ours, theirs, "grad_norm") };
+    const allowed = { loss: worst(eager, theirs, "loss"), grad_norm: mean(eager, theirs, "grad_norm") };
     row(name, { ...found, ...(weights === undefined ? {} : { weights }) });
     row("  (theirs)", { ...allowed, weights: reference.eager?.distance ?? 0 });
     expect(found.loss).toBeLessThan(2 * allowed.loss);

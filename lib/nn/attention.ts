@@ -1,0 +1,17 @@
+// Causal attention: one operator for whole sequences and for documents packed into them (native/kernels/attention.cc).
+
+import type { Tensor } from "../torch/index.js";
+import { op } from "../torch/index.js";
+
+/**
+ * softmax(scale q k^T) v, each token over itself and what precedes it in its document (Vaswani et al. 2017,
+ * arXiv:1706.03762; grouped queries: Ainslie et al. 2023, arXiv:2305.13245).
+ *
+ * query [batch, seq, heads, dim], key and value [batch, seq, kvHeads, dim] -> [batch, seq, heads, dim].
+ * `cuSeqlens`, int32 [documents + 1]: where each document starts among the batch * seq tokens, then their number.
+ * Without it every row is a document. `scale` is dim^-0.5 unless given. Memory is linear in seq.
+ */
+export const causalAttention =
+  op<(query: Tensor, key: Tensor, value: Tensor, cuSeqlens?: Tensor, options?: { scale?: number }) => Tensor>(
+    "qwen_pt::causal_attention",
+  );

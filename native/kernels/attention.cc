@@ -1,0 +1,318 @@
+// Causal attention with grouped queries over whole sequences or over documents packed into them.
+//
+//   causal_attention(query [batch, seq, heads, dim], key, value [batch, seq, kvHeads, dim], cu_seqlens?, scale?)
+//     -> [batch, seq, heads, dim]
+//
+// cu_seqlens: int32 [documents + 1], where each document starts among the batch * seq tokens, then their number.
+// A token sees its own document up to itself. Without it every row of the batch is one document.
+//
+// On the CPU a kernel of our own (attention_forward.h, attention_backward.h); elsewhere ATen operators.
+
+#include "vector_kernels.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+namespace qwen_pt {
+
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+/// A part's share of the queries' gradients may take so much memory, over all parts.
+constexpr int64_t kPartialBytes = int64_t{256} << 20;
+
+void check(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens) {
+  TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && value.dim() == 4,
+              "query, key and value must be [batch, seq, heads, dim], got ", query.sizes(), ", ", key.sizes(), " and ",
+              value.sizes());
+  TORCH_CHECK(key.sizes() == value.sizes() && key.size(0) == query.size(0) && key.size(1) == query.size(1) &&
+                  key.size(3) == query.size(3) && key.size(2) > 0 && query.size(2) % key.size(2) == 0,
+              "query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(), " do not belong together");
+  TORCH_CHECK(query.scalar_type() == key.scalar_type() && query.scalar_type() == value.scalar_type(),
+              "query is ", query.scalar_type(), ", key ", key.scalar_type(), " and value ", value.scalar_type());
+  TORCH_CHECK(!cuSeqlens || (cuSeqlens->dim() == 1 && cuSeqlens->scalar_type() == at::kInt && cuSeqlens->numel() >= 2),
+              "cu_seqlens must be int32 [documents + 1]");
+}
+
+double scaleOr(std::optional<double> scale, const Tensor& query) {
+  return scale.value_or(1 / std::sqrt(static_cast<double>(query.size(3))));
+}
+
+/// Where each document starts, and the number of tokens; empty documents are left out.
+std::vector<int64_t> boundsOf(const Tensor& query, const OptionalTensor& cuSeqlens) {
+  const int64_t tokens = query.size(0) * query.size(1);
+  std::vector<int64_t> bounds{0};
+  if (!cuSeqlens) {
+    for (int64_t row = 1; row <= query.size(0); ++row) bounds.push_back(row * query.size(1));
+    return bounds;
+  }
+  const Tensor starts = cuSeqlens->contiguous();
+  const auto* start = starts.const_data_ptr<int32_t>();
+  TORCH_CHECK(start[0] == 0 && start[starts.numel() - 1] == tokens, "cu_seqlens must lead from 0 to ", tokens,
+              ", the number of tokens, not from ", start[0], " to ", start[starts.numel() - 1]);
+  for (int64_t i = 1; i < starts.numel(); ++i) {
+    TORCH_CHECK(start[i] >= start[i - 1], "cu_seqlens falls from ", start[i - 1], " to ", start[i]);
+    if (start[i] > start[i - 1]) bounds.push_back(start[i]);
+  }
+  return bounds;
+}
+
+// With ATen operators alone, document by document.
+
+Tensor attendRows(const Tensor& query, const Tensor& key, const Tensor& value, double scale) {
+  return at::scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), {}, 0.0,
+                                          /*is_causal=*/true, scale, query.size(2) != key.size(2))
+      .transpose(1, 2);
+}
+
+Tensor composite(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+                 std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  if (!cuSeqlens) return attendRows(query, key, value, scaleOr(scale, query));
+  const std::vector<int64_t> bounds = boundsOf(query, cuSeqlens);
+  const auto document = [](const Tensor& of, int64_t start, int64_t length) {
+    return of.flatten(0, 1).narrow(0, start, length).unsqueeze(0);
+  };
+  std::vector<Tensor> outs;
+  for (size_t i = 1; i < bounds.size(); ++i) {
+    const int64_t start = bounds[i - 1], length = bounds[i] - start;
+    outs.push_back(attendRows(document(query, start, length), document(key, start, length),
+                              document(value, start, length), scaleOr(scale, query)));
+  }
+  return at::cat(outs, 1).view(query.sizes());
+}
+
+/// Shapes alone: what cu_seqlens holds cannot be read. Of operators that have a meta kernel in C++, which libtorch's
+/// attention there has not.
+Tensor onMeta(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+              std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  const int64_t kvHeads = key.size(2);
+  const Tensor grouped = query.unflatten(2, {kvHeads, -1}).permute({0, 2, 3, 1, 4});  // [batch, kvHeads, group, seq, dim]
+  const auto shared = [](const Tensor& x) { return x.transpose(1, 2).unsqueeze(2); };  // [batch, kvHeads, 1, seq, dim]
+  const Tensor scores = at::matmul(grouped, shared(key).transpose(-1, -2)).mul(scaleOr(scale, query));
+  return at::matmul(scores.softmax(-1), shared(value)).permute({0, 3, 1, 2, 4}).flatten(2, 3);
+}
+
+/// The kernel for documents of varying length; nothing is copied to the host.
+Tensor onCuda(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+              std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  if (!cuSeqlens) return attendRows(query, key, value, scaleOr(scale, query));
+  const int64_t longest = query.size(1);
+  return std::get<0>(at::_flash_attention_forward(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1),
+                                                  cuSeqlens, cuSeqlens, longest, longest, 0.0, /*is_causal=*/true,
+                                                  /*return_debug_mask=*/false, scaleOr(scale, query)))
+      .view(query.sizes());
+}
+
+// On the CPU.
+
+/// [batch, seq, heads, dim] whose tokens lie at one distance from each other, elements of a head side by side.
+Tensor evenlySpaced(const Tensor& x) {
+  const bool isEven = x.stride(3) == 1 && (x.size(0) == 1 || x.stride(0) == x.size(1) * x.stride(1));
+  return isEven ? x : x.contiguous();
+}
+
+HeadRows rowsOf(const Tensor& x) { return {x.data_ptr(), x.stride(1), x.stride(2)}; }
+
+struct Setting {
+  std::vector<int64_t> bounds;
+  AttentionProblem problem;
+
+  Setting(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens, double scale)
+      : bounds(boundsOf(query, cuSeqlens)), problem{} {
+    problem.dtype = query.scalar_type();
+    problem.tokens = query.size(0) * query.size(1);
+    problem.heads = query.size(2);
+    problem.kvHeads = key.size(2);
+    problem.dim = query.size(3);
+    problem.scale = scale;
+    problem.bounds = bounds.data();
+    problem.sequences = static_cast<int64_t>(bounds.size()) - 1;
+    for (size_t i = 1; i < bounds.size(); ++i) problem.longest = std::max(problem.longest, bounds[i] - bounds[i - 1]);
+    problem.query = rowsOf(query);
+    problem.key = rowsOf(key);
+    problem.value = rowsOf(value);
+  }
+
+  int64_t tasks() const { return problem.kvHeads * problem.parts; }
+
+  /// Enough parts to keep every thread busy to the end, and no more.
+  void deal(int64_t most) {
+    const int64_t threads = at::get_num_threads();
+    if (problem.kvHeads % threads == 0) return;
+    const int64_t wanted = (2 * threads + problem.kvHeads - 1) / problem.kvHeads;
+    problem.parts = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(most, 1));
+  }
+};
+
+using Work = void (*)(const AttentionProblem&, int64_t, int64_t, char*);
+
+void runInParallel(const AttentionProblem& problem, int64_t tasks, int64_t scratchBytes, Work work) {
+  at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t end) {
+    const Tensor scratch = at::empty({scratchBytes + 64}, at::TensorOptions().dtype(at::kByte));
+    auto* memory = static_cast<char*>(scratch.data_ptr());
+    work(problem, first, end, memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
+  });
+}
+
+void checkForKernel(const Tensor& query, double scale) {
+  const auto dtype = query.scalar_type();
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf,
+              "causal_attention takes float32, float64, bfloat16 and float16, not ", dtype);
+  TORCH_CHECK(scale > 0, "scale must be above 0, not ", scale);
+}
+
+struct Forward {
+  Tensor out, logsumexp;
+};
+
+Forward forwardOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+                     double scale) {
+  checkForKernel(query, scale);
+  Setting setting(query, key, value, cuSeqlens, scale);
+  auto& problem = setting.problem;
+  const auto wide = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  Forward result{at::empty(query.sizes(), query.options()),
+                 at::empty({problem.heads, problem.tokens}, query.options().dtype(wide))};
+  if (query.numel() == 0) return result;
+  problem.out = rowsOf(result.out);
+  problem.logsumexp = result.logsumexp.data_ptr();
+  setting.deal(problem.tokens / 96);
+  const auto& kernel = vectorKernels().attention;
+  runInParallel(problem, setting.tasks(), kernel.forwardScratch(problem), kernel.forward);
+  return result;
+}
+
+struct Backward {
+  Tensor query, key, value;
+};
+
+Backward backwardOnCpu(const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
+                       const Forward& forward, const OptionalTensor& cuSeqlens, double scale) {
+  Setting setting(query, key, value, cuSeqlens, scale);
+  auto& problem = setting.problem;
+  Backward result{at::empty(query.sizes(), query.options()), at::empty(key.sizes(), key.options()),
+                  at::empty(value.sizes(), value.options())};
+  if (query.numel() == 0) return result;
+  problem.out = rowsOf(forward.out);
+  problem.logsumexp = forward.logsumexp.data_ptr();
+  problem.dOut = rowsOf(grad);
+  problem.dQuery = rowsOf(result.query);
+  problem.dKey = rowsOf(result.key);
+  problem.dValue = rowsOf(result.value);
+  const auto& kernel = vectorKernels().attention;
+  const int64_t partBytes = kernel.partialSize(problem) * forward.logsumexp.element_size();
+  setting.deal(std::min(problem.tokens / 96, kPartialBytes / std::max<int64_t>(partBytes, 1)));
+  Tensor partial;
+  if (problem.parts > 1) {
+    partial = at::zeros({problem.parts, kernel.partialSize(problem)}, forward.logsumexp.options());
+    problem.partial = partial.data_ptr();
+  }
+  const int64_t scratch = kernel.backwardScratch(problem);
+  runInParallel(problem, setting.tasks(), scratch, kernel.backward);
+  if (problem.parts > 1) runInParallel(problem, problem.heads, scratch, kernel.join);
+  return result;
+}
+
+Tensor onCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+             std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  return forwardOnCpu(evenlySpaced(query), evenlySpaced(key), evenlySpaced(value), cuSeqlens, scaleOr(scale, query))
+      .out;
+}
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct CausalAttention : torch::autograd::Function<CausalAttention> {
+  static Tensor forward(AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
+                        const OptionalTensor& cuSeqlens, double scale) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const Tensor q = evenlySpaced(query), k = evenlySpaced(key), v = evenlySpaced(value);
+    const Forward result = forwardOnCpu(q, k, v, cuSeqlens, scale);
+    context->save_for_backward({q, k, v, result.out, result.logsumexp, cuSeqlens.value_or(Tensor())});
+    context->saved_data["scale"] = scale;
+    return result.out;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "causal_attention has no second derivative (createGraph)");
+    const auto saved = context->get_saved_variables();
+    const OptionalTensor cuSeqlens = saved[5].defined() ? OptionalTensor(saved[5]) : std::nullopt;
+    Backward grads = backwardOnCpu(evenlySpaced(outputs[0]), saved[0], saved[1], saved[2], {saved[3], saved[4]},
+                                   cuSeqlens, context->saved_data["scale"].toDouble());
+    return {grads.query, grads.key, grads.value, Tensor(), Tensor()};
+  }
+};
+
+Tensor autogradOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+                     std::optional<double> scale) {
+  if (!c10::GradMode::is_enabled() || !(query.requires_grad() || key.requires_grad() || value.requires_grad())) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return onCpu(query, key, value, cuSeqlens, scale);
+  }
+  check(query, key, value, cuSeqlens);
+  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query));
+}
+
+/// Under autocast, in its dtype: what libtorch does for its own attention.
+template <c10::DispatchKey key, c10::DeviceType device>
+Tensor underAutocast(const Tensor& query, const Tensor& keys, const Tensor& value, const OptionalTensor& cuSeqlens,
+                     std::optional<double> scale) {
+  const c10::impl::ExcludeDispatchKeyGuard without{key};
+  static const auto attention =
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention", "").typed<decltype(composite)>();
+  const auto cast = [dtype = at::autocast::get_autocast_dtype(device)](const Tensor& x) {
+    return at::autocast::cached_cast(dtype, x, device);
+  };
+  return attention.call(cast(query), cast(keys), cast(value), cuSeqlens, scale);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def(
+      "causal_attention(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) -> Tensor");
+  library.def(
+      "composite_causal_attention(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) "
+      "-> Tensor",
+      composite);
+}
+
+// CPU and AutogradCPU both: beside a composite kernel, one for CPU alone would lose its gradient without a word.
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeImplicitAutograd, library) { library.impl("causal_attention", composite); }
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("causal_attention", onCpu); }
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) { library.impl("causal_attention", autogradOnCpu); }
+TORCH_LIBRARY_IMPL(qwen_pt, Meta, library) { library.impl("causal_attention", onMeta); }
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradMeta, library) { library.impl("causal_attention", onMeta); }
+TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) { library.impl("causal_attention", onCuda); }
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradCUDA, library) { library.impl("causal_attention", onCuda); }
+TORCH_LIBRARY_IMPL(qwen_pt, AutocastCPU, library) {
+  library.impl("causal_attention", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, AutocastCUDA, library) {
+  library.impl("causal_attention", underAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+}
+
+}  // namespace qwen_pt

@@ -1,0 +1,51 @@
+// What causal attention on the CPU is asked to do, in plain numbers: attention.cc fills it in, attention_blocks.h
+// (compiled for each capability) does it. Not here: tensors, autograd, threads.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+
+namespace qwen_pt {
+
+/// [tokens, heads, dim] in memory: strides in elements, the last dimension dense.
+struct HeadRows {
+  void* data = nullptr;
+  int64_t token = 0;
+  int64_t head = 0;
+};
+
+struct AttentionProblem {
+  c10::ScalarType dtype;
+  int64_t tokens, heads, kvHeads, dim;
+  double scale;
+  /// Sequence s is tokens [bounds[s], bounds[s + 1]); nothing is seen across a bound.
+  const int64_t* bounds;
+  int64_t sequences;
+  int64_t longest;
+  HeadRows query, key, value, out;
+  /// [heads, tokens], float (double for double): log of the sum of exp(score).
+  void* logsumexp;
+
+  // The backward pass.
+  HeadRows dOut, dQuery, dKey, dValue;
+  /// With several parts, each adds its share of the query's gradient here: [parts, attentionPartial(problem)].
+  void* partial = nullptr;
+
+  /// A key/value head's work is dealt to so many tasks; task t is part t % parts of head t / parts.
+  int64_t parts = 1;
+};
+
+struct AttentionKernel {
+  /// Bytes of scratch that a thread needs for any number of tasks.
+  int64_t (*forwardScratch)(const AttentionProblem&);
+  void (*forward)(const AttentionProblem&, int64_t firstTask, int64_t endTask, char* scratch);
+  int64_t (*backwardScratch)(const AttentionProblem&);
+  void (*backward)(const AttentionProblem&, int64_t firstTask, int64_t endTask, char* scratch);
+  /// Numbers (float or double) in one part of `partial`.
+  int64_t (*partialSize)(const AttentionProblem&);
+  /// Adds up the parts of heads [first, end) into dQuery.
+  void (*join)(const AttentionProblem&, int64_t firstHead, int64_t endHead, char* scratch);
+};
+
+}  // namespace qwen_pt

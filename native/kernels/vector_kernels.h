@@ -1,0 +1,23 @@
+// The kernels that are compiled once for each kind of processor, and the choice between them at run time.
+#pragma once
+
+#include "attention_kernel.h"
+
+namespace qwen_pt {
+
+struct VectorKernels {
+  const char* capability;
+  AttentionKernel attention;
+};
+
+/// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does
+/// libtorch's own.
+const VectorKernels& vectorKernels();
+
+const VectorKernels& vectorKernelsDefault();
+#if defined(__x86_64__) || defined(_M_X64)
+const VectorKernels& vectorKernelsAvx2();
+const VectorKernels& vectorKernelsAvx512();
+#endif
+
+}  // namespace qwen_pt

@@ -1,0 +1,68 @@
+// The kernels of one capability in a table: included by each vector_kernels.*.cc, which the build compiles with that
+// capability's flags. Everything has internal linkage but the function that hands the table out.
+#pragma once
+
+#include "attention_backward.h"
+#include "vector_kernels.h"
+
+namespace qwen_pt {
+namespace {
+
+/// Calls `body` with a value of the C++ type of `dtype`; what is none of the four was refused before.
+template <typename Body>
+void forType(c10::ScalarType dtype, const Body& body) {
+  switch (dtype) {
+    case c10::ScalarType::BFloat16: return body(c10::BFloat16());
+    case c10::ScalarType::Half: return body(c10::Half());
+    case c10::ScalarType::Double: return body(double());
+    default: return body(float());
+  }
+}
+
+int64_t attentionForwardScratch(const AttentionProblem& problem) {
+  int64_t bytes = 0;
+  forType(problem.dtype, [&](auto zero) { bytes = AttentionForward<decltype(zero)>(problem, nullptr).used(); });
+  return bytes;
+}
+
+void attentionForward(const AttentionProblem& problem, int64_t first, int64_t end, char* scratch) {
+  forType(problem.dtype, [&](auto zero) {
+    AttentionForward<decltype(zero)> attention(problem, scratch);
+    for (int64_t task = first; task < end; ++task) attention.task(task);
+  });
+}
+
+int64_t attentionBackwardScratch(const AttentionProblem& problem) {
+  int64_t bytes = 0;
+  forType(problem.dtype, [&](auto zero) { bytes = AttentionBackward<decltype(zero)>(problem, nullptr).used(); });
+  return bytes;
+}
+
+void attentionBackward(const AttentionProblem& problem, int64_t first, int64_t end, char* scratch) {
+  forType(problem.dtype, [&](auto zero) {
+    AttentionBackward<decltype(zero)> attention(problem, scratch);
+    for (int64_t task = first; task < end; ++task) attention.task(task);
+  });
+}
+
+int64_t attentionPartialSize(const AttentionProblem& problem) {
+  int64_t size = 0;
+  forType(problem.dtype, [&](auto zero) { size = AttentionBackward<decltype(zero)>::partialSize(problem); });
+  return size;
+}
+
+void attentionJoin(const AttentionProblem& problem, int64_t first, int64_t end, char* scratch) {
+  forType(problem.dtype, [&](auto zero) {
+    AttentionBackward<decltype(zero)> attention(problem, scratch);
+    for (int64_t head = first; head < end; ++head) attention.join(head);
+  });
+}
+
+VectorKernels makeTable(const char* capability) {
+  return {capability,
+          {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward,
+           attentionPartialSize, attentionJoin}};
+}
+
+}  // namespace
+}  // namespace qwen_pt
