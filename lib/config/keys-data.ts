@@ -15,14 +15,13 @@ import {
 } from "./key.js";
 
 const LATER = "it is not in this version; remove it";
-const NO_EVALUATION = "there is no evaluation in this version; remove it";
 const SFT = "only read in supervised fine-tuning";
 
 export const dataKeys = inGroup("data", ["train"], {
   dataset: list({
     default: [],
     defaultText: "required by train",
-    doc: "Names of datasets in dataset_info.json; several are concatenated in this order.",
+    doc: "Names of datasets in dataset_info.json; several are mixed by mix_strategy, in this order.",
   }),
   dataset_dir: custom<string>({
     default: "data",
@@ -71,15 +70,19 @@ export const dataKeys = inGroup("data", ["train"], {
     "Qwen3 reads text only",
     text({ default: null, doc: "Folder of images, videos and sound." }),
   ),
-  eval_dataset: refused(NO_EVALUATION, list({ default: null, doc: "Datasets to evaluate on." })),
-  val_size: refused(
-    NO_EVALUATION,
-    float({ default: 0, min: 0, doc: "Share or number of documents to hold out for evaluation." }),
-  ),
-  eval_on_each_dataset: silent(
-    "there is no evaluation in this version",
-    flag({ default: false, doc: "Evaluate on each dataset by itself." }),
-  ),
+  eval_dataset: list({
+    default: null,
+    doc: "Names of datasets to evaluate on; several are mixed as the training ones are.",
+  }),
+  val_size: float({
+    default: 0,
+    min: 0,
+    doc: "Share (below 1) or number of documents that are held out for evaluation; it shuffles the documents, as LLaMA-Factory does.",
+  }),
+  eval_on_each_dataset: flag({
+    default: false,
+    doc: "Evaluate on each dataset of eval_dataset by itself.",
+  }),
   eval_num_beams: silent(SFT, int({ default: null, doc: "Beams when predicting." })),
   streaming: refused(
     "data is read as a whole in this version (JSON files of any size work); remove it",
@@ -91,15 +94,26 @@ export const dataKeys = inGroup("data", ["train"], {
   ),
   mix_strategy: choice({
     default: "concat",
-    values: ["concat"],
-    later: ["interleave_under", "interleave_over", "interleave_once"],
-    reason: "datasets are concatenated in this version",
-    doc: "How several datasets are joined.",
+    values: ["concat", "interleave_under", "interleave_over", "interleave_once"],
+    doc: "Several datasets: one after another, or interleaved until the first is used up, until all are (shorter ones repeat), or every document once.",
   }),
-  interleave_probs: refused(
-    "datasets are concatenated in this version; remove it",
-    list({ default: null, doc: "Probability of each dataset when interleaving." }),
-  ),
+  interleave_probs: custom<number[] | null, string | number | readonly number[]>({
+    default: null,
+    type: "numbers separated by commas, or a list of numbers",
+    wantsText: true,
+    json: { type: ["string", "number", "array"], items: { type: "number" } },
+    doc: "Probability of each dataset when interleaving, summing to 1; without it they are taken in turn.",
+    read(value) {
+      const items = typeof value === "string" ? value.split(",") : Array.isArray(value) ? value : [value];
+      return items.map((item: unknown) => {
+        const number = typeof item === "string" && item.trim() !== "" ? Number(item) : item;
+        if (typeof number !== "number" || !Number.isFinite(number)) {
+          throw new Mismatch("numbers such as 0.7,0.3");
+        }
+        return number;
+      });
+    },
+  }),
   tokenized_path: refused(LATER, text({ default: null, doc: "Folder to keep the tokenized data in." })),
   neat_packing: refused(
     "LLaMA-Factory takes it in supervised fine-tuning only; remove it",

@@ -2,6 +2,7 @@
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import type { Command } from "./key.js";
+import { mixingFault } from "./mixing-rules.js";
 import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
 
@@ -24,6 +25,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     refuseSeveralProcesses(setting);
     purpose(checked, setting);
     precision(checked, setting);
+    mixing(checked, setting);
     blocks(checked, setting);
     adapter(checked, setting);
     variants(checked, setting);
@@ -87,6 +89,16 @@ function precision({ recipe }: Checked, setting: Setting): void {
   if (both !== undefined) {
     throw new UserError(`${setting.where("fp16")}: ${both} and fp16 exclude each other; keep one of them`);
   }
+}
+
+function mixing({ recipe }: Checked, setting: Setting): void {
+  const fault = mixingFault({
+    ...recipe,
+    eval_dataset: recipe.eval_dataset ?? [],
+    interleave_probs: recipe.interleave_probs ?? undefined,
+  });
+  if (fault === undefined) return;
+  throw new UserError(`${setting.where(fault.key)}: ${fault.key}: ${fault.what}`);
 }
 
 function blocks({ recipe, given, notes }: Checked, setting: Setting): void {

@@ -1,10 +1,16 @@
 // The keys of a recipe that the data path reads, and nothing else. Any complete recipe is assignable to it.
 
+import { LEAST_SHARE, mixingFault } from "../config/mixing-rules.js";
+import { UserError } from "../errors.js";
+import type { MixStrategy, Mixture } from "./mixing.js";
+
+type Names = string | readonly string[] | null | undefined;
+
 /** What prepareTrainingData reads of a recipe; names and meanings are those of LLaMA-Factory's YAML. */
 export interface DataRecipe {
   /** Names from dataset_info.json, in the order in which their documents follow one another. */
-  readonly dataset?: string | readonly string[] | null | undefined;
-  /** The folder that holds dataset_info.json. */
+  readonly dataset?: Names;
+  /** The folder that holds dataset_info.json; "ONLINE" where names are repositories on a hub. */
   readonly dataset_dir?: string | null | undefined;
   /** Tokens of a packed block, or the most that an unpacked document keeps. */
   readonly cutoff_len: number;
@@ -16,16 +22,55 @@ export interface DataRecipe {
   readonly preprocessing_batch_size?: number | null | undefined;
   /** Contiguous shares of the corpus, each packed on its own. Shapes the blocks; it starts no process here. */
   readonly preprocessing_num_workers?: number | null | undefined;
+  /** How several datasets are mixed: one after another, or interleaved. */
   readonly mix_strategy?: string | null | undefined;
+  /** How likely each dataset is drawn when interleaving; in turn where left out. */
+  readonly interleave_probs?: readonly (string | number)[] | null | undefined;
+  /** Datasets to evaluate on. */
+  readonly eval_dataset?: Names;
+  /** A share below 1, or a number of documents, held out for evaluation. */
+  readonly val_size?: number | null | undefined;
+  /** An evaluation set for each of `eval_dataset`, in place of one of them all. */
+  readonly eval_on_each_dataset?: boolean | null | undefined;
   /** Decides the end-of-document token; see template.ts. */
   readonly template?: string | null | undefined;
-  /** Seeds the choice of `num_samples` rows. */
+  /** Seeds the choice of `num_samples` rows, interleaving and the split. */
   readonly seed?: number | undefined;
 }
 
-/** The datasets a recipe names, each once, in order. */
-export function datasetNames(recipe: DataRecipe): string[] {
-  const given = recipe.dataset ?? [];
+/** The datasets that a key names, each once, in order. */
+export function datasetNames(recipe: DataRecipe, key: "dataset" | "eval_dataset" = "dataset"): string[] {
+  const given = recipe[key] ?? [];
   const list = typeof given === "string" ? given.split(",") : given;
   return [...new Set(list.map((name) => name.trim()).filter((name) => name !== ""))];
+}
+
+/** The share or number of documents to hold out; undefined for none. */
+export function heldOut(recipe: DataRecipe): number | undefined {
+  const size = recipe.val_size ?? 0;
+  return size > LEAST_SHARE ? size : undefined;
+}
+
+const STRATEGIES = ["concat", "interleave_under", "interleave_over", "interleave_once"];
+
+/**
+ * How a recipe mixes its datasets.
+ *
+ * @throws UserError for keys that contradict each other
+ */
+export function mixtureOf(recipe: DataRecipe): Mixture {
+  const strategy = (recipe.mix_strategy ?? "concat") as MixStrategy;
+  if (!STRATEGIES.includes(strategy)) {
+    throw new UserError(`mix_strategy: expected one of ${STRATEGIES.join(", ")}, received ${strategy}`);
+  }
+  const probabilities = recipe.interleave_probs?.map(Number);
+  const fault = mixingFault({
+    dataset: datasetNames(recipe),
+    eval_dataset: datasetNames(recipe, "eval_dataset"),
+    mix_strategy: strategy,
+    interleave_probs: probabilities,
+    val_size: recipe.val_size ?? 0,
+  });
+  if (fault !== undefined) throw new UserError(`${fault.key}: ${fault.what}`);
+  return { strategy, probabilities, seed: recipe.seed ?? 42 };
 }

@@ -7,7 +7,6 @@ export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-in
 export { readDocuments } from "./documents.js";
 export type { TokenBlocks } from "./packing.js";
 export {
-  type DatasetHub,
   type EvaluationSet,
   type PrepareOptions,
   prepareTrainingData,
@@ -23,6 +22,7 @@ export {
   type Sampler,
   SequentialSampler,
 } from "./sampler.js";
+export type { DatasetHub } from "./sources.js";
 export { type DataSummary, formatSummary } from "./summary.js";
 export { documentSeparator } from "./template.js";
 export { loadTokenizer, type Tokenizer, type TokenizerOptions } from "./tokenizer.js";

@@ -1,7 +1,7 @@
 // Cuts a tokenized corpus into the blocks that training sees, as LLaMA-Factory's `stage: pt` does. It moves no tokens:
-// a block is a place in the arena. It knows nothing of files or tokenizers.
+// a block is a place in the run of documents. It knows nothing of files or tokenizers.
 
-import type { TokenArena } from "./token-arena.js";
+import type { Documents } from "./selection.js";
 
 /** The training examples of a corpus, read one at a time. */
 export interface TokenBlocks {
@@ -43,25 +43,25 @@ export function* documentBatches(
 }
 
 /** Lays blocks over a corpus. Tails of batches (packing) and of long documents (no packing) are left out. */
-export function layBlocks(arena: TokenArena, layout: BlockLayout): TokenBlocks {
-  return layout.packing ? new PackedBlocks(arena, layout) : new DocumentBlocks(arena, layout.blockLength);
+export function layBlocks(corpus: Documents, layout: BlockLayout): TokenBlocks {
+  return layout.packing ? new PackedBlocks(corpus, layout) : new DocumentBlocks(corpus, layout.blockLength);
 }
 
 class PackedBlocks implements TokenBlocks {
   readonly length: number;
   readonly tokens: number;
-  readonly #arena: TokenArena;
+  readonly #corpus: Documents;
   readonly #layout: BlockLayout;
   /** Of each batch that has a block: its first token, and how many blocks come before it. */
   readonly #runs: { start: number; before: number }[] = [];
 
-  constructor(arena: TokenArena, layout: BlockLayout) {
-    this.#arena = arena;
+  constructor(corpus: Documents, layout: BlockLayout) {
+    this.#corpus = corpus;
     this.#layout = layout;
     let before = 0;
-    for (const { from, to } of documentBatches(arena.documents, layout.workers, layout.batchSize)) {
-      const start = arena.start(from);
-      const blocks = Math.floor((arena.start(to) - start) / layout.blockLength);
+    for (const { from, to } of documentBatches(corpus.documents, layout.workers, layout.batchSize)) {
+      const start = corpus.start(from);
+      const blocks = Math.floor((corpus.start(to) - start) / layout.blockLength);
       if (blocks > 0) this.#runs.push({ start, before });
       before += blocks;
     }
@@ -80,7 +80,7 @@ class PackedBlocks implements TokenBlocks {
     }
     const run = this.#runs[low]!;
     const { blockLength, bosId } = this.#layout;
-    const block = this.#arena.slice(run.start + (index - run.before) * blockLength, blockLength);
+    const block = this.#corpus.slice(run.start + (index - run.before) * blockLength, blockLength);
     if (bosId !== undefined) block[0] = bosId;
     return block;
   }
@@ -89,13 +89,13 @@ class PackedBlocks implements TokenBlocks {
 class DocumentBlocks implements TokenBlocks {
   readonly length: number;
   readonly tokens: number;
-  readonly #arena: TokenArena;
+  readonly #corpus: Documents;
   readonly #limit: number;
 
-  constructor(arena: TokenArena, limit: number) {
-    this.#arena = arena;
+  constructor(corpus: Documents, limit: number) {
+    this.#corpus = corpus;
     this.#limit = limit;
-    this.length = arena.documents;
+    this.length = corpus.documents;
     let tokens = 0;
     for (let i = 0; i < this.length; i++) tokens += this.#kept(i);
     this.tokens = tokens;
@@ -103,11 +103,11 @@ class DocumentBlocks implements TokenBlocks {
 
   get(index: number): Int32Array {
     checkIndex(index, this.length);
-    return this.#arena.slice(this.#arena.start(index), this.#kept(index));
+    return this.#corpus.slice(this.#corpus.start(index), this.#kept(index));
   }
 
   #kept(index: number): number {
-    return Math.min(this.#limit, this.#arena.start(index + 1) - this.#arena.start(index));
+    return Math.min(this.#limit, this.#corpus.start(index + 1) - this.#corpus.start(index));
   }
 }
 

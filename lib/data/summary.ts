@@ -9,6 +9,12 @@ export interface DataSummary {
   readonly blocks: number;
   /** Tokens that no block holds: tails of batches (packing) or of long documents (no packing). */
   readonly droppedTokens: number;
+  /** What is evaluated on: documents and blocks of each set. */
+  readonly evaluation?: readonly {
+    readonly name: string | undefined;
+    readonly documents: number;
+    readonly blocks: number;
+  }[];
   /** The token that ends a document. */
   readonly separator: string;
   /** Tokens of a packed block; the limit of an unpacked one. */
@@ -29,8 +35,16 @@ export function formatSummary(summary: DataSummary): string {
   return (
     `${plural(summary.documents, "document")}${from}, ${plural(summary.tokens, "token")} -> ` +
     `${plural(summary.blocks, "block")} ${size} ` +
-    `(${plural(summary.droppedTokens, "token")} dropped, ${share} %), documents end with ${summary.separator}`
+    `(${plural(summary.droppedTokens, "token")} dropped, ${share} %), documents end with ${summary.separator}${evaluated(summary)}`
   );
+}
+
+function evaluated({ evaluation = [] }: DataSummary): string {
+  const sets = evaluation.map(
+    ({ name, documents, blocks }) =>
+      `${name === undefined ? "" : `${name} `}${plural(documents, "document")} in ${plural(blocks, "block")}`,
+  );
+  return sets.length === 0 ? "" : `; to evaluate on: ${sets.join(", ")}`;
 }
 
 function count(n: number): string {

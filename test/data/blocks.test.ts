@@ -149,8 +149,8 @@ describe("bad input", () => {
     await expect(prepareTrainingData({ ...recipe, dataset: "nope" }, tokenizer)).rejects.toThrow(
       /dataset: nope is not defined in .*dataset_info.json, which has: main, array/,
     );
-    const mixed = { ...recipe, dataset: "main,other", mix_strategy: "interleave_under" };
-    await expect(prepareTrainingData(mixed, tokenizer)).rejects.toThrow(/^mix_strategy: interleave_under/);
+    const mixed = { ...recipe, dataset: "main,other", mix_strategy: "interleave" };
+    await expect(prepareTrainingData(mixed, tokenizer)).rejects.toThrow(/^mix_strategy: expected/);
   });
 
   it("an empty file", async () => {

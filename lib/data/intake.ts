@@ -1,0 +1,120 @@
+// Reads datasets and tokenizes them, one after another, into one arena. Which documents of it are trained on, and in
+// which order, is decided elsewhere.
+
+import type { DatasetEntry } from "./dataset-info.js";
+import { readDocuments } from "./documents.js";
+import type { LegacyRandom } from "./numpy-random.js";
+import { countRows } from "./rows.js";
+import { TokenArena } from "./token-arena.js";
+import type { Tokenizer } from "./tokenizer.js";
+
+// The tokenizer's results are some hundred bytes a token until their ids are copied, so a batch is bounded both ways.
+const BATCH_DOCUMENTS = 1000;
+const BATCH_CHARACTERS = 1 << 18;
+
+export interface IntakeOptions {
+  readonly signal?: AbortSignal;
+  /** Called after every batch with what was tokenized so far. */
+  readonly onProgress?: (progress: { documents: number; tokens: number }) => void;
+}
+
+/** How a document's text becomes ids. */
+export interface TextRule {
+  /** Appended to every document before tokenizing. */
+  readonly separator: string;
+  /** Put before every document's ids; undefined for none. */
+  readonly bosId: number | undefined;
+}
+
+export class Intake {
+  readonly arena = new TokenArena();
+  readonly #tokenizer: Tokenizer;
+  readonly #rule: TextRule;
+  readonly #options: IntakeOptions;
+
+  constructor(tokenizer: Tokenizer, rule: TextRule, options: IntakeOptions) {
+    this.#tokenizer = tokenizer;
+    this.#rule = rule;
+    this.#options = options;
+  }
+
+  /**
+   * Tokenizes a dataset.
+   *
+   * @param random draws the rows of `num_samples`
+   * @returns the arena's numbers of its documents in their order, repeats included
+   */
+  async dataset(entry: DatasetEntry, maxSamples: number, random: LegacyRandom): Promise<Int32Array> {
+    const first = this.arena.documents;
+    if (entry.numSamples === undefined) {
+      await this.#tokenize(entry, () => true, maxSamples);
+      return Int32Array.from({ length: this.arena.documents - first }, (_, i) => first + i);
+    }
+    const rows = drawRows(random, await countAll(entry.files), entry.numSamples).subarray(0, maxSamples);
+    const wanted = new Set(rows);
+    await this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY);
+    // The arena has the wanted rows in file order; the corpus takes them in drawn order.
+    const place = new Map([...wanted].sort((a, b) => a - b).map((row, index) => [row, first + index]));
+    return rows.map((row) => place.get(row)!);
+  }
+
+  /** Tokenizes the rows before `end` that `wants` picks. One batch is encoded while the next is read. */
+  async #tokenize(entry: DatasetEntry, wants: (row: number) => boolean, end: number): Promise<void> {
+    let texts: string[] = [];
+    let characters = 0;
+    let row = 0;
+    let encoding: Promise<void> = Promise.resolve();
+    const flush = async (): Promise<void> => {
+      await encoding;
+      this.#options.signal?.throwIfAborted();
+      encoding = this.#encode(texts);
+      // A failure surfaces at the next await; until then it is not an unhandled rejection.
+      encoding.catch(() => {});
+      texts = [];
+      characters = 0;
+    };
+    if (end > 0) {
+      for await (const text of readDocuments(entry)) {
+        if (wants(row)) {
+          texts.push(text + this.#rule.separator);
+          characters += text.length;
+        }
+        if (++row >= end) break;
+        if (texts.length >= BATCH_DOCUMENTS || characters >= BATCH_CHARACTERS) await flush();
+      }
+    }
+    if (texts.length > 0) await flush();
+    await encoding;
+  }
+
+  async #encode(texts: readonly string[]): Promise<void> {
+    const { bosId } = this.#rule;
+    for (const ids of await this.#tokenizer.encodeBatch(texts)) {
+      if (bosId === undefined) this.arena.append(ids);
+      else {
+        const begun = new Int32Array(ids.length + 1);
+        begun[0] = bosId;
+        begun.set(ids, 1);
+        this.arena.append(begun);
+      }
+    }
+    this.#options.onProgress?.({ documents: this.arena.documents, tokens: this.arena.tokens });
+  }
+}
+
+async function countAll(files: readonly string[]): Promise<number> {
+  let rows = 0;
+  for (const file of files) rows += await countRows(file);
+  return rows;
+}
+
+/** Rows in LLaMA-Factory's order: a permutation's head, then draws with replacement where more are asked for. */
+function drawRows(random: LegacyRandom, rows: number, wanted: number): Int32Array {
+  if (rows === 0) return new Int32Array(0);
+  const head = random.permutation(rows).subarray(0, wanted);
+  const more = random.choice(rows, wanted - head.length);
+  const all = new Int32Array(wanted);
+  all.set(head);
+  all.set(more, head.length);
+  return all;
+}
