@@ -86,16 +86,16 @@ const packages = {
   make: { apt: "make", dnf: "make", pacman: "make", zypper: "make" },
 };
 
-/** The command that installs `what` here: the package tool that is on PATH decides. */
-export function howToGet(what) {
+/** The package tool that is on PATH, on Linux. */
+export const packageTool = () => ["apt", "dnf", "pacman", "zypper"].find((tool) => onPath(tool)) ?? "apt";
+
+/** The command that installs `what` on a platform; on Linux the package tool decides. */
+export function howToGet(what, platform = process.platform, tool = packageTool()) {
   const names = packages[what];
-  if (process.platform === "darwin" && (what === "compiler" || what === "make"))
-    return "xcode-select --install";
-  if (isWindows) return `winget install ${names.winget}`;
-  if (process.platform === "darwin") return `brew install ${names.brew}`;
-  const found = ["apt", "dnf", "pacman", "zypper"].find((tool) => onPath(tool)) ?? "apt";
-  const verb = found === "pacman" ? "-S" : "install";
-  return `sudo ${found} ${verb} ${names[found]}`;
+  if (platform === "darwin" && (what === "compiler" || what === "make")) return "xcode-select --install";
+  if (platform === "win32") return `winget install ${names.winget}`;
+  if (platform === "darwin") return `brew install ${names.brew}`;
+  return `sudo ${tool} ${tool === "pacman" ? "-S" : "install"} ${names[tool]}`;
 }
 
 /** True where `version` ("3.25.1") is at least `least` ("3.18"). */

@@ -24,6 +24,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     load: () => import("./corpora.js"),
   },
   setup: { summary: "find or fetch libtorch and compile the addon", load: () => import("./setup.js") },
+  doctor: { summary: "what is wrong with this installation", load: () => import("./doctor.js") },
   env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
   version: { summary: "print the version", load: () => import("./version.js") },
   help: { summary: "explain a command or a recipe key", load: () => import("./help.js") },

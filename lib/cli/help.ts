@@ -60,6 +60,10 @@ what comes from where and how large it is; an interrupted setup goes on where it
 
 The cache is QWEN_PT_CACHE, or qwen-pt in XDG_CACHE_HOME (~/.cache), ~/Library/Caches, %LOCALAPPDATA%.
 LIBTORCH_USE_PYTORCH=0 passes over the active Python's torch. In a clone, \`npm run build\` does this.`,
+  doctor: `qwen-pt doctor [--json]
+
+Looks for what is wrong with an installation: Node, compiler, CMake, Python, libtorch and the addon, NVIDIA's driver and
+card, processor, memory, disks, container, system. A line a check: ok, warning or problem, with the remedy. Exits 1 where there is a problem.`,
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",

@@ -29,7 +29,20 @@ const allowed: Record<string, readonly string[]> = {
   data: ["config", ...computing],
   methods: ["config", ...computing],
   train: ["config", "hub", "trackers", "data", "methods", "version", ...computing],
-  cli: ["install", "config", "hub", "trackers", "data", "methods", "train", "version", "index", ...computing],
+  doctor: ["install", "config", "data", "train", ...computing],
+  cli: [
+    "install",
+    "doctor",
+    "config",
+    "hub",
+    "trackers",
+    "data",
+    "methods",
+    "train",
+    "version",
+    "index",
+    ...computing,
+  ],
   index: ["config", "hub", "trackers", "data", "methods", "train", "version", ...computing],
 };
 
