@@ -49,6 +49,9 @@ function unanswered(error: HttpFailure, settings: HubSettings): string {
   if (/TIMEOUT/.test(code)) {
     return `${endpoint} fell silent for ${silence(code, settings)}; try again, which goes on where it stopped, or ${elsewhere(settings)}`;
   }
+  if (/^(?:UND_ERR_SOCKET|ECONNRESET|EPIPE|ENDED_EARLY|TOO_LONG|HPE_\w+|UND_ERR_RES_\w+)$/.test(code)) {
+    return `the connection to ${endpoint} breaks off again and again (${code}); try again, which goes on where it stopped, or ${elsewhere(settings)}`;
+  }
   const through = proxied ? ", through the proxy of HTTPS_PROXY" : "";
   return `${endpoint} cannot be reached (${code}${through}); check the network or HTTPS_PROXY, or ${elsewhere(settings)}`;
 }

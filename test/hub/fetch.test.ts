@@ -49,6 +49,12 @@ describe("a model's files", () => {
     expect(here.hub.asked).toEqual([]);
   });
 
+  it("come from a mirror whose pages name the hub itself", async () => {
+    modelRepo(here.hub);
+    here.hub.pages = "https://elsewhere.example";
+    expect(readdirSync(await here.fetch("org/tiny")).sort()).toEqual(NEEDED);
+  });
+
   it("come from a mirror without a list of files, by their headers", async () => {
     modelRepo(here.hub);
     here.hub.noTree = true;

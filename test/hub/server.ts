@@ -39,6 +39,8 @@ export class FakeHub {
   /** Bytes of bodies that were sent. */
   sent = 0;
   noTree = false;
+  /** What next pages' addresses begin with: behind a mirror it is the hub's own. */
+  pages = "";
   readonly #hub = http.createServer((q, s) => void this.#serve("hub", q, s));
   readonly #cdn = http.createServer((q, s) => void this.#serve("cdn", q, s));
   endpoint = "";
@@ -47,7 +49,9 @@ export class FakeHub {
   static async start(): Promise<FakeHub> {
     const hub = new FakeHub();
     hub.endpoint = await listen(hub.#hub);
-    hub.cdn = await listen(hub.#cdn);
+    // another host by its name, as clients judge hosts
+    hub.cdn = (await listen(hub.#cdn)).replace("127.0.0.1", "localhost");
+    hub.pages = hub.endpoint;
     return hub;
   }
 
@@ -119,7 +123,8 @@ export class FakeHub {
   #api(what: string, repo: Repo, url: URL, s: http.ServerResponse): unknown {
     const names = [...repo.files.keys()];
     if (what === "revision") {
-      return json(s, { sha: repo.commit, siblings: names.map((rfilename) => ({ rfilename })) });
+      const siblings = names.map((rfilename) => ({ rfilename }));
+      return json(s, { id: "org/any", sha: repo.commit, private: false, tags: [], siblings });
     }
     if (this.noTree) return refuse(s, 404, "", "no such address");
     // two a page, so that following pages is tried
@@ -132,8 +137,7 @@ export class FakeHub {
       return { type: "file", path: name, size: data.length, oid: gitSha1(data), ...lfs };
     });
     if (from + 2 < names.length) {
-      // the hub's own address, also where a mirror stands before it
-      const next = `https://elsewhere.example${url.pathname}?recursive=true&cursor=${from + 2}`;
+      const next = `${this.pages}${url.pathname}?recursive=true&cursor=${from + 2}`;
       s.setHeader("link", `<${next}>; rel="next"`);
     }
     json(s, [{ type: "directory", path: "onnx", oid: "0".repeat(40), size: 0 }, ...page]);
@@ -242,10 +246,10 @@ export function modelRepo(hub: FakeHub, id = "org/tiny", weights = Buffer.alloc(
       ".gitattributes": "*.safetensors filter=lfs",
       "README.md": "# tiny",
       "config.json": '{"model_type": "qwen3"}',
-      "generation_config.json": "{}",
+      "generation_config.json": '{"top_k": 20}',
       "tokenizer.json": Buffer.alloc(20_000, "t"),
-      "tokenizer_config.json": "{}",
-      "vocab.json": "{}",
+      "tokenizer_config.json": '{"eos_token": "x"}',
+      "vocab.json": '{"a": 0}',
       "merges.txt": "",
       "model.safetensors": weights,
       "pytorch_model.bin": "pickle",
