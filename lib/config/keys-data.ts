@@ -28,11 +28,13 @@ export const dataKeys = inGroup("data", ["train"], {
     type: "text",
     wantsText: true,
     json: { type: "string" },
-    doc: "Folder that holds dataset_info.json and the files that it names.",
+    doc: "Folder that holds dataset_info.json and the files that it names; ONLINE where the datasets are names on a hub.",
     read(value) {
       if (typeof value !== "string" || value === "") throw new Mismatch("the path of a folder");
-      if (value === "ONLINE" || value.startsWith("REMOTE:")) {
-        throw new Refusal("datasets are read from a folder in this version");
+      if (value.startsWith("REMOTE:")) {
+        throw new Refusal(
+          "dataset_info.json of a repository is not fetched; download it and name its folder",
+        );
       }
       return value;
     },

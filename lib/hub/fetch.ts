@@ -60,7 +60,6 @@ abstract class Visit {
   protected readonly settings: HubSettings;
   protected readonly revision: string;
   protected readonly tally: Tally;
-  #announced = false;
 
   constructor(
     protected readonly repository: Repository,
@@ -114,7 +113,7 @@ abstract class Visit {
     locate: (file: RemoteFile) => Promise<Errand | undefined>,
   ): Promise<string[]> {
     const byPath = new Map(files.map((file) => [file.path, file]));
-    const get = async (names: readonly string[]): Promise<void> => {
+    const get = async (names: readonly string[], isAll: boolean): Promise<void> => {
       const errands: Errand[] = [];
       for (const name of new Set(names)) {
         const file = byPath.get(name);
@@ -123,7 +122,7 @@ abstract class Visit {
         const errand = await locate(file);
         if (errand !== undefined) errands.push(errand);
       }
-      this.#announce(errands);
+      if (isAll) this.#announce(errands);
       await downloadAll(errands, {
         ...this.options,
         wanted: { repository: this.repository, revision: this.revision },
@@ -131,20 +130,18 @@ abstract class Visit {
       });
     };
     const chosen = await this.options.selection.choose(files, async (name) => {
-      await get([name]);
+      await get([name], false);
       return readFile(path.join(folder, name), "utf8");
     });
-    await get(chosen);
+    await get(chosen, true);
     this.tally.finish();
     return chosen;
   }
 
-  /** Said once the weights are known: the index that names them comes first, and is small. */
+  /** Said once everything is known: the index or page that names the rest comes first, and is small. */
   #announce(errands: readonly Errand[]): void {
     const bytes = errands.reduce((sum, { size = 0 }) => sum + size, 0);
-    if (this.#announced || errands.length === 0) return;
-    if (errands.length === 1 && errands[0]!.file.endsWith(".index.json")) return;
-    this.#announced = true;
+    if (errands.length === 0) return;
     const count = errands.length === 1 ? "1 file" : `${errands.length} files`;
     this.options.onEvent?.({
       type: "message",

@@ -11,6 +11,7 @@ import {
   type Tokenizer,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
+import { datasetFetcher } from "../hub/index.js";
 import { freeze, full } from "../peft/index.js";
 import {
   initializeWeights,
@@ -191,7 +192,10 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
     );
   }
-  const { blocks, summary } = await prepareTrainingData(recipe, tokenizer, { signal });
+  const { blocks, summary } = await prepareTrainingData(recipe, tokenizer, {
+    signal,
+    hub: datasetFetcher({ keys: given, onEvent: emit }),
+  });
   const ids = Array.from(blocks.get(0));
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
   const device = chooseDevice(recipe, emit);

@@ -345,7 +345,7 @@ describe("mistakes", () => {
     ["report_to: wand", /report_to: expected none, received "wand"/],
     ["finetuning_type: oft", /"oft" is refused/],
     ["load_best_model_at_end: true", /is refused/],
-    ["dataset_dir: ONLINE", /is refused: datasets are read from a folder/],
+    ["dataset_dir: REMOTE:org/x", /is refused: dataset_info.json of a repository is not fetched/],
     ["train_sampling_strategy: sequential", /is refused: for blocks in order use disable_shuffling: true/],
     // contradictions
     ["bf16: true\nfp16: true", "recipe.yaml:6: bf16 and fp16 exclude each other; keep one of them"],
