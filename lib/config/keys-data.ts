@@ -14,7 +14,6 @@ import {
   text,
 } from "./key.js";
 
-const LATER = "it is not in this version; remove it";
 const SFT = "only read in supervised fine-tuning";
 
 export const dataKeys = inGroup("data", ["train"], {
@@ -116,7 +115,10 @@ export const dataKeys = inGroup("data", ["train"], {
       });
     },
   }),
-  tokenized_path: refused(LATER, text({ default: null, doc: "Folder to keep the tokenized data in." })),
+  tokenized_path: text({
+    default: null,
+    doc: "Folder of finished blocks: where it holds some (LLaMA-Factory's too) they are taken and the other data keys are not read; else they are saved there.",
+  }),
   neat_packing: refused(
     "LLaMA-Factory takes it in supervised fine-tuning only; remove it",
     flag({ default: false, doc: "Pack without attention across documents." }),

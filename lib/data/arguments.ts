@@ -32,6 +32,8 @@ export interface DataRecipe {
   readonly val_size?: number | null | undefined;
   /** An evaluation set for each of `eval_dataset`, in place of one of them all. */
   readonly eval_on_each_dataset?: boolean | null | undefined;
+  /** A folder of finished blocks: read where it holds some, else made. */
+  readonly tokenized_path?: string | null | undefined;
   /** Decides the end-of-document token; see template.ts. */
   readonly template?: string | null | undefined;
   /** Seeds the choice of `num_samples` rows, interleaving and the split. */

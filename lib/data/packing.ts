@@ -47,6 +47,11 @@ export function layBlocks(corpus: Documents, layout: BlockLayout): TokenBlocks {
   return layout.packing ? new PackedBlocks(corpus, layout) : new DocumentBlocks(corpus, layout.blockLength);
 }
 
+/** Every document as one block, whole. */
+export function blockPerDocument(corpus: Documents): TokenBlocks {
+  return new DocumentBlocks(corpus, Number.MAX_SAFE_INTEGER);
+}
+
 class PackedBlocks implements TokenBlocks {
   readonly length: number;
   readonly tokens: number;

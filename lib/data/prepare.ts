@@ -11,6 +11,7 @@ import { select } from "./selection.js";
 import { type DatasetHub, localEntries } from "./sources.js";
 import type { DataSummary } from "./summary.js";
 import { documentSeparator } from "./template.js";
+import { holdsTokens, loadTokens, requireWritable, saveTokens } from "./token-cache.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 export interface PrepareOptions extends IntakeOptions {
@@ -29,6 +30,8 @@ export interface TrainingData {
    * of `eval_dataset`, in the recipe's order.
    */
   readonly evaluation: readonly EvaluationSet[];
+  /** What a user should know of how the data came to be, a line each. */
+  readonly notes: readonly string[];
 }
 
 /** Blocks to evaluate on; they are visited in order. */
@@ -48,6 +51,26 @@ export async function prepareTrainingData(
   recipe: DataRecipe,
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
+): Promise<TrainingData> {
+  const cache = recipe.tokenized_path;
+  if (cache && holdsTokens(cache)) return loadTokens(cache, tokenizer, recipe);
+  if (cache) requireWritable(cache);
+  const data = await tokenize(recipe, tokenizer, options);
+  if (!cache) return data;
+  saveTokens(cache, data, tokenizer);
+  return {
+    ...data,
+    notes: [
+      ...data.notes,
+      `tokenized_path: the blocks are saved in ${cache}; the next run takes them from there`,
+    ],
+  };
+}
+
+async function tokenize(
+  recipe: DataRecipe,
+  tokenizer: Tokenizer,
+  options: PrepareOptions,
 ): Promise<TrainingData> {
   const mixture = mixtureOf(recipe);
   if (datasetNames(recipe).length + datasetNames(recipe, "eval_dataset").length === 0) {
@@ -92,7 +115,7 @@ export async function prepareTrainingData(
     throw tooLittle(recipe, corpora, documents.documents, documents.tokens);
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
-  return { blocks, summary, evaluation };
+  return { blocks, summary, evaluation, notes: [] };
 }
 
 /** A dataset as it was read: the arena's numbers of its documents. */

@@ -192,10 +192,11 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
     );
   }
-  const { blocks, summary } = await prepareTrainingData(recipe, tokenizer, {
+  const { blocks, summary, notes } = await prepareTrainingData(recipe, tokenizer, {
     signal,
     hub: datasetFetcher({ keys: given, onEvent: emit }),
   });
+  for (const text of notes) emit({ type: "message", level: "info", text });
   const ids = Array.from(blocks.get(0));
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
   const device = chooseDevice(recipe, emit);
