@@ -8,3 +8,4 @@ export { Linear } from "./linear.js";
 export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
 export { Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
+export { swiglu } from "./swiglu.js";

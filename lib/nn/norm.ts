@@ -1,9 +1,11 @@
 // Root mean square normalisation, in the order of operations that Qwen3 was trained with.
 
 import type { Tensor } from "../torch/index.js";
-import { keep, ones } from "../torch/index.js";
+import { keep, ones, op } from "../torch/index.js";
 import type { LayerOptions } from "./linear.js";
 import { Module } from "./module.js";
+
+const normalize = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
 
 /**
  * x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467).
@@ -23,8 +25,6 @@ export class RMSNorm extends Module {
 
   /** x [..., width] -> [..., width] */
   forward(x: Tensor): Tensor {
-    const wide = x.dtype === "float64" ? x : x.to("float32");
-    const scale = wide.pow(2).mean([-1], { keepdim: true }).add(this.eps).rsqrt(); // [..., 1]
-    return this.weight.mul(wide.mul(scale).to(x.dtype));
+    return normalize(x, this.weight, this.eps);
   }
 }

@@ -2,13 +2,13 @@
 // Not here: files (weights.ts), sampling (generate.ts), adapters (peft wraps the projections by name).
 
 import type { Layer, WeightedLayer } from "../nn/index.js";
-import { causalAttention, Embedding, Linear, Module, RMSNorm } from "../nn/index.js";
+import { causalAttention, Embedding, Linear, Module, RMSNorm, swiglu } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, op } from "../torch/index.js";
 import type { KVCache } from "./cache.js";
 import type { Qwen3Config } from "./config.js";
 import type { Rope } from "./rope.js";
-import { applyRope, RotaryEmbedding } from "./rope.js";
+import { normRope, RotaryEmbedding } from "./rope.js";
 
 interface Placement {
   dtype: DType;
@@ -62,29 +62,28 @@ export class Qwen3Attention extends Module {
   forward(x: Tensor, rope: Rope, cache?: KVCache): Tensor {
     const [batch, seq] = x.shape as [number, number];
     const heads = [batch, seq, -1, this.config.head_dim];
-    // [batch, seq, heads * headDim] -> [batch, heads, seq, headDim]
-    const q = applyRope(this.q_norm.forward(this.q_proj.forward(x).view(heads)).transpose(1, 2), rope);
-    let k = applyRope(this.k_norm.forward(this.k_proj.forward(x).view(heads)).transpose(1, 2), rope);
-    let v = this.v_proj.forward(x).view(heads).transpose(1, 2);
-    if (cache !== undefined) [k, v] = cache.extend(this.index, k, v);
-    return this.o_proj.forward(this.attend(q, k, v).transpose(1, 2).reshape([batch, seq, -1]));
+    // [batch, seq, heads * headDim] -> [batch, seq, heads, headDim]
+    const q = normRope(this.q_norm, this.q_proj.forward(x).view(heads), rope);
+    const k = normRope(this.k_norm, this.k_proj.forward(x).view(heads), rope);
+    const v = this.v_proj.forward(x).view(heads);
+    return this.o_proj.forward(this.attend(q, k, v, cache).flatten(2, 3));
   }
 
-  /** q, k, v [batch, heads, seq, headDim]; k and v may begin earlier than q, with what a cache held. */
-  private attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
-    const seq = q.size(2);
-    const past = k.size(2) - seq;
+  /** q, k, v [batch, seq, heads, headDim], which the cache extends with what it holds -> q's shape. */
+  private attend(q: Tensor, k: Tensor, v: Tensor, cache?: KVCache): Tensor {
     const dropout = this.training ? this.config.attention_dropout : 0;
     const scale = this.config.head_dim ** -0.5;
-    if (past === 0 && dropout === 0) {
-      const [a, b, c] = [q, k, v].map((x) => x.transpose(1, 2)) as [Tensor, Tensor, Tensor];
-      return causalAttention(a, b, c, undefined, { scale }).transpose(1, 2);
-    }
+    const seq = q.size(1);
+    let [keys, values] = [k.transpose(1, 2), v.transpose(1, 2)]; // [batch, kvHeads, seq, headDim]
+    if (cache !== undefined) [keys, values] = cache.extend(this.index, keys, values);
+    const past = keys.size(2) - seq;
+    if (past === 0 && dropout === 0) return causalAttention(q, k, v, undefined, { scale });
     const mask = past > 0 && seq > 1 ? causalMask(seq, past, q.device) : undefined;
-    return attend(q, k, v, mask, dropout, past === 0 && seq > 1, {
+    const out = attend(q.transpose(1, 2), keys, values, mask, dropout, past === 0 && seq > 1, {
       scale,
       enable_gqa: this.config.num_key_value_heads !== this.config.num_attention_heads,
     });
+    return out.transpose(1, 2);
   }
 }
 
@@ -111,7 +110,7 @@ export class Qwen3MLP extends Module {
 
   /** x [..., hidden] -> [..., hidden] */
   forward(x: Tensor): Tensor {
-    return this.down_proj.forward(this.gate_proj.forward(x).silu().mul(this.up_proj.forward(x)));
+    return this.down_proj.forward(swiglu(this.gate_proj.forward(x), this.up_proj.forward(x)));
   }
 }
 

@@ -1,6 +1,8 @@
 // Rotary position embedding: inverse frequencies for every type that Qwen3 configurations name, cos and sin.
 // Formulas as transformers 5.6 has them, in the same floating point operations, so that results agree bit for bit.
 
+import type { Layer } from "../nn/index.js";
+import { RMSNorm } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, cat, full, keep, noGrad, op, scope, where } from "../torch/index.js";
 import type { RopeConfig } from "./rope-config.js";
@@ -25,6 +27,8 @@ interface Shape {
 }
 
 const powScalar = op<(self: number, exponent: Tensor) => Tensor>("aten::pow.Scalar");
+const fused =
+  op<(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: number) => Tensor>("qwen_pt::norm_rope");
 const powTensor = op<(self: Tensor, exponent: Tensor) => Tensor>("aten::pow.Tensor_Tensor");
 
 /**
@@ -160,12 +164,15 @@ export class RotaryEmbedding {
   }
 }
 
-/** x [batch, heads, seq, headDim], each pair (i, i + headDim / 2) turned by its angle. */
+/** x [batch, seq, heads, headDim], each pair (i, i + headDim / 2) turned by its angle. */
 export function applyRope(x: Tensor, rope: Rope): Tensor {
-  const half = (x.shape[3] as number) / 2;
-  // this product first: the order in which gradients of x arrive decides their memory layout, and with it the
-  // order in which the norm before sums them; as it is, they are transformers' to the last bit
-  const straight = x.mul(rope.cos);
+  const half = x.size(3) / 2;
   const turned = cat([x.narrow(3, half, half).neg(), x.narrow(3, 0, half)], -1);
-  return straight.add(turned.mul(rope.sin));
+  return x.mul(rope.cos.transpose(1, 2)).add(turned.mul(rope.sin.transpose(1, 2)));
+}
+
+/** A query's or key's norm and its rotation, [batch, seq, heads, headDim]: in one operator where the norm is plain. */
+export function normRope(norm: Layer, x: Tensor, rope: Rope): Tensor {
+  if (norm instanceof RMSNorm) return fused(x, norm.weight, rope.cos, rope.sin, norm.eps);
+  return applyRope(norm.forward(x), rope);
 }

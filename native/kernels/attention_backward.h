@@ -154,17 +154,13 @@ class AttentionBackward {
   Sum dot(const In* a, const In* b) {
     Sum* wideA = row_;
     Sum* wideB = row_ + width_;
-    at::vec::convert(a, wideA, problem_.dim);
-    at::vec::convert(b, wideB, problem_.dim);
-    Sum sum = 0;
-    int64_t i = 0;
-    Vec sums(Sum(0));
-    for (; i + T::kLanes <= problem_.dim; i += T::kLanes) {
-      sums = at::vec::fmadd(Vec::loadu(wideA + i), Vec::loadu(wideB + i), sums);
-    }
-    for (; i < problem_.dim; ++i) sum += wideA[i] * wideB[i];
-    return sum + at::vec::vec_reduce_all<Sum>(
-                     [](const Vec& x, const Vec& y) C10_ALWAYS_INLINE_ATTRIBUTE { return x + y; }, sums);
+    widen(a, wideA, problem_.dim);
+    widen(b, wideB, problem_.dim);
+    Vec sum(Sum(0));
+    forVectors<Vec>(problem_.dim, [&](int64_t i, int64_t n) {
+      sum = at::vec::fmadd(loadSome<Vec>(wideA + i, n), loadSome<Vec>(wideB + i, n), sum);
+    });
+    return sumOf(sum);
   }
 
   void keyBlock(int64_t kvHead, int64_t first) {

@@ -7,8 +7,6 @@
 #include "attention_kernel.h"
 #include "matrix_tile.h"
 
-#include <ATen/cpu/vec/functional.h>
-
 #include <cmath>
 #include <limits>
 
@@ -18,13 +16,6 @@ namespace {
 template <typename In>
 Rows<In> headRows(const HeadRows& of, int64_t token, int64_t head, int64_t count, int64_t dim) {
   return {static_cast<const In*>(of.data) + token * of.token + head * of.head, of.token, count, dim};
-}
-
-/// exp in the precision that In deserves: bfloat16 and float16 keep no more than the quick one gives.
-template <typename In, typename Vec>
-C10_ALWAYS_INLINE Vec expOf(const Vec& x) {
-  if constexpr (sizeof(In) == 2) return x.exp_u20();
-  return x.exp();
 }
 
 template <typename Factor, typename Vec>
@@ -38,19 +29,14 @@ C10_ALWAYS_INLINE void storeFactors(Factor* to, const Vec& x) {
   if constexpr (!std::is_same_v<Factor, c10::BFloat16>) x.store(to);
 }
 
-/// to[i] = from[i] * factor, rounded.
+/// to[i] = from[i] * factor, rounded. `from` is scaled.
 template <typename In, typename Sum>
 void writeScaled(Sum* from, Sum factor, In* to, int64_t count) {
   using Vec = at::vec::Vectorized<Sum>;
-  int64_t i = 0;
-  if constexpr (std::is_same_v<In, Sum>) {
-    for (; i + Vec::size() <= count; i += Vec::size()) (Vec::loadu(from + i) * Vec(factor)).store(to + i);
-    for (; i < count; ++i) to[i] = from[i] * factor;
-  } else {
-    for (; i + Vec::size() <= count; i += Vec::size()) (Vec::loadu(from + i) * Vec(factor)).store(from + i);
-    for (; i < count; ++i) from[i] *= factor;
-    at::vec::convert(from, to, count);
-  }
+  forVectors<Vec>(count, [&](int64_t i, int64_t n) {
+    storeSome(loadSome<Vec>(from + i, n) * Vec(factor), from + i, n);
+  });
+  narrow(from, to, count);
 }
 
 template <typename In>
@@ -176,8 +162,7 @@ class AttentionForward {
         sum = sum + share;
         storeFactors(shares + j, share);
       }
-      total = total * kept + at::vec::vec_reduce_all<Sum>(
-          [](const Vec& x, const Vec& y) C10_ALWAYS_INLINE_ATTRIBUTE { return x + y; }, sum);
+      total = total * kept + sumOf(sum);
     }
     std::fill(shares + end, shares + columns, Factor(0));
     return kept;

@@ -11,9 +11,7 @@
 // widened to float as they are packed.
 #pragma once
 
-#include <ATen/cpu/vec/vec.h>
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
+#include "widen.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -35,7 +33,7 @@ template <typename In>
 struct Arithmetic {
   static constexpr bool kPaired = kPairedProducts && std::is_same_v<In, c10::BFloat16>;
   static constexpr int64_t kPair = kPaired ? 2 : 1;
-  using Sum = std::conditional_t<std::is_same_v<In, double>, double, float>;
+  using Sum = SumOf<In>;
   using Factor = std::conditional_t<kPaired, c10::BFloat16, Sum>;
 };
 
@@ -133,7 +131,7 @@ void packLeft(const Rows<In>& from, int64_t padded, int64_t ld, Factor* to) {
     if constexpr (std::is_same_v<In, Factor>) {
       if (width > 0) std::memcpy(to, from.row(i), width * sizeof(In));
     } else if (width > 0) {
-      at::vec::convert(from.row(i), to, width);
+      widen(from.row(i), to, width);
     }
     std::fill(to + width, to + ld, Factor(0));
   }
@@ -173,7 +171,7 @@ void packRight(const Rows<In>& from, int64_t depth, typename Arithmetic<In>::Fac
         if constexpr (std::is_same_v<In, typename T::Factor>) {
           std::memcpy(into, upper, width * sizeof(In));
         } else {
-          at::vec::convert(upper, into, width);
+          widen(upper, into, width);
         }
       } else {
         const In* lower = i + 1 < from.rows ? from.row(i + 1) + column : nullptr;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include "attention_kernel.h"
+#include "rows_kernel.h"
 
 namespace qwen_pt {
 
 struct VectorKernels {
   const char* capability;
   AttentionKernel attention;
+  NormKernel norm;
+  SwigluKernel swiglu;
 };
 
 /// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does

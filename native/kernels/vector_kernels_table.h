@@ -3,6 +3,8 @@
 #pragma once
 
 #include "attention_backward.h"
+#include "norm_rows.h"
+#include "swiglu_rows.h"
 #include "vector_kernels.h"
 
 namespace qwen_pt {
@@ -58,10 +60,46 @@ void attentionJoin(const AttentionProblem& problem, int64_t first, int64_t end, 
   });
 }
 
+template <typename Body>
+void forNorm(const NormProblem& problem, const Body& body) {
+  forType(problem.dtype, [&](auto zero) {
+    using In = decltype(zero);
+    if (problem.outDtype == problem.dtype) {
+      NormRows<In, In> rows(problem);
+      body(rows);
+    } else if constexpr (sizeof(In) == 2) {
+      NormRows<In, float> rows(problem);
+      body(rows);
+    }
+  });
+}
+
+void normForward(const NormProblem& problem, int64_t first, int64_t end) {
+  forNorm(problem, [&](auto& rows) {
+    for (int64_t row = first; row < end; ++row) rows.forward(row);
+  });
+}
+
+void normBackward(const NormProblem& problem, int64_t first, int64_t end) {
+  forNorm(problem, [&](auto& rows) {
+    for (int64_t row = first; row < end; ++row) rows.backward(row);
+  });
+}
+
+void swigluForward(const SwigluProblem& problem, int64_t first, int64_t end) {
+  forType(problem.dtype, [&](auto zero) { Swiglu<decltype(zero)>::forward(problem, first, end); });
+}
+
+void swigluBackward(const SwigluProblem& problem, int64_t first, int64_t end) {
+  forType(problem.dtype, [&](auto zero) { Swiglu<decltype(zero)>::backward(problem, first, end); });
+}
+
 VectorKernels makeTable(const char* capability) {
   return {capability,
           {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward,
-           attentionPartialSize, attentionJoin}};
+           attentionPartialSize, attentionJoin},
+          {normForward, normBackward},
+          {swigluForward, swigluBackward}};
 }
 
 }  // namespace

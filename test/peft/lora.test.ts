@@ -158,15 +158,30 @@ describe("beside the plain case", () => {
     const model = withAdapter("tied-bfloat16");
     const { loss, logits } = autocast("bfloat16", () => fixture.lossOf(model, ids));
     loss.backward();
-    const result = fixture.worst([
-      ["loss", loss, more.get("autocast.loss")],
-      ["logits", logits, more.get("autocast.logits")],
-      ...trainable(model).map(
-        ([name, p]) => [name, p.grad, more.get(`autocast.grad.${name}`)] as [string, Tensor, Tensor],
-      ),
+    // Two right ways to round differ in the last bits everywhere, so both are held against the exact result.
+    const wide = withAdapter("tied-bfloat16", "adapter", "float64");
+    const exact = fixture.lossOf(wide, ids);
+    exact.loss.backward();
+    const grads = new Map(trainable(wide).map(([name, p]) => [name, p.grad]));
+    const far = (of: (name: string) => Tensor | undefined): ReturnType<typeof fixture.worst> =>
+      fixture.worst([
+        ["loss", of("loss"), exact.loss],
+        ["logits", of("logits"), exact.logits],
+        ...[...grads].map(
+          ([name, grad]) =>
+            [name, of(`grad.${name}`), grad] as [string, Tensor | undefined, Tensor | undefined],
+        ),
+      ]);
+    const ours = new Map<string, Tensor | undefined>([
+      ["loss", loss],
+      ["logits", logits],
+      ...trainable(model).map(([name, p]) => [`grad.${name}`, p.grad] as const),
     ]);
+    const result = far((name) => ours.get(name));
+    const allowed = far((name) => more.get(`autocast.${name}`));
     fixture.report("LoRA bf16 autocast logits, loss, gradients", result);
-    expect(result.distance).toBeLessThan(1e-3);
+    fixture.report("  (PEFT's)", allowed);
+    expect(result.distance).toBeLessThan(1.2 * allowed.distance);
   });
 
   it("merges as PEFT does", () => {

@@ -35,7 +35,11 @@ function worst(ours: Entry[], theirs: Entry[], key: string): number {
   );
 }
 
-/** The mean relative difference of a key: for what swings from step to step, where one step says little. */
+/**
+ * The mean relative difference of a key, for what one step says little about: gradient norms spike where a step
+ * overshoots, and how far is chance. At step 13 LLaMA-Factory's own bf16 and pure_bf16 runs, alike elsewhere, are a
+ * tenth apart.
+ */
 function mean(ours: Entry[], theirs: Entry[], key: string): number {
   const steps = theirs.flatMap((entry, i) =>
     entry[key] === undefined ? [] : relative(ours[i]?.[key] ?? Number.NaN, entry[key]),
@@ -74,11 +78,11 @@ describe("fp32 recipes give LLaMA-Factory's numbers", () => {
       theirs.map((entry) => [...Object.keys(entry), ...clockKeys(entry, reference)].sort()),
     );
     const loss = worst(ours, theirs, "loss");
-    const norm = worst(ours, theirs, "grad_norm");
+    const norm = mean(ours, theirs, "grad_norm");
     const weights = await weightsOf(name, dir);
     row(name, { loss, grad_norm: norm, ...(weights === undefined ? {} : { weights }) });
     expect(loss).toBeLessThan(1e-6);
-    expect(norm).toBeLessThan(1e-5);
+    expect(norm).toBeLessThan(3e-6);
     if (weights !== undefined) expect(weights).toBeLessThan(1e-5);
     expect(worst(ours, theirs, "train_loss")).toBeLessThan(1e-6);
     const lines = logLines(dir).map(plain);
@@ -111,10 +115,8 @@ describe("bf16 recipes are as near to LLaMA-Factory as it is to itself with anot
     const [ours, theirs, eager] = [history(dir), reference.log_history, reference.eager?.log_history ?? []];
     expect(ours.map(exact)).toEqual(theirs.map(exact));
     const weights = await weightsOf(name, dir);
-    // Gradient norms spike where a step overshoots, and how far is chance: at step 13 LLaMA-Factory's own bf16 and
-    // pure_bf16 runs, alike elsewhere, are a tenth apart.
-    const found = { loss: worst(ours, theirs, "loss"), grad_norm: mean(ours, theirs, "grad_norm") };
-    const allowed = { loss: worst(eager, theirs, "loss"), grad_norm: mean(eager, theirs, "grad_norm") };
+    const found = { loss: mean(ours, theirs, "loss"), grad_norm: mean(ours, theirs, "grad_norm") };
+    const allowed = { loss: mean(eager, theirs, "loss"), grad_norm: mean(eager, theirs, "grad_norm") };
     row(name, { ...found, ...(weights === undefined ? {} : { weights }) });
     row("  (theirs)", { ...allowed, weights: reference.eager?.distance ?? 0 });
     expect(found.loss).toBeLessThan(2 * allowed.loss);

@@ -1,0 +1,50 @@
+// What the kernels that go row by row, or number by number, are asked to do: norm.cc and swiglu.cc fill it in,
+// norm_rows.h and swiglu_rows.h do it. Widened numbers are float, double for double.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+
+namespace qwen_pt {
+
+/// RMS normalisation of rows [rows, dim], each then turned by its position's angles where there are any.
+struct NormProblem {
+  c10::ScalarType dtype;     // of the input and its gradient
+  c10::ScalarType outDtype;  // of the output and its gradient: the same, or float
+  int64_t dim;
+  double eps;
+  const void* input;
+  const void* weight;               // [dim], widened
+  const void* cosine = nullptr;     // [positions, dim], widened
+  const void* sine = nullptr;       // [positions, dim], widened
+  int64_t rowsPerPosition = 1;      // row r is at position r / rowsPerPosition, modulo their number
+  int64_t positions = 1;
+  void* out = nullptr;
+
+  // The backward pass.
+  const void* dOut = nullptr;
+  void* dInput = nullptr;           // null where it is not wanted
+  void* dWeight = nullptr;          // [dim], widened, added to; null where it is not wanted
+};
+
+struct NormKernel {
+  void (*forward)(const NormProblem&, int64_t firstRow, int64_t endRow);
+  void (*backward)(const NormProblem&, int64_t firstRow, int64_t endRow);
+};
+
+/// silu(gate) * up over `count` numbers.
+struct SwigluProblem {
+  c10::ScalarType dtype;
+  const void *gate, *up;
+  void* out = nullptr;
+  const void* dOut = nullptr;
+  void *dGate = nullptr, *dUp = nullptr;
+};
+
+struct SwigluKernel {
+  void (*forward)(const SwigluProblem&, int64_t first, int64_t end);
+  void (*backward)(const SwigluProblem&, int64_t first, int64_t end);
+};
+
+}  // namespace qwen_pt
