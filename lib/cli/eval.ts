@@ -4,10 +4,15 @@ import { UserError } from "../errors.js";
 import type { DocumentScore, InferenceOptions, Score } from "../train/index.js";
 import { readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
+import { DownloadLine } from "./download-line.js";
 import { count } from "./format.js";
+import { Progress } from "./progress.js";
 import { EXIT_CODES } from "./signals.js";
 
 const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", "documents", "output"];
+
+/** Shows what is fetched from a hub, and ends it. */
+type HubFollower = Required<Pick<InferenceOptions, "onEvent" | "signal">>;
 
 /** One model's score on one domain. */
 interface Row {
@@ -30,14 +35,16 @@ export const run: Run = async (args, host) => {
   }
   const length = wholeNumber(options, "length") ?? 1024;
   const limit = wholeNumber(options, "documents") ?? Number.POSITIVE_INFINITY;
-  const corpora = await readCorpora(data, options["dataset-dir"] ?? "data", limit);
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   host.on("SIGINT", onSignal);
+  const download = new DownloadLine(new Progress({ out: host.err, env: host.env }));
+  const hub: HubFollower = { onEvent: (event) => download.show(event), signal: stop.signal };
   try {
+    const corpora = await readCorpora(data, options["dataset-dir"] ?? "data", limit, hub);
     const rows: Row[] = [];
     for (const one of modelsOf(model, options)) {
-      const scored = await scoreModel(one.where, corpora, length, stop.signal);
+      const scored = await scoreModel({ ...one.where, ...hub }, corpora, length, stop.signal);
       rows.push(...scored.map(([name, score]) => ({ data: name, model: one.name, score })));
     }
     host.out.write(`${table(rows)}\n`);
@@ -51,6 +58,7 @@ export const run: Run = async (args, host) => {
     if (!stop.signal.aborted) throw error;
     return EXIT_CODES.SIGINT;
   } finally {
+    download.stop();
     host.off("SIGINT", onSignal);
   }
 };
@@ -81,16 +89,26 @@ function wholeNumber(options: Readonly<Record<string, string>>, name: string): n
 type Corpus = readonly [name: string, texts: readonly string[]];
 
 /** Names of dataset_info.json, or files whose rows are {"text": ...}. Held in memory: held-out text is small. */
-async function readCorpora(names: string, dir: string, limit: number): Promise<Corpus[]> {
-  const { readDatasetInfo, readDocuments } = await import("../data/index.js");
+async function readCorpora(
+  names: string,
+  dir: string,
+  limit: number,
+  { onEvent, signal }: HubFollower,
+): Promise<Corpus[]> {
+  const [{ readDatasetInfo, readDocuments }, { datasetFetcher }] = await Promise.all([
+    import("../data/index.js"),
+    import("../hub/index.js"),
+  ]);
+  const fetcher = datasetFetcher({ onEvent });
   const corpora: Corpus[] = [];
   for (const name of names.split(",").map((one) => one.trim())) {
     const isFile = /[./\\]/.test(name) && existsSync(name) && statSync(name).isFile();
-    const entries = isFile
-      ? [{ files: [name], columns: { formatting: "alpaca", prompt: "text" } as const }]
-      : readDatasetInfo(dir, [name]);
+    const found = isFile ? undefined : readDatasetInfo(dir, [name], fetcher.modelScope)[0]!;
+    const columns = found?.columns ?? ({ formatting: "alpaca", prompt: "text" } as const);
+    const files =
+      found?.source === undefined ? found?.files : await fetcher.files(found.source, name, signal);
     const texts: string[] = [];
-    for await (const text of readDocuments(entries[0]!)) {
+    for await (const text of readDocuments({ files: files ?? [name], columns })) {
       if (texts.length >= limit) break;
       if (text !== "") texts.push(text);
     }

@@ -34,6 +34,9 @@ function unanswered(error: HttpFailure, settings: HubSettings): string {
   const { endpoint } = settings;
   const code = error.code;
   const proxied = settings.proxies.https || settings.proxies.http;
+  if (error.byProxy !== undefined) {
+    return `the proxy refuses to connect to ${endpoint} (${error.byProxy}); check HTTPS_PROXY and its user and password, or list the host in NO_PROXY`;
+  }
   if (/CERT|SELF_SIGNED|UNABLE_TO/.test(code)) {
     return `${endpoint}: its certificate is not trusted (${code}); where a company's proxy signs it, name the company's certificate in NODE_EXTRA_CA_CERTS`;
   }
@@ -42,9 +45,6 @@ function unanswered(error: HttpFailure, settings: HubSettings): string {
   }
   if (code === "REDIRECTS" || code.startsWith("UND_ERR_INVALID_ARG")) {
     return `${endpoint} redirects without end or to nowhere; correct ${endpointVariable(settings)}`;
-  }
-  if (/Proxy response/.test(error.message)) {
-    return `the proxy refuses to connect to ${endpoint} (${error.message.replace(/\s*!==.*/, "")}); check HTTPS_PROXY and its user and password, or list the host in NO_PROXY`;
   }
   if (/TIMEOUT/.test(code)) {
     return `${endpoint} fell silent for ${silence(code, settings)}; try again, which goes on where it stopped, or ${elsewhere(settings)}`;

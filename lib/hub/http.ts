@@ -2,6 +2,7 @@
 // that can help. It knows no hub's paths and puts no failure into words: that is failures.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { packageVersion } from "../version.js";
 import type { HubSettings } from "./settings.js";
 
 const MOST_REDIRECTS = 10;
@@ -32,9 +33,15 @@ export class HttpFailure extends Error {
     return /^(?:ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH)$/.test(this.code);
   }
 
+  /** The status by which a proxy refused, where one did. */
+  get byProxy(): string | undefined {
+    return this.status === undefined ? /^Proxy\b.*\((\d{3})\)/i.exec(this.message)?.[1] : undefined;
+  }
+
   /** Whether the same request may succeed later. */
   get isPassing(): boolean {
     if (this.status !== undefined) return RETRIED.has(this.status);
+    if (this.byProxy !== undefined) return RETRIED.has(Number(this.byProxy));
     return !/CERT|SELF_SIGNED|UNABLE_TO|UND_ERR_INVALID_ARG|REDIRECTS|ERR_TLS/.test(this.code);
   }
 }
@@ -179,7 +186,7 @@ export class Http {
       return await request(url, {
         method: options.method ?? "GET",
         headers: {
-          "user-agent": "qwen-pt",
+          "user-agent": `qwen-pt/${packageVersion()} node/${process.versions.node}`,
           "accept-encoding": "identity",
           ...options.headers,
           ...(trusted ? this.#credentials() : {}),

@@ -156,6 +156,14 @@ describe("an interrupted run", () => {
     );
   });
 
+  it("a token among the overrides is not printed again", async () => {
+    const { host } = await interrupt("SIGINT", played(interrupted, { abort: true }), [
+      "hf_hub_token=hf_secret",
+    ]);
+    expect(host.text).toContain("resume with: qwen-pt train 'my recipe.yaml' hf_hub_token=...\n");
+    expect(host.text).not.toContain("hf_secret");
+  });
+
   it("an earlier resume_from_checkpoint is replaced", async () => {
     const training = played(interrupted, { abort: true });
     const { host } = await interrupt("SIGINT", training, ["resume_from_checkpoint=saves/old/checkpoint-9"]);

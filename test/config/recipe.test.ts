@@ -280,6 +280,10 @@ describe("mistakes", () => {
     ['lora_rank: "8"', 'recipe.yaml:5: lora_rank: expected an integer, at least 1, received "8"'],
     ["lora_rank: 8.5", /expected an integer, at least 1, received 8.5/],
     ["lora_rank: true", /expected an integer.*received true/],
+    [
+      "hf_hub_token: 12345",
+      "recipe.yaml:5: hf_hub_token: expected text (put it in quotes), received a value that is not shown",
+    ],
     ["lora_rank: [8]", /received \[8\]/],
     ["learning_rate: 1e", /expected a number, at least 0, received "1e"/],
     ["learning_rate: .nan", /received NaN/],

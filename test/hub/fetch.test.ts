@@ -2,6 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { fetchAdapter } from "../../lib/hub/models.js";
 import { failure, place } from "./room.js";
 import { gitSha1, modelRepo, refuse, sha256, shardedRepo } from "./server.js";
 
@@ -59,6 +60,35 @@ describe("a model's files", () => {
     modelRepo(here.hub);
     here.hub.noTree = true;
     expect(readdirSync(await here.fetch("org/tiny")).sort()).toEqual(NEEDED);
+  });
+});
+
+describe("an adapter", () => {
+  const adapter = (id: string) =>
+    fetchAdapter(id, { env: here.env, backoff: () => 10, onEvent: (event) => here.events.push(event) });
+
+  it("is its two files", async () => {
+    here.hub.add(
+      "models/org/lora",
+      {
+        "adapter_config.json": "{}",
+        "adapter_model.safetensors": "x",
+        "optimizer.pt": "y",
+        "README.md": "z",
+      },
+      ["adapter_model.safetensors"],
+    );
+    expect(readdirSync(await adapter("org/lora"))).toEqual([
+      "adapter_config.json",
+      "adapter_model.safetensors",
+    ]);
+  });
+
+  it("that is none, or a pickle, ends in a line", async () => {
+    here.hub.add("models/org/lora", { "adapter_config.json": "{}", "adapter_model.bin": "x" });
+    expect((await failure(adapter("org/lora"))).message).toMatch(/^org\/lora: .*is a pickle and is not read/);
+    modelRepo(here.hub);
+    expect((await failure(adapter("org/tiny"))).message).toMatch(/has no adapter_config\.json/);
   });
 });
 

@@ -1,6 +1,6 @@
 // Several processes and one cache, a killed one, and the command that fetches: the compiled program, as users run it.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -103,6 +103,49 @@ describe("two processes", () => {
     expect(new Set(names).size).toBe(names.length);
     const locks = path.join(here.home, "hub/.locks/models--org--tiny");
     expect(readdirSync(locks).filter((name) => name.endsWith(".held"))).toEqual([]);
+  });
+});
+
+describe("Ctrl-C while fetching", () => {
+  /** The weights never end. */
+  function endless(): void {
+    modelRepo(here.hub);
+    here.hub.faults.push((_, s, { at }) => {
+      if (at === "hub") return false;
+      s.writeHead(206, { "content-range": "bytes 0-299999/300000", "content-length": 300_000 });
+      s.write(Buffer.alloc(100_000, "w"));
+      return true;
+    });
+  }
+
+  it("ends the command at once, and the next goes on", async () => {
+    endless();
+    const { child, ended } = start(["download", "org/tiny"]);
+    await expect.poll(() => here.hub.asked.some(({ at }) => at === "cdn"), { timeout: 15_000 }).toBe(true);
+    await new Promise((done) => setTimeout(done, 300));
+    child.kill("SIGINT");
+    expect(await ended).toMatchObject({
+      code: 130,
+      err: expect.stringMatching(/\ninterrupted; the same command/),
+    });
+    here.hub.faults = [];
+    here.hub.asked.length = 0;
+    expect((await download()).code).toBe(0);
+    const ranges = here.hub.asked.filter(({ at }) => at === "cdn").map(({ headers }) => headers.range);
+    expect(ranges).toContain("bytes=100000-299999");
+  });
+
+  it("ends a training that had not begun", async () => {
+    endless();
+    const keys = ["stage=pt", "do_train=true", "dataset=x", "output_dir=out", "finetuning_type=lora"];
+    writeFileSync(path.join(here.home, "recipe.yaml"), "model_name_or_path: org/tiny\n");
+    const { child, ended } = start(["train", "recipe.yaml", ...keys]);
+    await expect.poll(() => here.hub.asked.some(({ at }) => at === "cdn"), { timeout: 15_000 }).toBe(true);
+    await new Promise((done) => setTimeout(done, 300));
+    child.kill("SIGINT");
+    const { code, out } = await ended;
+    expect(out).toContain("interrupted before the first step: nothing was saved");
+    expect(code).toBe(130);
   });
 });
 

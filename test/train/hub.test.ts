@@ -98,6 +98,10 @@ describe("a recipe of hub names", () => {
     const offline = { HF_HUB_OFFLINE: "1" };
     const third = await run(["chat", "--model", "org/tiny", "--prompt", "a", "max_new_tokens=2"], offline);
     expect(third.code).toBe(0);
+    const evaluation = ["--data", "poems", "--dataset-dir", ".", "--documents", "2", "--length", "32"];
+    const fourth = await run(["eval", "--model", "org/tiny", ...evaluation], offline);
+    expect(fourth.text).toMatch(/^poems +2 +\d+ /m);
+    expect(fourth.code).toBe(0);
   });
 
   it("says that a repository is gated, in a line, and writes nothing", async () => {
