@@ -1,7 +1,7 @@
 // What a run looks like while it runs: on a terminal one line that is redrawn, in a pipe plain lines.
 // It reads train()'s events and a clock; it writes text and nothing else.
 import picocolors from "picocolors";
-import type { BeginEvent, LogEvent, MicroStepEvent, StepEvent } from "../train/events.js";
+import type { BeginEvent, EvaluateEvent, LogEvent, MicroStepEvent, StepEvent } from "../train/events.js";
 import { count, duration, memory, rate, significant, speed } from "./format.js";
 import type { Output } from "./host.js";
 
@@ -34,6 +34,7 @@ export class Progress {
   private lastLine = 0;
   private step: StepEvent | undefined;
   private micro: MicroStepEvent | undefined;
+  private evaluating: EvaluateEvent | undefined;
   private shown = false;
   private text: string | undefined;
   private readonly every: NonNullable<ProgressOptions["every"]>;
@@ -83,8 +84,22 @@ export class Progress {
     }
   }
 
+  /** How far an evaluation is; the bar shows it in place of the step. */
+  onEvaluate(event: EvaluateEvent): void {
+    this.evaluating = event;
+    this.lastLine = this.now();
+    this.draw();
+  }
+
   /** One line a log event; on a terminal it stays above the bar. */
   onLog({ entry }: LogEvent): void {
+    this.evaluating = undefined;
+    for (const [key, loss] of Object.entries(entry)) {
+      if (/^eval_(.+_)?loss$/.test(key))
+        this.print(
+          `step ${entry.step ?? 0}  ${key} ${significant(loss)}  perplexity ${significant(Math.exp(loss))}`,
+        );
+    }
     if (entry.loss === undefined || this.plan === undefined) return;
     const total = this.plan.totalSteps;
     const step = entry.step ?? 0;
@@ -180,6 +195,8 @@ export class Progress {
 
   private fields(): string[] {
     const step = this.step;
+    const { evaluating } = this;
+    if (evaluating !== undefined) return [`evaluating ${evaluating.done}/${evaluating.total}`];
     const times = `${duration(this.elapsed())}<${duration(this.left())}`;
     if (step === undefined) return [times];
     return [

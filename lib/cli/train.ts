@@ -120,6 +120,9 @@ function eventPrinter(progress: Progress): (event: TrainEvent) => void {
       case "step":
         progress.onStep(event);
         break;
+      case "evaluate":
+        progress.onEvaluate(event);
+        break;
       case "log":
         progress.onLog(event);
         break;

@@ -141,9 +141,11 @@ export function float<D extends number | null>(options: Common<D> & Bounds): Key
 }
 
 /** A share (below 1) or a count (an integer from 1 on), as transformers reads its intervals. */
-export function shareOrCount(options: Common<number> & { readonly zero: boolean }): Key<number> {
+export function shareOrCount<D extends number | null>(
+  options: Common<D> & { readonly zero: boolean },
+): Key<OrNull<D, number>> {
   const expected = `an integer, or a share below 1${options.zero ? "" : "; not 0"}`;
-  return key<number>({
+  return key<OrNull<D, number>>({
     ...options,
     type: expected,
     json: options.zero ? { type: "number", minimum: 0 } : { type: "number", exclusiveMinimum: 0 },

@@ -1,78 +1,9 @@
-// The schema's table of training keys that this version has no use for: evaluation, several processes, diagnosis.
-import { anything, choice, flag, float, idle, inGroup, int, list, refused, silent, text } from "./key.js";
+// The schema's table of training keys that this version has no use for: several processes, diagnosis.
+import { anything, flag, idle, inGroup, int, refused, silent, text } from "./key.js";
 
-const NO_EVALUATION = "there is no evaluation in this version; remove it";
 const ONE_PROCESS = "training runs in one process in this version; remove it";
-const UNUSED_EVALUATION = "there is no evaluation in this version";
 const UNUSED_PROCESSES = "training runs in one process in this version";
-const PREDICTION = "only read when predicting";
 const OLD = "transformers has dropped it, and it changes nothing here";
-
-const evaluation = {
-  do_eval: refused(NO_EVALUATION, flag({ default: false, doc: "Evaluate." })),
-  do_predict: refused(NO_EVALUATION, flag({ default: false, doc: "Predict." })),
-  eval_strategy: choice({
-    default: "no",
-    values: ["no"],
-    later: ["steps", "epoch"],
-    reason: "there is no evaluation in this version",
-    doc: "When to evaluate.",
-  }),
-  eval_steps: silent(UNUSED_EVALUATION, float({ default: null, doc: "Steps between evaluations." })),
-  eval_delay: silent(UNUSED_EVALUATION, float({ default: 0, doc: "Steps before the first evaluation." })),
-  eval_on_start: refused(NO_EVALUATION, flag({ default: false, doc: "Evaluate before the first step." })),
-  per_device_eval_batch_size: silent(
-    UNUSED_EVALUATION,
-    int({ default: 8, doc: "Blocks a batch in evaluation." }),
-  ),
-  eval_accumulation_steps: silent(
-    UNUSED_EVALUATION,
-    int({ default: null, doc: "Batches kept on the device." }),
-  ),
-  eval_do_concat_batches: silent(
-    UNUSED_EVALUATION,
-    flag({ default: true, doc: "Join predictions of batches." }),
-  ),
-  eval_use_gather_object: silent(
-    UNUSED_EVALUATION,
-    flag({ default: false, doc: "Gather objects in evaluation." }),
-  ),
-  batch_eval_metrics: silent(UNUSED_EVALUATION, flag({ default: false, doc: "Metrics batch by batch." })),
-  prediction_loss_only: silent(
-    UNUSED_EVALUATION,
-    flag({ default: false, doc: "Only the loss in evaluation." }),
-  ),
-  include_for_metrics: silent(UNUSED_EVALUATION, list({ default: [], doc: "What metrics are given." })),
-  include_inputs_for_metrics: silent(
-    UNUSED_EVALUATION,
-    flag({ default: false, doc: "Give inputs to metrics." }),
-  ),
-  bf16_full_eval: silent(UNUSED_EVALUATION, flag({ default: false, doc: "Evaluate in bf16." })),
-  fp16_full_eval: silent(UNUSED_EVALUATION, flag({ default: false, doc: "Evaluate in fp16." })),
-  load_best_model_at_end: refused(
-    NO_EVALUATION,
-    flag({ default: false, doc: "Load the best checkpoint at the end." }),
-  ),
-  metric_for_best_model: silent(
-    UNUSED_EVALUATION,
-    text({ default: null, doc: "What makes a checkpoint the best." }),
-  ),
-  greater_is_better: silent(
-    UNUSED_EVALUATION,
-    flag({ default: null, doc: "Whether a larger metric is better." }),
-  ),
-  early_stopping_steps: refused(
-    NO_EVALUATION,
-    int({ default: null, doc: "Evaluations without progress before stopping." }),
-  ),
-  predict_with_generate: refused(
-    "LLaMA-Factory takes it in supervised fine-tuning only; remove it",
-    flag({ default: false, doc: "Generate when predicting." }),
-  ),
-  generation_max_length: silent(PREDICTION, int({ default: null, doc: "Longest prediction." })),
-  generation_num_beams: silent(PREDICTION, int({ default: null, doc: "Beams when predicting." })),
-  generation_config: silent(PREDICTION, anything({ default: null, doc: "Settings when predicting." })),
-};
 
 const processes = {
   ddp_timeout: silent(
@@ -171,11 +102,11 @@ const diagnosis = {
     "write per_device_train_batch_size",
     int({ default: null, doc: "Older name of per_device_train_batch_size." }),
   ),
-  per_gpu_eval_batch_size: silent(
-    UNUSED_EVALUATION,
+  per_gpu_eval_batch_size: refused(
+    "write per_device_eval_batch_size",
     int({ default: null, doc: "Older name of per_device_eval_batch_size." }),
   ),
   use_legacy_prediction_loop: silent(OLD, flag({ default: false, doc: "Older evaluation loop." })),
 };
 
-export const elsewhereKeys = inGroup("training", ["train"], { ...evaluation, ...processes, ...diagnosis });
+export const elsewhereKeys = inGroup("training", ["train"], { ...processes, ...diagnosis });

@@ -81,10 +81,8 @@ const run = inGroup("output", ["train"], {
   logging_first_step: flag({ default: false, doc: "Log the first step too." }),
   logging_strategy: choice({
     default: "steps",
-    values: ["steps"],
-    later: ["no", "epoch"],
-    reason: "the loss is logged every logging_steps in this version",
-    doc: "When to log.",
+    values: ["no", "steps", "epoch"],
+    doc: "When to log: every logging_steps, at the end of each epoch, or never.",
   }),
   save_steps: shareOrCount({
     default: 500,
@@ -93,17 +91,22 @@ const run = inGroup("output", ["train"], {
   }),
   save_strategy: choice({
     default: "steps",
-    values: ["no", "steps", "epoch"],
-    later: ["best"],
-    reason: "the best model is not tracked in this version",
-    doc: "When to write checkpoints; the last step is always saved unless it is no.",
+    values: ["no", "steps", "epoch", "best"],
+    doc: "When to write checkpoints: every save_steps and at the end, after each epoch, or when an evaluation is the best so far.",
   }),
-  save_total_limit: int({ default: null, min: 1, doc: "Keep so many checkpoints, the newest ones." }),
+  save_total_limit: int({
+    default: null,
+    min: 1,
+    doc: "Keep so many checkpoints, the newest ones and the best one.",
+  }),
   save_only_model: flag({
     default: false,
     doc: "Leave the optimizer's and the random state out of checkpoints, which then cannot be resumed exactly.",
   }),
-  plot_loss: flag({ default: false, doc: "Draw training_loss.png." }),
+  plot_loss: flag({
+    default: false,
+    doc: "Draw training_loss.png, and training_eval_loss.png where there are evaluations.",
+  }),
   include_num_input_tokens_seen: custom<"no" | "all" | "non_padding", boolean | "no" | "all" | "non_padding">(
     {
       default: "no",

@@ -17,7 +17,6 @@ import {
 import { schedulerSettings } from "./scheduler-settings.js";
 
 const LATER = "it is not in this version; remove it";
-const UNUSED_EVALUATION = "there is no evaluation in this version";
 const UNUSED_PROCESSES = "training runs in one process in this version";
 const COMPILED = "there is no compiler to switch on";
 const FUSED = "fused kernels of our own are always used";
@@ -66,10 +65,10 @@ const working = {
       "cosine_with_min_lr",
       "cosine_warmup_with_min_lr",
       "warmup_stable_decay",
+      "reduce_lr_on_plateau",
+      "greedy",
     ],
-    later: ["reduce_lr_on_plateau", "greedy"],
-    reason: "it follows a metric, and there is no evaluation in this version",
-    doc: "How the learning rate goes on after the warm-up.",
+    doc: "How the learning rate goes on after the warm-up; the last two follow metric_for_best_model, without warm-up.",
   }),
   lr_scheduler_kwargs: schedulerSettings,
   warmup_ratio: float({
@@ -203,7 +202,7 @@ const optimization = {
   torch_compile_backend: idle(COMPILED, text({ default: null, doc: "Compiler." })),
   torch_compile_mode: idle(COMPILED, text({ default: null, doc: "The compiler's mode." })),
   torchdynamo: idle(COMPILED, text({ default: null, doc: "Compiler." })),
-  jit_mode_eval: silent(UNUSED_EVALUATION, flag({ default: false, doc: "TorchScript in evaluation." })),
+  jit_mode_eval: silent(OLD, flag({ default: false, doc: "TorchScript in evaluation." })),
   use_ipex: idle(FUSED, flag({ default: false, doc: "Intel's extension for PyTorch." })),
   use_liger_kernel: idle(FUSED, flag({ default: false, doc: "Use liger's kernels." })),
   liger_kernel_config: silent(FUSED, anything({ default: null, doc: "Which of liger's kernels." })),

@@ -3,6 +3,7 @@ import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import type { Command } from "./key.js";
 import { mixingFault } from "./mixing-rules.js";
+import { evaluationRules } from "./rules-evaluation.js";
 import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
 
@@ -31,6 +32,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     variants(checked, setting);
     warmUp(checked, setting);
     schedule(checked, setting);
+    evaluationRules(checked, setting);
     device(checked);
     trackers(checked, setting);
   }

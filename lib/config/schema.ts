@@ -2,6 +2,7 @@
 import type { InputOf, Key, ValueOf } from "./key.js";
 import { dataKeys } from "./keys-data.js";
 import { elsewhereKeys } from "./keys-elsewhere.js";
+import { evaluationKeys } from "./keys-evaluation.js";
 import { generationKeys } from "./keys-generation.js";
 import { methodKeys } from "./keys-method.js";
 import { modelKeys } from "./keys-model.js";
@@ -13,6 +14,7 @@ const TABLE = {
   ...dataKeys,
   ...methodKeys,
   ...trainingKeys,
+  ...evaluationKeys,
   ...elsewhereKeys,
   ...outputKeys,
   ...generationKeys,

@@ -20,6 +20,8 @@ import { keep, noGrad, type Tensor } from "../torch/index.js";
 export interface Weights {
   /** Writes the adapter or the model into a folder. */
   save(dir: string): void;
+  /** Takes the weights of a checkpoint; there is no training afterwards. */
+  load(dir: string): void;
   /** Writes what belongs beside the final weights, and returns the folders. */
   finish?(dir: string): string[];
 }
@@ -66,6 +68,7 @@ export function adaptModel(
   if (resume !== undefined) loadAdapterState(model, resume);
   return {
     save: (dir) => saveAdapter(model, dir, config, base),
+    load: (dir) => loadAdapterState(model, dir),
     ...(first !== undefined && { finish: (dir: string) => savePissa(model, config, base, first, dir) }),
   };
 }

@@ -175,18 +175,29 @@ export function verifyCheckpoint(dir: string): void {
 }
 
 /**
- * Keeps the newest `limit` checkpoints, by the time they were written; `just` is the one of now.
+ * Keeps the newest `limit` checkpoints, by the time they were written; `just` is the one of now. It and the `best` one
+ * stay in any case.
  * @returns the folders that were removed
  */
-export function rotateCheckpoints(outputDir: string, limit: number | null, just: string): string[] {
+export function rotateCheckpoints(
+  outputDir: string,
+  limit: number | null,
+  just: string,
+  best: string | null = null,
+): string[] {
   if (limit === null) return [];
   const all = listCheckpoints(outputDir)
     .map((entry) => ({
       ...entry,
       time: entry.dir === just ? Number.POSITIVE_INFINITY : statSync(entry.dir).mtimeMs,
     }))
-    .sort((a, b) => b.time - a.time || b.step - a.step);
-  const removed = all.slice(Math.max(1, limit)).map(({ dir }) => dir);
+    .sort((a, b) => a.time - b.time || a.step - b.step);
+  const kept = new Set([just, ...(best === null ? [] : [best])]);
+  const surplus = all.length - Math.max(limit, all.filter(({ dir }) => kept.has(dir)).length);
+  const removed = all
+    .filter(({ dir }) => !kept.has(dir))
+    .slice(0, Math.max(0, surplus))
+    .map(({ dir }) => dir);
   for (const dir of removed) rmSync(dir, { recursive: true, force: true });
   return removed;
 }

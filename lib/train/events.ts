@@ -20,6 +20,8 @@ export interface TrainResult {
   skippedSteps: number;
   /** The content of train_results.json. */
   metrics: Record<string, number>;
+  /** The content of eval_results.json, where the recipe evaluates. */
+  evaluation?: Record<string, number>;
 }
 
 /** Something worth saying once. */
@@ -91,6 +93,17 @@ export interface StepEvent {
   skipped?: string;
 }
 
+/** One batch of an evaluation is done. */
+export interface EvaluateEvent {
+  type: "evaluate";
+  /** Finished optimizer steps. */
+  step: number;
+  /** The dataset's name, where each is evaluated by itself. */
+  set: string | undefined;
+  done: number;
+  total: number;
+}
+
 /** Something was logged: `entry` is in trainer_state.json's log_history, `line` in trainer_log.jsonl. */
 export interface LogEvent {
   type: "log";
@@ -127,6 +140,7 @@ export type TrainEvent =
   | BeginEvent
   | MicroStepEvent
   | StepEvent
+  | EvaluateEvent
   | LogEvent
   | CheckpointEvent
   | FileEvent

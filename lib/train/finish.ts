@@ -4,7 +4,10 @@ import path from "node:path";
 import type { Recipe } from "../config/index.js";
 import { addonRecord, buildInfo } from "../torch/index.js";
 import { packageVersion } from "../version.js";
+import type { Weights } from "./adapters.js";
 import { modelCard } from "./card.js";
+import { rotateCheckpoints } from "./checkpoint-folder.js";
+import { perplexities, type SetMetrics } from "./evaluate.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { plotMetrics } from "./plot.js";
 import { type Recorder, STATE_FILE, saveArguments } from "./recorder.js";
@@ -37,15 +40,23 @@ function result(
   };
 }
 
+/** What a run is finished with. */
+export interface Finishing {
+  /** Writes adapter or model and tokenizer into a folder. */
+  save(dir: string): void;
+  weights: Weights;
+  /** Names of the evaluation sets. */
+  evaluates: readonly (string | undefined)[];
+}
+
 /**
  * Writes everything that a finished run leaves in output_dir, and reports each file.
- * `save` writes adapter or model and tokenizer into a folder, `saveBeside` what belongs into folders below it.
  */
 export async function finishRun(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  { save, saveBeside }: { save(dir: string): void; saveBeside?(dir: string): string[] },
+  { save, weights, evaluates }: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
   const { recorder, plan } = trainer;
@@ -60,8 +71,9 @@ export async function finishRun(
     ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: recorder.tokensSeen }),
   });
   recorder.log(metrics);
+  takeBest(recorder, recipe, weights, emit);
   save(dir);
-  for (const folder of saveBeside?.(dir) ?? []) {
+  for (const folder of weights.finish?.(dir) ?? []) {
     saveCard(recipe, recorder.history, folder);
     emit({ type: "file", path: folder, what: "adapter" });
   }
@@ -74,10 +86,43 @@ export async function finishRun(
   file("train_results.json", "results");
   saveTrainerState(recorder.state(), path.join(dir, STATE_FILE));
   file(STATE_FILE, "state and log history");
-  if (recipe.plot_loss) await plot(recorder, dir, emit);
+  if (recipe.plot_loss) await plot(recorder, dir, evaluates, emit);
+  const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
+  if (evaluation !== undefined) file("eval_results.json", "results");
   saveCard(recipe, recorder.history, dir);
   file("README.md", "model card");
-  return result(recorder, recipe, outcome, metrics);
+  return { ...result(recorder, recipe, outcome, metrics), ...(evaluation !== undefined && { evaluation }) };
+}
+
+/** load_best_model_at_end: the best checkpoint's weights; with save_total_limit: 1 no other checkpoint stays. */
+function takeBest(
+  recorder: Recorder,
+  recipe: Recipe,
+  weights: Weights,
+  emit: (event: TrainEvent) => void,
+): void {
+  const { bestCheckpoint: best } = recorder;
+  if (best === undefined) return;
+  if (recipe.load_best_model_at_end) {
+    const { best_metric, best_global_step } = recorder.state();
+    const text = `the weights of step ${best_global_step} are the best (${recipe.metric_for_best_model} ${best_metric}): loaded from ${best}`;
+    emit({ type: "message", level: "info", text });
+    weights.load(best);
+  }
+  if (recipe.save_total_limit === 1) rotateCheckpoints(recipe.output_dir, 1, best);
+}
+
+/** The evaluation after training: eval_results.json with perplexities; undefined where it was aborted. */
+async function evaluateLast(trainer: Trainer, recipe: Recipe): Promise<Record<string, number> | undefined> {
+  const { recorder } = trainer;
+  const dtype = recipe.bf16_full_eval ? "bfloat16" : recipe.fp16_full_eval ? "float16" : undefined;
+  const found = await trainer.evaluate(dtype);
+  if (found === undefined) return undefined;
+  recorder.closeLog();
+  const logged: SetMetrics = Object.assign({}, ...found.map((entry) => recorder.log(entry)));
+  const metrics = { ...logged, ...perplexities(logged) };
+  saveResults(recipe.output_dir, "eval", metrics);
+  return metrics;
 }
 
 /** Writes README.md: every adapter folder has one, a checkpoint's too, and the output folder. */
@@ -89,8 +134,15 @@ export function saveCard(recipe: Recipe, history: readonly LogEntry[], dir: stri
   writeWhole(path.join(dir, "README.md"), modelCard({ recipe, history, versions }));
 }
 
-async function plot(recorder: Recorder, dir: string, emit: (event: TrainEvent) => void): Promise<void> {
-  const drawn = await plotMetrics(dir, recorder.history, ["loss"]);
+async function plot(
+  recorder: Recorder,
+  dir: string,
+  evaluates: readonly (string | undefined)[],
+  emit: (event: TrainEvent) => void,
+): Promise<void> {
+  const losses = evaluates.map((name) => (name === undefined ? "eval_loss" : `eval_${name}_loss`));
+  const evaluated = losses.filter((key) => recorder.history.some((entry) => key in entry));
+  const drawn = await plotMetrics(dir, recorder.history, ["loss", ...evaluated]);
   for (const picture of drawn.files) emit({ type: "file", path: picture, what: "figure" });
   for (const key of drawn.missing) {
     emit({

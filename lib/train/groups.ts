@@ -1,7 +1,16 @@
-// Which group of the optimizer each trained parameter belongs to, by the recipe.
+// Which group of the optimizer each trained parameter belongs to, and the groups' rates, by the recipe.
 import type { Recipe } from "../config/index.js";
-import { decayGroups, loraPlusGroups, type ParameterGroup } from "../optim/index.js";
+import {
+  decayGroups,
+  formulaRates,
+  type GroupRates,
+  loraPlusGroups,
+  type ParameterGroup,
+  type PlateauSettings,
+  plateauRates,
+} from "../optim/index.js";
 import type { CausalModel } from "./model.js";
+import type { Plan } from "./plan.js";
 
 /** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */
 export function parameterGroups(recipe: Recipe, model: CausalModel): ParameterGroup[] {
@@ -13,4 +22,12 @@ export function parameterGroups(recipe: Recipe, model: CausalModel): ParameterGr
     ratio: recipe.loraplus_lr_ratio,
     embeddingRate: recipe.loraplus_lr_embedding,
   });
+}
+
+/** The rates of the groups: a formula's, or such as follow the evaluations' metric. */
+export function ratesOf(recipe: Recipe, groups: readonly ParameterGroup[], plan: Plan): GroupRates {
+  const { lr_scheduler_type: name, lr_scheduler_kwargs: settings, learning_rate } = recipe;
+  if (name !== "reduce_lr_on_plateau" && name !== "greedy")
+    return formulaRates(groups, learning_rate, plan.schedule);
+  return plateauRates(groups, learning_rate, name, (settings ?? {}) as PlateauSettings);
 }

@@ -51,6 +51,7 @@ export function formatLogLine(line: LogLine): string {
 export class TrainerLog {
   private readonly start: number;
   private readonly now: () => number;
+  private closed = false;
 
   constructor(private readonly options: TrainerLogOptions) {
     this.now = options.now ?? Date.now;
@@ -67,8 +68,13 @@ export class TrainerLog {
    * num_input_tokens_seen; 0 leaves throughput out, as in LLaMA-Factory. `peak` adds the vram_ keys. */
   write(entry: LogEntry, step: number, tokensSeen = 0, peak?: PeakMemory): LogLine {
     const line = this.line(entry, step, tokensSeen, peak);
-    appendLine(this.options.file, formatLogLine(line));
+    if (!this.closed) appendLine(this.options.file, formatLogLine(line));
     return line;
+  }
+
+  /** Lines are made as before, and no longer written. */
+  close(): void {
+    this.closed = true;
   }
 
   private line(entry: LogEntry, step: number, tokensSeen: number, peak: PeakMemory | undefined): LogLine {

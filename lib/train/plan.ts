@@ -1,4 +1,4 @@
-// The arithmetic of a run: how many steps, when to log and to save, when the warm-up ends. transformers' rules.
+// The arithmetic of a run: how many steps, when to log, to save and to evaluate, when the warm-up ends. transformers' rules.
 import type { Recipe } from "../config/index.js";
 import { batchesPerEpoch } from "../data/index.js";
 import type { Schedule, ScheduleName, ScheduleSettings } from "../optim/index.js";
@@ -14,6 +14,7 @@ export interface Plan {
   epochs: number;
   logEvery: number;
   saveEvery: number;
+  evalEvery: number;
   schedule: Schedule;
   /** Blocks that the whole run sees, as the metrics count them. */
   samples: number;
@@ -39,6 +40,7 @@ export function planRun(recipe: Recipe, blocks: number): Plan {
     epochs: max_steps > 0 ? Math.ceil(max_steps / stepsPerEpoch) : recipe.num_train_epochs,
     logEvery: Math.max(1, stepsOf(recipe.logging_steps, totalSteps)),
     saveEvery: Math.max(1, stepsOf(recipe.save_steps, totalSteps)),
+    evalEvery: Math.max(1, stepsOf(recipe.eval_steps ?? 500, totalSteps)),
     schedule: {
       name: recipe.lr_scheduler_type as ScheduleName,
       warmupSteps: stepsOf(recipe.warmup_steps, totalSteps),

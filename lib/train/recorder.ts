@@ -3,10 +3,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { type Recipe, withoutSecrets } from "../config/index.js";
-import type { AdamW } from "../optim/index.js";
+import type { AdamW, GroupRates } from "../optim/index.js";
 import { type Device, deviceMemory, getRngState, keep, type Tensor } from "../torch/index.js";
+import type { BestMetric } from "./best.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
+import type { Moment } from "./intervals.js";
 import { type PeakMemory, TrainerLog } from "./log.js";
 import type { Plan } from "./plan.js";
 import type { LossScale } from "./precision.js";
@@ -26,6 +28,8 @@ export interface RecorderOptions {
   plan: Plan;
   optimizer: AdamW;
   lossScale: LossScale;
+  rates: GroupRates;
+  best: BestMetric;
   device: Device;
   data: LoopState["data"];
   /** Floating point operations a token, forward and backward. */
@@ -60,10 +64,15 @@ export class Recorder {
   epoch = 0;
   scheduleSteps = 0;
   lastCheckpoint: string | undefined;
+  /** The moment whose logging, evaluating and saving is not done yet: an interruption may come in between. */
+  pending: Moment | null = null;
   readonly history: LogEntry[] = [];
   readonly #options: RecorderOptions;
   readonly #random = new Map<Device, Tensor>();
-  #loop: Omit<LoopState, "scheduleSteps" | "lossScale" | "data">;
+  #loop: Omit<LoopState, "scheduleSteps" | "lossScale" | "rates" | "best" | "pending" | "data">;
+  #record: StepRecord | undefined;
+  #bestCheckpoint: string | null = null;
+  #callbacks: Record<string, unknown>;
   #skippedAtLog = 0;
   #learningRate: number;
   #log: TrainerLog | undefined;
@@ -74,6 +83,7 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#learningRate = options.recipe.learning_rate;
+    this.#callbacks = this.#callbackState({});
     this.#loop = {
       lossSinceLog: 0,
       lossBeforeLog: 0,
@@ -108,10 +118,24 @@ export class Recorder {
 
   /** Takes over where a checkpoint stands; the model has its weights already. */
   restore(dir: string): void {
-    const { optimizer, lossScale, data } = this.#options;
+    const { optimizer, lossScale, rates, best, data } = this.#options;
     const state = loadTrainerState(path.join(dir, STATE_FILE));
-    const { scheduleSteps, lossScale: scale, data: before, ...loop } = loadRunState(dir, optimizer);
+    const saved = loadRunState(dir, optimizer);
+    const {
+      scheduleSteps,
+      lossScale: scale,
+      rates: followed,
+      best: soFar,
+      pending,
+      data: before,
+      ...loop
+    } = saved;
     this.#loop = loop;
+    this.pending = pending ?? null;
+    this.#bestCheckpoint = state.best_model_checkpoint;
+    if (soFar !== undefined) best.restore(soFar);
+    rates.restore(followed ?? null);
+    this.#callbacks = state.stateful_callbacks;
     this.scheduleSteps = scheduleSteps;
     lossScale.restore(scale);
     this.step = state.global_step;
@@ -146,7 +170,8 @@ export class Recorder {
     const { recipe, plan } = this.#options;
     const file = path.join(recipe.output_dir, LOG_FILE);
     const resumed = this.#startStep > 0;
-    if (resumed) dropLaterLines(file, this.#startStep);
+    const logged = this.history.filter(({ step }) => step === this.#startStep).length;
+    if (resumed) dropLaterLines(file, this.#startStep, logged);
     this.#log = new TrainerLog({
       file,
       totalSteps: plan.totalSteps,
@@ -155,7 +180,7 @@ export class Recorder {
       append: resumed || !recipe.overwrite_output_dir,
     });
     this.#started = performance.now();
-    this.#snapshot();
+    this.snapshot();
     const perDeviceBatch = recipe.per_device_train_batch_size;
     const accumulation = recipe.gradient_accumulation_steps;
     this.#emit({
@@ -169,14 +194,17 @@ export class Recorder {
       accumulation,
       startStep: this.#startStep,
     });
-    if (resumed && this.step >= plan.totalSteps) {
-      const text = `already at step ${this.step} of ${plan.totalSteps}: raise num_train_epochs or max_steps to train on`;
+    const stopped = this.#options.best.isOver;
+    if (resumed && (stopped || this.step >= plan.totalSteps)) {
+      const text = stopped
+        ? `stopped early at step ${this.step}: raise early_stopping_steps to train on`
+        : `already at step ${this.step} of ${plan.totalSteps}: raise num_train_epochs or max_steps to train on`;
       this.#emit({ type: "message", level: "info", text });
     }
   }
 
-  /** Random state as it is at the end of a step: what a checkpoint of that step holds. */
-  #snapshot(): void {
+  /** Takes the random state as it is at the end of a step, or of the evaluation after it: what a checkpoint holds. */
+  snapshot(): void {
     const { device } = this.#options;
     for (const name of device === "cpu" ? ["cpu"] : ["cpu", device]) {
       this.#random.get(name)?.dispose();
@@ -184,9 +212,9 @@ export class Recorder {
     }
   }
 
-  /** Counts a step, logs and saves where it is time to. */
+  /** Counts a step and reports it. */
   finishStep(record: StepRecord): void {
-    const { plan, recipe } = this.#options;
+    const { plan } = this.#options;
     this.step++;
     this.epoch = record.epoch;
     this.#learningRate = record.learningRate;
@@ -200,7 +228,7 @@ export class Recorder {
       this.#loop.skippedSteps++;
       this.#warn(`step ${this.step} was not applied: ${record.skipped}`);
     }
-    this.#snapshot();
+    this.snapshot();
     this.#emit({
       type: "step",
       step: this.step,
@@ -214,31 +242,23 @@ export class Recorder {
       memoryBytes: record.memoryBytes,
       ...(record.skipped === undefined ? {} : { skipped: record.skipped }),
     });
-    if (this.step % plan.logEvery === 0 || (this.step === 1 && recipe.logging_first_step))
-      this.#logStep(record);
-    if (this.#isTimeToSave()) this.save();
+    this.#record = record;
   }
 
-  #isTimeToSave(): boolean {
-    const { recipe, plan } = this.#options;
-    const isLast = this.step >= plan.totalSteps;
-    if (recipe.save_strategy === "steps") return isLast || this.step % plan.saveEvery === 0;
-    return recipe.save_strategy === "epoch" && (isLast || this.step % plan.stepsPerEpoch === 0);
-  }
-
-  #logStep(record: StepRecord): void {
+  /** Logs the mean loss since the last log entry, once a step. */
+  logStep(): void {
     const { recipe } = this.#options;
+    const record = this.#record;
+    if (record === undefined || this.#loop.loggedStep >= this.step) return;
     const applied = this.step - this.#loop.loggedStep - (this.#loop.skippedSteps - this.#skippedAtLog);
     const skipped = this.#loop.skippedSteps - this.#skippedAtLog;
     const entry: LogEntry = {
       loss: applied > 0 ? this.#loop.lossSinceLog / applied : Number.NaN,
       grad_norm: record.gradNorm,
       learning_rate: record.learningRate,
-      epoch: this.epoch,
     };
     if (skipped > 0) entry["skipped_steps"] = skipped;
     if (recipe.include_num_input_tokens_seen !== "no") {
-      entry["num_input_tokens_seen"] = this.#loop.tokensSeen;
       entry["train_runtime"] = this.runtimeSeconds;
       entry["train_tokens_per_second"] = (this.#loop.tokensSeen - this.#startTokens) / this.runtimeSeconds;
     }
@@ -249,14 +269,27 @@ export class Recorder {
     this.log(entry);
   }
 
-  /** Appends an entry to the history and a line to trainer_log.jsonl. */
-  log(entry: LogEntry): void {
-    const { recipe } = this.#options;
+  /**
+   * Appends an entry to the history and a line to trainer_log.jsonl, with the epoch and the tokens seen.
+   * @returns the entry without its step
+   */
+  log(figures: LogEntry): LogEntry {
+    const counted = this.#options.recipe.include_num_input_tokens_seen !== "no";
+    const entry: LogEntry = {
+      ...figures,
+      epoch: this.epoch,
+      ...(counted && { num_input_tokens_seen: this.#loop.tokensSeen }),
+    };
     this.history.push({ ...entry, step: this.step });
-    const counted = recipe.include_num_input_tokens_seen !== "no";
     const line = this.#log?.write(entry, this.step, counted ? this.#loop.tokensSeen : 0, this.#peak());
     if (line !== undefined)
       this.#emit({ type: "log", entry: { ...entry, step: this.step }, line: { ...line } });
+    return entry;
+  }
+
+  /** What is logged from now on is reported and kept in the history, but trainer_log.jsonl is complete. */
+  closeLog(): void {
+    this.#log?.close();
   }
 
   #peak(): PeakMemory | undefined {
@@ -270,8 +303,12 @@ export class Recorder {
   /** trainer_state.json as it stands. */
   state(): TrainerState {
     const { recipe, plan } = this.#options;
-    const isLast = this.step >= plan.totalSteps;
+    const { metric, step: bestStep } = this.#options.best.state;
     return newTrainerState({
+      best_global_step: bestStep,
+      best_metric: metric,
+      best_model_checkpoint: this.#bestCheckpoint,
+      eval_steps: plan.evalEvery,
       epoch: this.epoch,
       global_step: this.step,
       log_history: this.history,
@@ -280,15 +317,42 @@ export class Recorder {
       num_input_tokens_seen: recipe.include_num_input_tokens_seen === "no" ? 0 : this.#loop.tokensSeen,
       num_train_epochs: Math.ceil(plan.epochs),
       save_steps: plan.saveEvery,
-      stateful_callbacks: controlState({ should_save: true, should_training_stop: isLast }),
+      stateful_callbacks: this.#callbacks,
       total_flos: this.#loop.totalFlos,
       train_batch_size: recipe.per_device_train_batch_size,
     });
   }
 
+  /** stateful_callbacks: what the loop had decided when the last checkpoint was written. */
+  #callbackState(flags: Parameters<typeof controlState>[0]): Record<string, unknown> {
+    const { recipe, best } = this.#options;
+    const patience = recipe.early_stopping_steps;
+    const stopping = {
+      args: { early_stopping_patience: patience, early_stopping_threshold: 0 },
+      attributes: { early_stopping_patience_counter: best.state.waited },
+    };
+    return { ...(patience !== null && { EarlyStoppingCallback: stopping }), ...controlState(flags) };
+  }
+
+  /** The best step's checkpoint, where one was written; `saving` is the step of the one being written. */
+  #findBest(saving: number): void {
+    const { step } = this.#options.best.state;
+    if (step === null) return;
+    const dir = checkpointPath(this.#options.recipe.output_dir, step);
+    if (step === saving || existsSync(dir)) this.#bestCheckpoint = dir;
+  }
+
+  /** The best evaluation's checkpoint, where there is one. */
+  get bestCheckpoint(): string | undefined {
+    return this.#bestCheckpoint ?? undefined;
+  }
+
   /** Writes a checkpoint of the last finished step, and removes those beyond save_total_limit. */
   save(forResume = false): string {
-    const { recipe, optimizer, lossScale, data } = this.#options;
+    const { recipe, plan, optimizer, lossScale, rates, best, data } = this.#options;
+    const isOver = this.step >= plan.totalSteps || best.isOver;
+    this.#findBest(this.step);
+    this.#callbacks = this.#callbackState({ should_save: true, should_training_stop: isOver });
     const dir = writeCheckpoint(recipe.output_dir, this.step, (folder) => {
       this.#options.save(folder);
       saveTrainerState(this.state(), path.join(folder, STATE_FILE));
@@ -298,13 +362,16 @@ export class Recorder {
         ...this.#loop,
         scheduleSteps: this.scheduleSteps,
         lossScale: lossScale.state(),
+        rates: rates.state(),
+        best: best.state,
+        pending: this.pending,
         data,
       };
       saveRunState(folder, { optimizer, random: this.#random, loop, learningRate: this.#learningRate });
     });
     this.lastCheckpoint = dir;
     this.#emit({ type: "checkpoint", step: this.step, path: dir });
-    rotateCheckpoints(recipe.output_dir, recipe.save_total_limit, dir);
+    rotateCheckpoints(recipe.output_dir, recipe.save_total_limit, dir, this.#bestCheckpoint);
     return dir;
   }
 
@@ -323,17 +390,19 @@ export function saveArguments(recipe: Recipe, dir: string): void {
 }
 
 /**
- * Lines of trainer_log.jsonl that an earlier run wrote after the checkpoint now resumed, its closing line (which has no
- * loss) among them: they will be written again.
+ * Lines of trainer_log.jsonl that an earlier run wrote after the checkpoint now resumed: they will be written again.
+ * Of the checkpoint's own step there are `logged` lines; a closing line, which looks like an evaluation's, may follow.
  */
-function dropLaterLines(file: string, step: number): void {
+function dropLaterLines(file: string, step: number, logged: number): void {
   if (!existsSync(file)) return;
   const lines = readFileSync(file, "utf8")
     .split("\n")
     .filter((line) => line !== "");
+  let here = 0;
   const kept = lines.filter((line) => {
     const found = /"current_steps": (\d+)/.exec(line);
-    return found === null || (Number(found[1]) <= step && line.includes('"loss"'));
+    const at = found === null ? 0 : Number(found[1]);
+    return at < step || (at === step && ++here <= logged);
   });
   if (kept.length < lines.length) writeWhole(file, kept.map((line) => `${line}\n`).join(""));
 }

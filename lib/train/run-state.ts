@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
-import type { AdamW } from "../optim/index.js";
+import type { AdamW, PlateauState } from "../optim/index.js";
 import {
   type Device,
   loadSafetensors,
@@ -12,6 +12,8 @@ import {
   setRngState,
   type Tensor,
 } from "../torch/index.js";
+import type { BestState } from "./best.js";
+import type { Moment } from "./intervals.js";
 import type { LossScaleState } from "./precision.js";
 import { writeWhole } from "./textfile.js";
 
@@ -34,6 +36,11 @@ export interface LoopState {
   tokensSeen: number;
   totalFlos: number;
   lossScale: LossScaleState;
+  /** Of a schedule that follows a metric. */
+  rates: PlateauState | null;
+  best: Readonly<BestState>;
+  /** What an interruption left undone of the step's end. */
+  pending: Moment | null;
   /** What the data looked like: a resumed run on other data is told so. */
   data: { blocks: number; tokens: number; blockLength: number };
 }

@@ -42,6 +42,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       recipe,
       model: prepared.model,
       blocks: prepared.blocks,
+      evaluation: prepared.evaluation,
       padId: tokenizer.padId,
       device: prepared.device,
       save,
@@ -54,7 +55,13 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       throw new AbortError("aborted before the first step");
     const result = outcome.interrupted
       ? interruptedResult(trainer, recipe, outcome)
-      : await finishRun(trainer, recipe, outcome, { save, saveBeside: weights.finish }, emit);
+      : await finishRun(
+          trainer,
+          recipe,
+          outcome,
+          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name) },
+          emit,
+        );
     emit({ type: "end", result });
     return result;
   } catch (error) {

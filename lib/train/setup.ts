@@ -5,6 +5,7 @@ import path from "node:path";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import {
   type DataSummary,
+  type EvaluationSet,
   loadTokenizer,
   prepareTrainingData,
   type TokenBlocks,
@@ -43,6 +44,7 @@ export interface Prepared {
   weights: Weights;
   tokenizer: Tokenizer;
   blocks: TokenBlocks;
+  evaluation: readonly EvaluationSet[];
   summary: DataSummary;
   device: Device;
   /** The checkpoint to go on from. */
@@ -173,7 +175,7 @@ function buildModel(
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);
   };
-  return { model, weights: { save } };
+  return { model, weights: { save, load: (dir) => loadWeights(model, dir, onDevice) } };
 }
 
 /**
@@ -192,11 +194,15 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
     );
   }
-  const { blocks, summary, notes } = await prepareTrainingData(recipe, tokenizer, {
+  const { blocks, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
     signal,
     hub: datasetFetcher({ keys: given, onEvent: emit }),
   });
   for (const text of notes) emit({ type: "message", level: "info", text });
+  if (recipe.do_eval && evaluation.length === 0)
+    throw new UserError(
+      "do_eval: there is nothing to evaluate on; set eval_dataset to a name in dataset_info.json, or val_size to a share of the data",
+    );
   const ids = Array.from(blocks.get(0));
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
   const device = chooseDevice(recipe, emit);
@@ -210,5 +216,5 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
-  return { recipe: given, model, weights, tokenizer, blocks, summary, device, resume };
+  return { recipe: given, model, weights, tokenizer, blocks, evaluation, summary, device, resume };
 }

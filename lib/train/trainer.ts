@@ -4,25 +4,29 @@ import type { Recipe } from "../config/index.js";
 import {
   type Batch,
   collate,
+  type EvaluationSet,
   RandomSampler,
   type Sampler,
   SequentialSampler,
   type TokenBlocks,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
-import { AdamW, clipGradNorm, formulaRates, type GroupRates, gradNorm } from "../optim/index.js";
+import { AdamW, clipGradNorm, type GroupRates, gradNorm } from "../optim/index.js";
 import {
   createGenerator,
   type Device,
+  type DType,
   deviceMemory,
-  empty,
-  op,
   randperm,
   scope,
   type Tensor,
 } from "../torch/index.js";
+import { BestMetric } from "./best.js";
+import { evaluateSets, type SetMetrics } from "./evaluate.js";
 import type { TrainEvent } from "./events.js";
-import { parameterGroups } from "./groups.js";
+import { parameterGroups, ratesOf } from "./groups.js";
+import { dueAfter, type Moment } from "./intervals.js";
+import { drawLoaderSeed } from "./loader-seed.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
 import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
@@ -34,6 +38,8 @@ export interface TrainerOptions {
   recipe: Recipe;
   model: CausalModel;
   blocks: TokenBlocks;
+  /** What is evaluated on, where the recipe asks for it. */
+  evaluation?: readonly EvaluationSet[];
   padId: number;
   device: Device;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
@@ -67,13 +73,6 @@ function permutation(n: number, seed: number): BigInt64Array {
   return scope(() => randperm(n, { generator: createGenerator(seed) }).toArray() as BigInt64Array);
 }
 
-const random = op<(self: Tensor) => Tensor>("aten::random_");
-
-/** PyTorch's data loader draws a seed from the global generator as an epoch begins; dropout's draws come after it. */
-function drawLoaderSeed(): void {
-  scope(() => random(empty([], { dtype: "int64" })));
-}
-
 /**
  * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for a loop of your own use
  * `microStep`, `clipGradNorm` and `AdamW` instead.
@@ -88,6 +87,7 @@ export class Trainer {
   readonly #sampler: Sampler;
   readonly #trained: Tensor[];
   readonly #rates: GroupRates;
+  readonly #best: BestMetric;
   #order: { epoch: number; blocks: Int32Array } | undefined;
   #failures = 0;
 
@@ -98,7 +98,8 @@ export class Trainer {
     this.#precision = precisionOf(recipe);
     this.#lossScale = new LossScale(this.#precision.scaled);
     const groups = parameterGroups(recipe, model);
-    this.#rates = formulaRates(groups, recipe.learning_rate, this.plan.schedule);
+    this.#rates = ratesOf(recipe, groups, this.plan);
+    this.#best = new BestMetric(recipe);
     this.#trained = groups.flatMap((group) => group.parameters);
     this.optimizer = new AdamW(groups, {
       learningRate: recipe.learning_rate,
@@ -115,6 +116,8 @@ export class Trainer {
       plan: this.plan,
       optimizer: this.optimizer,
       lossScale: this.#lossScale,
+      rates: this.#rates,
+      best: this.#best,
       data: { blocks: blocks.length, tokens: blocks.tokens, blockLength: recipe.cutoff_len },
       flosPerToken: 6 * countParameters(model).computing,
     });
@@ -125,8 +128,9 @@ export class Trainer {
     const { recipe, resume } = this.#options;
     if (resume !== undefined) this.recorder.restore(resume);
     this.recorder.begin();
+    if (!(await this.#catchUp())) return this.#interrupted();
     const accumulation = recipe.gradient_accumulation_steps;
-    while (this.recorder.step < this.plan.totalSteps) {
+    while (this.recorder.step < this.plan.totalSteps && !this.#best.isOver) {
       const epoch = Math.floor(this.recorder.step / this.plan.stepsPerEpoch);
       const stepInEpoch = this.recorder.step % this.plan.stepsPerEpoch;
       const first = stepInEpoch * accumulation;
@@ -134,11 +138,71 @@ export class Trainer {
       const window = this.#window(epoch, first, count);
       if (stepInEpoch === 0) drawLoaderSeed();
       const result = await this.#accumulate(window);
-      if (result === undefined) return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
+      if (result === undefined) return this.#interrupted();
       this.#finishStep(result, epoch + (first + count) / this.plan.batchesPerEpoch);
-      if (this.#isAborted()) return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
+      if (!(await this.#after("step")) || this.#isAborted()) return this.#interrupted();
     }
     return { interrupted: false, checkpoint: this.recorder.lastCheckpoint };
+  }
+
+  #interrupted(): Outcome {
+    return { interrupted: true, checkpoint: this.recorder.saveInterrupted() };
+  }
+
+  /** What comes before the first step: an evaluation, or what an interruption left undone. False: aborted. */
+  async #catchUp(): Promise<boolean> {
+    const { recorder } = this;
+    if (recorder.pending !== null) return this.#after(recorder.pending);
+    if (recorder.step > 0 || !this.#options.recipe.eval_on_start) return true;
+    const found = await this.evaluate();
+    if (found === undefined) return false;
+    for (const entry of found) recorder.log(entry);
+    return true;
+  }
+
+  /** Logs, evaluates and saves what is due as a step has ended, and with it an epoch or the run. False: aborted. */
+  async #after(moment: Moment): Promise<boolean> {
+    const { recorder, plan } = this;
+    const { recipe } = this.#options;
+    const due = dueAfter(moment, recipe, plan, recorder);
+    recorder.pending = moment;
+    if (due.log) recorder.logStep();
+    if (due.evaluate) {
+      const found = await this.evaluate();
+      if (found === undefined) return false;
+      for (const entry of found) recorder.log(entry);
+      const { isBest, value } = this.#best.observe(Object.assign({}, ...found), recorder.step);
+      if (value !== undefined) this.#rates.observe(value);
+      if (recipe.save_strategy === "best") due.save = isBest;
+      recorder.snapshot();
+    }
+    const isOver = recorder.step >= plan.totalSteps || this.#best.isOver;
+    const epochEnds = isOver || recorder.step % plan.stepsPerEpoch === 0;
+    const goesOn = moment === "step" && epochEnds;
+    recorder.pending = goesOn ? "epoch" : null;
+    if (due.save) recorder.save();
+    return goesOn ? this.#after("epoch") : true;
+  }
+
+  /**
+   * The loss on every evaluation set, with the weights as they are; undefined where it was aborted.
+   * @param dtype computes in this dtype, for which the model's weights are cast: there is no training afterwards
+   */
+  async evaluate(dtype?: DType): Promise<SetMetrics[] | undefined> {
+    const { recipe, model, evaluation = [], padId, device, isAborted, onEvent } = this.#options;
+    if (dtype !== undefined) model.to({ dtype });
+    const { step } = this.recorder;
+    return evaluateSets({
+      model,
+      sets: evaluation,
+      padId,
+      device,
+      compute: this.#precision.compute,
+      batchSize: recipe.per_device_eval_batch_size,
+      dropLast: recipe.dataloader_drop_last,
+      isAborted,
+      onBatch: (progress) => onEvent?.({ type: "evaluate", step, ...progress }),
+    });
   }
 
   #isAborted(): boolean {

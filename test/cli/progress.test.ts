@@ -62,6 +62,25 @@ function screen(text: string): string[] {
 }
 const bar = (text: string) => screen(text).at(-1) ?? "";
 
+describe("an evaluation", () => {
+  it("shows how far it is in the bar, and its losses with their perplexities", () => {
+    const { host, progress } = start({ tty: true, columns: 120 });
+    progress.onStep(step(12));
+    progress.onEvaluate({ type: "evaluate", step: 12, set: undefined, done: 3, total: 20 });
+    expect(bar(host.text)).toContain("evaluating 3/20");
+    progress.onLog({
+      type: "log",
+      entry: { eval_loss: 2, eval_two_loss: 1, eval_runtime: 3, step: 12 },
+      line: {},
+    });
+    expect(screen(host.text).slice(-3)).toEqual([
+      "step 12  eval_loss 2.000  perplexity 7.389",
+      "step 12  eval_two_loss 1.000  perplexity 2.718",
+      expect.stringContaining("loss 3.215"),
+    ]);
+  });
+});
+
 describe("on a terminal", () => {
   it("the line has step, loss, times, speed, rate and memory", () => {
     const { host, clock, progress } = start({ tty: true, columns: 120 });

@@ -324,7 +324,7 @@ describe("mistakes", () => {
       "finetuning_type: lroa",
       'recipe.yaml:5: finetuning_type: expected one of lora, freeze, full, received "lroa"',
     ],
-    ["lr_scheduler_type: cosin", /expected one of linear, cosine, .*warmup_stable_decay, received "cosin"/],
+    ["lr_scheduler_type: cosin", /expected one of linear, cosine, .*greedy, received "cosin"/],
     // refused
     [
       "use_llama_pro: true",
@@ -336,7 +336,6 @@ describe("mistakes", () => {
     ["neftune_noise_alpha: 5", /is refused/],
     ["val_size: 0.1\neval_dataset: a", /recipe\.yaml:\d+: val_size: it excludes eval_dataset; keep one/],
     ["val_size: -1", /val_size: expected a number, at least 0/],
-    ["eval_strategy: steps", /eval_strategy: "steps" is refused.*available: no/],
     ["streaming: true", /is refused/],
     ["mix_strategy: interleave", /mix_strategy: expected one of concat, interleave_under/],
     ["interleave_probs: 0.5,0.5", /recipe\.yaml:\d+: interleave_probs: it has no meaning with mix_strategy/],
@@ -348,8 +347,17 @@ describe("mistakes", () => {
     ["report_to: [tensorboard]", /report_to.*is refused/],
     ["report_to: wand", /report_to: expected none, received "wand"/],
     ["finetuning_type: oft", /"oft" is refused/],
-    ["load_best_model_at_end: true", /is refused/],
     ["dataset_dir: REMOTE:org/x", /is refused: dataset_info.json of a repository is not fetched/],
+    ["load_best_model_at_end: true", /needs eval_strategy \(no\) and save_strategy \(steps\) to be the same/],
+    [
+      "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 3\nsave_steps: 10",
+      "recipe.yaml:5: load_best_model_at_end: needs save_steps (10) to be a multiple of eval_steps (3)",
+    ],
+    ["early_stopping_steps: 3", /early_stopping_steps: needs evaluations while it trains; set eval_strategy/],
+    ["early_stopping_steps: 3\neval_strategy: epoch", /needs a metric; set metric_for_best_model: loss/],
+    ["lr_scheduler_type: greedy", /lr_scheduler_type: greedy needs evaluations while it trains/],
+    ["save_strategy: best", /save_strategy: best needs evaluations/],
+    ["bf16_full_eval: true\nfp16_full_eval: true", /exclude each other/],
     ["train_sampling_strategy: sequential", /is refused: for blocks in order use disable_shuffling: true/],
     // contradictions
     ["bf16: true\nfp16: true", "recipe.yaml:6: bf16 and fp16 exclude each other; keep one of them"],

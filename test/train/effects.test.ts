@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { listKeys, type RecipeInput } from "../../lib/config/index.js";
-import { history, logLines, plain, run, weightsFile } from "./runs.js";
+import { history, logLines, plain, run, state, weightsFile } from "./runs.js";
 
 const KEYS: RecipeInput = { max_samples: 8, max_steps: 3, save_strategy: "no", plot_loss: false };
 
@@ -55,6 +55,38 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
     { per_device_train_batch_size: 5, max_steps: -1, num_train_epochs: 2 },
     { per_device_train_batch_size: 5, max_steps: -1, num_train_epochs: 2, dataloader_drop_last: true },
   ],
+  ...beside(
+    { eval_dataset: "two", eval_strategy: "steps", eval_steps: 2 },
+    {
+      eval_strategy: "epoch",
+      eval_steps: 1,
+      eval_delay: 3,
+      eval_on_start: true,
+      per_device_eval_batch_size: 3,
+      metric_for_best_model: "loss",
+    },
+  ),
+  do_eval: [{ eval_dataset: "two" }, { eval_dataset: "two", do_eval: true }],
+  bf16_full_eval: [
+    { eval_dataset: "two", do_eval: true },
+    { eval_dataset: "two", do_eval: true, bf16_full_eval: true },
+  ],
+  fp16_full_eval: [
+    { eval_dataset: "two", do_eval: true },
+    { eval_dataset: "two", do_eval: true, fp16_full_eval: true },
+  ],
+  ...beside(
+    {
+      eval_dataset: "two",
+      eval_strategy: "steps",
+      eval_steps: 1,
+      save_strategy: "best",
+      metric_for_best_model: "loss",
+      greater_is_better: true,
+      warmup_ratio: 0,
+    },
+    { load_best_model_at_end: true, greater_is_better: false, early_stopping_steps: 1 },
+  ),
   freeze_trainable_layers: [
     { finetuning_type: "freeze", freeze_trainable_layers: 1 },
     { finetuning_type: "freeze", freeze_trainable_layers: -1 },
@@ -82,7 +114,6 @@ const ELSEWHERE: Record<string, string> = {
   use_cpu: "on a GPU only",
   no_cuda: "on a GPU only",
   train_sampling_strategy: "has one value",
-  eval_strategy: "has one value",
   pissa_convert: "writes files (methods.test.ts)",
 };
 
@@ -90,10 +121,25 @@ function alone(keys: RecipeInput): typeof CHANGES {
   return Object.fromEntries(Object.entries(keys).map(([key, value]) => [key, [{}, { [key]: value }]]));
 }
 
+/** Each key alone, with other keys in both recipes. */
+function beside(both: RecipeInput, keys: RecipeInput): typeof CHANGES {
+  return Object.fromEntries(
+    Object.entries(keys).map(([key, value]) => [key, [both, { ...both, [key]: value }]]),
+  );
+}
+
 async function result(keys: RecipeInput): Promise<unknown> {
-  const { dir } = await run({ ...KEYS, ...keys });
+  const { dir, result } = await run({ ...KEYS, ...keys });
   const weights = readFileSync(weightsFile(dir)).toString("base64");
-  return { weights, history: history(dir).map(plain), lines: logLines(dir).map(plain) };
+  const { best_metric } = state(dir);
+  const evaluation = plain(result.evaluation ?? {});
+  return {
+    weights,
+    best_metric,
+    evaluation,
+    history: history(dir).map(plain),
+    lines: logLines(dir).map(plain),
+  };
 }
 
 describe("another value gives another result:", () => {

@@ -11,14 +11,15 @@ const THEIRS = /(^|\/)(training_args\.bin|optimizer\.pt|scheduler\.pt|rng_state\
 const OURS =
   /(^|\/)(training_args\.json|optimizer\.safetensors|scheduler\.json|rng_state\.safetensors|loop_state\.json|manifest\.json)$/;
 
+const FILES = ["lora", "full", "intervals", "eval-epoch-best", "eval-full-best", "eval-each"];
 const runs = new Map<string, Ran>();
 beforeAll(async () => {
-  for (const name of ["lora", "full", "intervals"]) runs.set(name, await run(references[name].keys));
+  for (const name of FILES) runs.set(name, await run(references[name].keys));
 });
 const ran = (name: string) => runs.get(name) as Ran;
 
 describe("output files", () => {
-  it.each(["lora", "full", "intervals"])("%s: LLaMA-Factory's list, its pickles aside", (name) => {
+  it.each(FILES)("%s: LLaMA-Factory's list, its pickles aside", (name) => {
     const theirs = references[name].files;
     const ours = filesOf(ran(name).dir);
     expect(ours.filter((file) => !OURS.test(file))).toEqual(theirs.filter((file) => !THEIRS.test(file)));

@@ -13,6 +13,7 @@ import {
   references,
   relative,
   run,
+  state,
   weightsFile,
 } from "./runs.js";
 
@@ -52,10 +53,20 @@ function row(name: string, values: Record<string, number>): void {
   process.stdout.write(`  ${name.padEnd(22)} ${cells.join("   ")}\n`);
 }
 
+/** What is computed and not counted: losses, norms and perplexities. */
+const COMPUTED = /loss$|^grad_norm$|_perplexity$/;
+
 /** Everything but losses and norms: exactly theirs. */
 function exact(entry: object): Entry {
-  const { loss, grad_norm, train_loss, ...rest } = plain(entry);
-  return rest;
+  return Object.fromEntries(Object.entries(plain(entry)).filter(([key]) => !COMPUTED.test(key)));
+}
+
+/** The largest relative difference of everything that an evaluation computes. */
+function worstEvaluation(ours: Entry[], theirs: Entry[]): number {
+  const keys = new Set(
+    theirs.flatMap((entry) => Object.keys(entry)).filter((key) => /^eval_.*loss$/.test(key)),
+  );
+  return Math.max(0, ...[...keys].map((key) => worst(ours, theirs, key)));
 }
 
 async function weightsOf(name: string, dir: string): Promise<number | undefined> {
@@ -91,6 +102,18 @@ describe("fp32 recipes give LLaMA-Factory's numbers", () => {
     const results = parsePythonJson(readFileSync(path.join(dir, "train_results.json"), "utf8")) as Entry;
     expect(exact(results)).toEqual(exact(reference.results));
     expect(relative(results.train_loss, reference.results.train_loss)).toBeLessThan(1e-6);
+    if (reference.evaluation === undefined) return;
+    const evaluated = parsePythonJson(readFileSync(path.join(dir, "eval_results.json"), "utf8")) as Entry;
+    expect(exact(evaluated)).toEqual(exact(reference.evaluation));
+    const evaluation = worstEvaluation([...ours, evaluated], [...theirs, reference.evaluation]);
+    row("", { evaluation });
+    expect(evaluation).toBeLessThan(1e-6);
+    for (const [key, perplexity] of Object.entries(reference.evaluation))
+      if (key.endsWith("_perplexity")) expect(relative(evaluated[key], perplexity)).toBeLessThan(1e-5);
+    const { log_history, best_metric, best_model_checkpoint: best, ...rest } = state(dir);
+    const { best_metric: metric, ...stated } = reference.state;
+    expect({ ...rest, best_model_checkpoint: best && path.relative(dir, String(best)) }).toEqual(stated);
+    expect(relative(Number(best_metric), Number(metric))).toBeLessThan(1e-6);
   });
 
   it("the recipes learn: a loss that stays where it is would hide errors", () => {
@@ -103,6 +126,9 @@ describe("fp32 recipes give LLaMA-Factory's numbers", () => {
 
 /** The keys with a clock in them, which the fixtures leave out. */
 function clockKeys(entry: Entry, { keys }: Reference): string[] {
+  const set = Object.keys(entry).find((key) => /^eval_.*loss$/.test(key));
+  if (set !== undefined)
+    return ["runtime", "samples_per_second", "steps_per_second"].map((clock) => set.replace(/loss$/, clock));
   if (entry["train_loss"] !== undefined)
     return ["train_runtime", "train_samples_per_second", "train_steps_per_second"];
   return keys["include_num_input_tokens_seen"] ? ["train_runtime", "train_tokens_per_second"] : [];

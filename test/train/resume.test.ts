@@ -21,6 +21,23 @@ const METHODS: Record<string, RecipeInput> = {
   "LoRA+ with DoRA": { ...KEYS, use_dora: true, loraplus_lr_ratio: 4, weight_decay: 0.1 },
   PiSSA: { ...KEYS, pissa_init: true },
   "adapters merged and trained on": { ...KEYS, adapter_name_or_path: "adapters/first,adapters/second" },
+  "evaluations, early stopping at the end": {
+    ...KEYS,
+    eval_dataset: "two",
+    eval_strategy: "steps",
+    eval_steps: 2,
+    metric_for_best_model: "loss",
+    greater_is_better: true,
+    early_stopping_steps: 4,
+  },
+  "a rate that follows the loss": {
+    ...KEYS,
+    eval_dataset: "two",
+    eval_strategy: "epoch",
+    eval_on_start: true,
+    lr_scheduler_type: "greedy",
+    lr_scheduler_kwargs: { patience: 0, min_lr: 1e-4, factor: 0.5 },
+  },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
   "full, pure_bf16": {
     ...KEYS,
@@ -91,6 +108,31 @@ describe("an interrupted and resumed run equals one that was not interrupted", (
       });
     }
   }
+
+  it("stopped in the middle of an evaluation", async () => {
+    const method = "evaluations, early stopping at the end";
+    const first = await run(METHODS[method], (events) => only(events, "evaluate").at(-1)?.step === 4);
+    expect(first.result).toMatchObject({ interrupted: true, steps: 4 });
+    expect(history(first.dir, "checkpoint-4").some(({ eval_loss, step }) => eval_loss && step === 4)).toBe(
+      false,
+    );
+    const second = await run({ ...METHODS[method], output_dir: first.dir, overwrite_output_dir: false });
+    expect(outcome(second)).toEqual(outcome(await uninterrupted(method)));
+  });
+
+  it("after its early end it stays ended", async () => {
+    const keys: RecipeInput = {
+      ...METHODS["evaluations, early stopping at the end"],
+      early_stopping_steps: 2,
+    };
+    const first = await run({ ...keys, save_steps: 2 });
+    expect(first.result).toMatchObject({ interrupted: false, steps: 6 });
+    const again = await run({ ...keys, save_steps: 2, output_dir: first.dir, overwrite_output_dir: false });
+    expect(again.result).toMatchObject({ interrupted: false, steps: 6 });
+    expect(only(again.events, "message").map(({ text }) => text)).toContain(
+      "stopped early at step 6: raise early_stopping_steps to train on",
+    );
+  });
 
   it("stopped in the backward pass, and twice over", async () => {
     const first = await run(KEYS, stopIn(2, 4, 4));

@@ -22,6 +22,8 @@ export interface Reference {
   log_history: Record<string, number>[];
   lines: Record<string, number>[];
   results: Record<string, number>;
+  /** eval_results.json */
+  evaluation?: Record<string, number>;
   state: Record<string, unknown>;
   files: string[];
   all_keys: string[];
@@ -117,8 +119,8 @@ function startOf(events: TrainEvent[]): number {
   return only(events, "begin").at(-1)?.startStep ?? 0;
 }
 
-export const history = (dir: string): Record<string, number>[] =>
-  state(dir)["log_history"] as Record<string, number>[];
+export const history = (dir: string, ...below: string[]): Record<string, number>[] =>
+  state(path.join(dir, ...below))["log_history"] as Record<string, number>[];
 
 export const state = (dir: string): Record<string, unknown> =>
   parsePythonJson(readFileSync(path.join(dir, "trainer_state.json"), "utf8")) as Record<string, unknown>;
