@@ -2,7 +2,7 @@
 // setup.mjs share it. It finds no libtorch and installs nothing.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { projectRoot } from "./libtorch.mjs";
@@ -56,11 +56,22 @@ export function run(command, args, env = process.env) {
   });
 }
 
+/** CMake refuses a build folder that was begun from other sources: a moved clone, another project's installed package. */
+function dropForeign(folder) {
+  const cache = path.join(folder, "CMakeCache.txt");
+  if (!existsSync(cache)) return;
+  const home = readFileSync(cache, "utf8").match(/^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m)?.[1];
+  const real = (name) => path.resolve(name).replaceAll("\\", "/");
+  if (home === undefined || real(home) !== real(projectRoot))
+    rmSync(folder, { recursive: true, force: true });
+}
+
 /** Compiles native/ against the libtorch in `root`; what an interrupted run compiled is kept in `folder` and reused. */
 export async function compileAddon(folder, root) {
   const cmakeJs = path.join(packageFolder("cmake-js"), "bin", "cmake-js");
   const args = ["-O", folder, "-d", projectRoot, "-p", String(os.availableParallelism())];
   const env = { ...process.env, LIBTORCH: root };
+  dropForeign(folder);
   for (const step of ["configure", "build"]) {
     const { status, output } = await run(process.execPath, [cmakeJs, step, ...args], env);
     if (status === 0) continue;

@@ -14,6 +14,7 @@ interface Command {
 
 /** Every command, in the order in which `help` shows them. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
+  init: { summary: "write a recipe after four questions", load: () => import("./init.js") },
   train: { summary: "train from a recipe", load: () => import("./train.js") },
   export: { summary: "merge an adapter into its base model and save it", load: () => import("./export.js") },
   chat: { summary: "complete prompts with a base model or an adapter", load: () => import("./chat.js") },

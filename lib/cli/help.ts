@@ -4,6 +4,17 @@ import { packageVersion } from "../version.js";
 import { COMMANDS, type Run } from "./commands.js";
 
 const DETAILS: Readonly<Record<string, string>> = {
+  init: `qwen-pt init [RECIPE] [--model M] [--data PATH] [--method lora|freeze|full] [--output DIR] [--yes] [--force]
+
+Writes a commented recipe (recipe.yaml) after four questions: which model, which data, which method, where to write. Data
+is a .jsonl, .json, .txt, .csv or .parquet file, or a folder; dataset_info.json beside it is written or extended.
+
+  --column  the column that holds the text, where it is not plain
+  --yes     ask nothing: take the options, and defaults for the rest
+  --force   overwrite the recipe
+
+  qwen-pt init
+  qwen-pt init mine.yaml --yes --model Qwen/Qwen3-0.6B --data essays.jsonl`,
   train: `qwen-pt train RECIPE [KEY=VALUE ...]
 
 Trains from a YAML or JSON recipe, as LLaMA-Factory's \`stage: pt\`. Values after the file override the file's.
@@ -61,9 +72,18 @@ what comes from where and how large it is; an interrupted setup goes on where it
 The cache is QWEN_PT_CACHE, or qwen-pt in XDG_CACHE_HOME (~/.cache), ~/Library/Caches, %LOCALAPPDATA%.
 LIBTORCH_USE_PYTORCH=0 passes over the active Python's torch. In a clone, \`npm run build\` does this.`,
   doctor: `qwen-pt doctor [--json]
+qwen-pt doctor --gpu [--device cuda:0|cpu] [--output DIR] [--quick] [--json]
 
 Looks for what is wrong with an installation: Node, compiler, CMake, Python, libtorch and the addon, NVIDIA's driver and
-card, processor, memory, disks, container, system. A line a check: ok, warning or problem, with the remedy. Exits 1 where there is a problem.`,
+card, processor, memory, disks, container, system. A line a check: ok, warning or problem, with the remedy. Exits 1 where
+there is a problem.
+
+--gpu compares operators, a tiny model and training on the card with the processor, times the main operators at the
+shapes of Qwen3-0.6B, and writes qwen-pt-gpu-report.md and .json, which name no user, host or folder: they may be shared.
+
+  --device  what is examined; cpu tries the examination itself
+  --output  folder of the report [.]
+  --quick   small shapes and four steps`,
   env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",

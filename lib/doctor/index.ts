@@ -6,7 +6,10 @@ export { diagnose } from "./checks.js";
 export { whyNoDevice } from "./checks-gpu.js";
 export type { Facts } from "./facts.js";
 export type { Finding, Rules } from "./finding.js";
+export { type ExamineOptions, examine } from "./gpu/examine.js";
+export { type GpuReport, reportMarkdown } from "./gpu/report.js";
 export { probe } from "./probe.js";
+export { trainingMachine } from "./training-machine.js";
 
 /** The tables of the set-up scripts, which the checks share. */
 export async function rulesOf(): Promise<Rules> {

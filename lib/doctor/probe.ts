@@ -109,7 +109,8 @@ function onBus(): boolean | undefined {
   return /PCI_CLASS=30[02]\d\d\nPCI_ID=10DE:/i.test(found);
 }
 
-function cpu(): Facts["cpu"] {
+/** The processor and what a container leaves of it. */
+export function cpu(): Facts["cpu"] {
   const info = text("/proc/cpuinfo");
   const flags = versionIn(info, /^(?:flags|Features)\s*:\s*(.*)$/m)?.split(/\s+/);
   const [most, period] = text("/sys/fs/cgroup/cpu.max")?.trim().split(" ") ?? [];
@@ -117,7 +118,8 @@ function cpu(): Facts["cpu"] {
   return { model: os.cpus()[0]?.model.trim() || os.arch(), threads: os.availableParallelism(), quota, flags };
 }
 
-function memory(): Facts["memory"] {
+/** The memory and what a container leaves of it. */
+export function memory(): Facts["memory"] {
   const total = os.totalmem();
   const limit = process.constrainedMemory();
   const available =

@@ -29,9 +29,11 @@ const allowed: Record<string, readonly string[]> = {
   data: ["config", ...computing],
   methods: ["config", ...computing],
   train: ["config", "hub", "trackers", "data", "methods", "version", ...computing],
+  init: ["config", "data"],
   doctor: ["install", "config", "data", "train", ...computing],
   cli: [
     "install",
+    "init",
     "doctor",
     "config",
     "hub",

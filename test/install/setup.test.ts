@@ -45,6 +45,16 @@ describe("before setup", () => {
     expect(out).toContain("- libtorch version: none: the addon has not been built (npx qwen-pt setup)\n");
   });
 
+  it("doctor says what is missing and what to do, and exits 1", () => {
+    const { code, out } = room.run(["doctor"]);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^problem +libtorch +none was found: npx qwen-pt setup, or LIBTORCH=\/path$/m);
+    expect(out).toMatch(/^problem +Addon +has not been built: npx qwen-pt setup$/m);
+    expect(room.run(["doctor", "--gpu", "--device", "cpu"]).lines).toEqual([
+      expect.stringMatching(/^error: qwen-pt has not been set up/),
+    ]);
+  });
+
   it("train says what to run, in one line, and leaves nothing", () => {
     const { code, lines } = room.run(["train", "r.yaml"]);
     expect(code).toBe(1);
@@ -114,6 +124,9 @@ describe.skipIf(process.platform === "win32")("setup", () => {
     expect(room.run(["env"]).out).toContain(`- Addon: ${room.cache}`);
     mkdirSync(path.join(room.dir, "model"));
     tinyModel(path.join(room.dir, "model"));
+    const doctor = room.run(["doctor"]);
+    expect(doctor.out).toMatch(/^ok +Addon +loads, with libtorch 2/m);
+    expect(doctor.code).toBe(0);
     const trained = room.run(["train", "r.yaml"], { OMP_NUM_THREADS: "1" });
     expect(trained.lines.filter((line) => /error/i.test(line))).toEqual([]);
     expect(trained.code).toBe(0);

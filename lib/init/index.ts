@@ -1,0 +1,12 @@
+// A first recipe: what the data is, what fits into memory, and the text; exports only.
+export { type DataPlan, planData } from "./dataset.js";
+export {
+  costOf,
+  type Machine,
+  METHODS,
+  type Method,
+  memoryNeeded,
+  parametersIn,
+  suggestMethod,
+} from "./memory.js";
+export { type Answers, recipeText, scalar } from "./recipe.js";

@@ -1,0 +1,91 @@
+// The commented recipe that `qwen-pt init` writes, from four answers. Text only; no file is touched.
+import type { Machine, Method } from "./memory.js";
+
+export interface Answers {
+  readonly model: string;
+  readonly datasetDir: string;
+  readonly datasets: readonly string[];
+  readonly method: Method;
+  readonly output: string;
+}
+
+/** A YAML scalar: bare where that is safe, else in double quotes, where JSON's escapes are YAML's. */
+export function scalar(text: string): string {
+  const bare =
+    /^[\p{L}_./~][\p{L}\p{N}_./~,+-]*$/u.test(text) &&
+    !/^(?:true|false|null|yes|no|on|off|y|n|~|\.(?:inf|nan))$/i.test(text);
+  return bare ? text : JSON.stringify(text);
+}
+
+const METHOD: Readonly<Record<Method, string>> = {
+  lora: `# lora trains small matrices beside frozen weights; freeze trains the last blocks, full every weight.
+finetuning_type: lora
+# Rank of those matrices: more learns more and takes more memory.
+lora_rank: 8
+# Which linear layers get them: all, or names such as q_proj,v_proj.
+lora_target: all`,
+  freeze: `# freeze trains the last blocks and leaves the others as they are; lora trains small matrices, full every weight.
+finetuning_type: freeze
+# How many blocks, from the end.
+freeze_trainable_layers: 2
+freeze_trainable_modules: all`,
+  full: `# full trains every weight; lora and freeze need far less memory and forget less.
+finetuning_type: full`,
+};
+
+/** The rate that is usual for a method. */
+const RATE: Readonly<Record<Method, string>> = { lora: "1.0e-4", freeze: "5.0e-5", full: "2.0e-5" };
+
+/** The recipe as a YAML text, every key explained. */
+export function recipeText(answers: Answers, { bf16 }: Pick<Machine, "bf16">): string {
+  const { model, datasetDir, datasets, method, output } = answers;
+  return `# Incremental pre-training of Qwen3, written by qwen-pt init.
+#   npx qwen-pt train RECIPE [key=value ...]
+# What a key means: npx qwen-pt help KEY. All of them: docs/recipe.md of the package.
+
+### Model
+# A folder (config.json, *.safetensors, the tokenizer's files), or a name on Hugging Face or ModelScope.
+model_name_or_path: ${scalar(model)}
+
+### Method
+# pt is incremental pre-training: every token of plain text is predicted.
+stage: pt
+do_train: true
+${METHOD[method]}
+
+### Data
+# Names in dataset_info.json, separated by commas.
+dataset: ${scalar(datasets.join(","))}
+# Folder with dataset_info.json.
+dataset_dir: ${scalar(datasetDir)}
+# Documents are joined, separated by the end-of-text token, and cut into blocks of so many tokens.
+cutoff_len: 1024
+
+### Output
+# Folder for the weights, the checkpoints and the logs.
+output_dir: ${scalar(output)}
+# Log the loss every so many steps; write a checkpoint every so many.
+logging_steps: 10
+save_steps: 500
+# Keep the last so many checkpoints.
+save_total_limit: 2
+# Draw training_loss.png.
+plot_loss: true
+# false goes on from the last checkpoint in output_dir; true starts anew.
+overwrite_output_dir: false
+report_to: none
+
+### Training
+# A step sees so many blocks at once, times so many passes: 1 x 8.
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+# Peak of the learning rate; it rises over a tenth of the steps and falls along a cosine.
+learning_rate: ${RATE[method]}
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+# Passes over the data.
+num_train_epochs: 3.0
+# Compute in bfloat16.${bf16 ? "" : " This machine's processor emulates it, slower than float32."}
+bf16: ${bf16}
+`;
+}

@@ -1,0 +1,300 @@
+// `qwen-pt init`: the recipe that it writes is read and trained, its data is found, and nothing of the user's is lost.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { PassThrough } from "node:stream";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { dispatch } from "../../lib/cli/commands.js";
+import type { Host } from "../../lib/cli/host.js";
+import { loadRecipe } from "../../lib/config/index.js";
+import {
+  costOf,
+  memoryNeeded,
+  parametersIn,
+  planData,
+  recipeText,
+  scalar,
+  suggestMethod,
+} from "../../lib/init/index.js";
+import { runRecipe } from "../../lib/train/index.js";
+import { tinyModel } from "../api/room.js";
+import { FakeHost } from "../cli/program.js";
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-init-test-"));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const at = (...names: string[]) => path.join(dir, ...names);
+const write = (name: string, text: string) => {
+  mkdirSync(path.dirname(at(name)), { recursive: true });
+  writeFileSync(at(name), text);
+};
+const json = (name: string) => JSON.parse(readFileSync(at(name), "utf8"));
+const verse = Array.from({ length: 40 }, (_, i) =>
+  JSON.stringify({ text: `春眠不覺曉，處處聞啼鳥。夜來風雨聲，花落知多少。${i}` }),
+);
+
+async function init(...args: string[]) {
+  const host = new FakeHost();
+  const code = await dispatch(["init", ...args], host);
+  return { code, out: host.text, err: host.errors };
+}
+
+describe("without questions", () => {
+  it("writes a recipe that trains as it stands", async () => {
+    write("texts/verse.jsonl", `${verse.join("\n")}\n`);
+    mkdirSync(at("model"));
+    tinyModel(at("model"));
+    const recipe = at("recipe.yaml");
+    const options = ["--model", at("model"), "--data", at("texts/verse.jsonl"), "--output", at("out")];
+    const { code, out, err } = await init(recipe, "--yes", ...options);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(
+      /^data: verse: .*dataset_info\.json is written\n.*recipe\.yaml is written\. Now: npx qwen-pt train /,
+    );
+    expect(json("texts/dataset_info.json")).toEqual({
+      verse: { file_name: "verse.jsonl", columns: { prompt: "text" } },
+    });
+    const loaded = loadRecipe(recipe, [
+      "max_steps=3",
+      "cutoff_len=32",
+      "gradient_accumulation_steps=1",
+      "bf16=false",
+    ]);
+    expect(loaded.notes).toEqual([]);
+    expect(loaded.recipe).toMatchObject({
+      finetuning_type: "lora",
+      dataset: ["verse"],
+      do_train: true,
+      lora_rank: 8,
+    });
+    const result = await runRecipe(loaded);
+    expect(result.steps).toBe(3);
+    expect(existsSync(at("out/adapter_model.safetensors"))).toBe(true);
+  });
+
+  it.each(["lora", "freeze", "full"] as const)("--method %s is read without a note", async (method) => {
+    write("verse.jsonl", verse.join("\n"));
+    const { code } = await init(at("r.yaml"), "--yes", "--data", at("verse.jsonl"), "--method", method);
+    expect(code).toBe(0);
+    const { recipe, notes } = loadRecipe(at("r.yaml"));
+    expect(notes).toEqual([]);
+    expect(recipe).toMatchObject({ finetuning_type: method, model_name_or_path: "Qwen/Qwen3-0.6B" });
+    expect(recipe.output_dir).toBe(`saves/Qwen3-0.6B/${method}/pretrain`);
+  });
+
+  it("comments every section, and every line of YAML is a key that the schema knows", async () => {
+    const answers = {
+      model: "m",
+      datasetDir: "d",
+      datasets: ["a", "b"],
+      method: "lora" as const,
+      output: "o",
+    };
+    const text = recipeText(answers, { bf16: true });
+    expect(text.match(/^###/gm)?.length).toBe(5);
+    expect(text.split("\n").filter((line) => line.startsWith("#")).length).toBeGreaterThan(15);
+    expect(text).toContain("dataset: a,b\n");
+  });
+
+  it("does not overwrite without --force, and then keeps what is in dataset_info.json", async () => {
+    write("verse.jsonl", verse.join("\n"));
+    write("prose.txt", "one\ntwo\n");
+    write("dataset_info.json", JSON.stringify({ old: { file_name: "old.json", note: "kept" } }));
+    write("r.yaml", "mine: 1\n");
+    const refused = await init(at("r.yaml"), "--yes", "--data", at("verse.jsonl"));
+    expect(refused).toEqual({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(/^error: init: .*r\.yaml exists: .*--force\n$/),
+    });
+    expect(readFileSync(at("r.yaml"), "utf8")).toBe("mine: 1\n");
+    expect(Object.keys(json("dataset_info.json"))).toEqual(["old"]);
+    expect((await init(at("r.yaml"), "--yes", "--force", "--data", at("verse.jsonl"))).code).toBe(0);
+    expect((await init(at("s.yaml"), "--yes", "--data", at("prose.txt"))).code).toBe(0);
+    expect(json("dataset_info.json")).toEqual({
+      old: { file_name: "old.json", note: "kept" },
+      verse: { file_name: "verse.jsonl", columns: { prompt: "text" } },
+      prose: { file_name: "prose.txt", columns: { prompt: "text" } },
+    });
+  });
+
+  it.each<[string, string[], RegExp]>([
+    [
+      "a path that is not there",
+      ["--data", "nowhere.jsonl"],
+      /nowhere\.jsonl: there is no such file or folder/,
+    ],
+    [
+      "a method that is none",
+      ["--data", ".", "--method", "qlora"],
+      /--method qlora: it is one of lora, freeze, full/,
+    ],
+    ["an option that is none", ["--rank", "8"], /init has no option --rank: it has --model, --data/],
+    ["a key", ["r.yaml", "lora_rank=8"], /write keys into the recipe once it is there/],
+    ["another ending", ["recipe.json", "--data", "."], /a recipe's name ends in \.yaml/],
+  ])("%s is refused in one line, and nothing is written", async (_, args, line) => {
+    const { code, err } = await init("--yes", ...args);
+    expect([code, err]).toEqual([1, expect.stringMatching(line)]);
+    expect(err.trimEnd()).not.toContain("\n");
+    expect(existsSync("recipe.yaml")).toBe(false);
+  });
+});
+
+describe("the data behind a path", () => {
+  it.each<[string, string, unknown]>([
+    ["a.jsonl", '{"content": "x", "id": 3}\n', { file_name: "a.jsonl", columns: { prompt: "content" } }],
+    ["a.json", '[{"instruction": "x", "input": "", "output": "y"}]', { file_name: "a.json" }],
+    ["a.csv", "body,n\nhello,1\n", { file_name: "a.csv", columns: { prompt: "body" } }],
+    ["a.jsonl", '{"verse": "x", "n": 1}\n', { file_name: "a.jsonl", columns: { prompt: "verse" } }],
+    [
+      "a.jsonl",
+      '{"conversations": [{"from": "human", "value": "x"}]}\n',
+      { file_name: "a.jsonl", formatting: "sharegpt" },
+    ],
+    [
+      "a.jsonl",
+      '{"messages": [{"role": "user", "content": "x"}]}\n',
+      expect.objectContaining({ formatting: "openai" }),
+    ],
+  ])("%s %s", async (name, text, entry) => {
+    write(name, text);
+    const plan = await planData(at(name));
+    expect(plan).toMatchObject({ dir, names: ["a"] });
+    expect(plan.info).toEqual({ a: entry });
+  });
+
+  it("a folder with dataset_info.json: its datasets that are there", async () => {
+    write(
+      "dataset_info.json",
+      JSON.stringify({
+        a: { file_name: "a.jsonl" },
+        gone: { file_name: "gone.jsonl" },
+        hub: { hf_hub_url: "o/n" },
+      }),
+    );
+    write("a.jsonl", verse[0]);
+    expect(await planData(dir)).toEqual({ dir, names: ["a"], found: expect.stringContaining("a of ") });
+  });
+
+  it("a folder of files: each a dataset, two of one name told apart", async () => {
+    write("x.jsonl", verse[0]);
+    write("x.txt", "text\n");
+    write("picture.png", "");
+    const plan = await planData(dir);
+    expect(plan.names).toEqual(["x", "x_2"]);
+    expect(Object.keys(plan.info!)).toEqual(["x", "x_2"]);
+  });
+
+  it("asks for the column where several hold text, and takes it", async () => {
+    write("a.jsonl", '{"title": "x", "verse": "y", "n": 1}\n');
+    await expect(planData(at("a.jsonl"))).rejects.toThrow(
+      /which column holds the text\? the rows have: title, verse, n; name it with --column/,
+    );
+    expect((await planData(at("a.jsonl"), "verse")).info).toEqual({
+      a: { file_name: "a.jsonl", columns: { prompt: "verse" } },
+    });
+    await expect(planData(at("a.jsonl"), "n")).rejects.toThrow(/column n holds no text/);
+  });
+
+  it.each<[string, string, RegExp]>([
+    ["a.jsonl", "", /has no rows/],
+    ["a.jsonl", "{broken\n", /a\.jsonl:1: malformed JSON/],
+    ["dataset_info.json", "[]", /must be an object/],
+    ["a.png", "", /is not of a type that is read/],
+  ])("%s %j is refused", async (name, text, line) => {
+    write(name, text);
+    await expect(planData(at(name))).rejects.toThrow(line);
+  });
+});
+
+describe("memory", () => {
+  const GIB = 1024 ** 3;
+  it("is near what was measured of Qwen3-0.6B on a processor", () => {
+    // LLaMA-Factory, the same shapes: LoRA 4.05 GB resident, full 14.06 GB
+    expect(memoryNeeded("lora", 0.6e9) / 1e9).toBeCloseTo(4.05, 0);
+    expect(memoryNeeded("full", 0.6e9) / 1e9).toBeGreaterThan(11);
+    expect(memoryNeeded("full", 0.6e9) / 1e9).toBeLessThan(15);
+    expect(memoryNeeded("freeze", 8e9)).toBeLessThan(memoryNeeded("full", 8e9) / 2);
+  });
+
+  it("reads a model's size from its name", () => {
+    expect(parametersIn("Qwen/Qwen3-0.6B")).toBe(0.6e9);
+    expect(parametersIn("models/Qwen3-8B-Base")).toBe(8e9);
+    expect(parametersIn("tiny-20M")).toBe(20e6);
+    expect(parametersIn("saves/mine")).toBeUndefined();
+  });
+
+  it("says what a choice costs", () => {
+    const machine = { memory: 24 * GIB, isCard: true, bf16: true };
+    expect(costOf("lora", 0.6e9, machine)).toBe("about 3.7 GiB of 24 GiB on the card");
+    expect(costOf("full", 8e9, machine)).toMatch(/: too much$/);
+    expect(suggestMethod(8e9, machine)).toEqual({ method: "lora", fits: true });
+    expect(suggestMethod(32e9, machine).fits).toBe(false);
+  });
+});
+
+describe("YAML", () => {
+  it.each(["plain", "a b", "C:\\data", "yes", "3", "#x", "a: b", "春", "~/x", "it's", '"', "-x", "a,b"])(
+    "%s survives",
+    (text) => {
+      write(
+        "x.yaml",
+        `stage: pt\ndo_train: true\nmodel_name_or_path: ${scalar(text)}\ndataset: d\noutput_dir: o\n`,
+      );
+      expect(loadRecipe(at("x.yaml")).recipe.model_name_or_path).toBe(text);
+    },
+  );
+});
+
+describe("with questions", () => {
+  /** A terminal whose user answers each question when it appears. */
+  function terminal(answers: [question: RegExp, keys: string][]): { host: Host; shown: () => string } {
+    const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input });
+    const output = Object.assign(new PassThrough(), { isTTY: true, columns: 100, rows: 40 });
+    let shown = "";
+    let fresh = "";
+    output.on("data", (data) => {
+      shown += data;
+      fresh += data;
+      if (!answers[0]?.[0].test(fresh)) return;
+      const [, keys] = answers.shift()!;
+      fresh = "";
+      setTimeout(() => input.write(keys), 30);
+    });
+    const fake = new FakeHost();
+    const host = Object.assign(Object.create(fake) as Host, { out: output, input });
+    return { host, shown: () => shown };
+  }
+  const enter = "\r";
+  const clear = "\u0015";
+
+  it("four answers make a recipe; a wrong path is asked again", async () => {
+    write("verse.jsonl", verse.join("\n"));
+    const { host, shown } = terminal([
+      [/Which model/, enter],
+      [/Which data/, `${clear}${at("nothing")}${enter}`],
+      [/no such file[\s\S]*Which data/, `${clear}${at("verse.jsonl")}${enter}`],
+      [/Which method/, `\u001b[B${enter}`], // down: freeze
+      [/Where to write/, `${clear}${at("out")}${enter}`],
+    ]);
+    expect(await dispatch(["init", at("asked.yaml")], host)).toBe(0);
+    expect(shown()).toMatch(/about 3\.7 GiB of \d+ GiB/);
+    expect(loadRecipe(at("asked.yaml")).recipe).toMatchObject({
+      model_name_or_path: "Qwen/Qwen3-0.6B",
+      finetuning_type: "freeze",
+      dataset_dir: dir,
+      dataset: ["verse"],
+      output_dir: at("out"),
+    });
+  });
+
+  it("Ctrl-C leaves, and nothing is written", async () => {
+    write("verse.jsonl", verse.join("\n"));
+    const { host } = terminal([[/Which model/, "\u0003"]]);
+    expect(await dispatch(["init", at("asked.yaml"), "--data", at("verse.jsonl")], host)).toBe(130);
+    expect([existsSync(at("asked.yaml")), existsSync(at("dataset_info.json"))]).toEqual([false, false]);
+  });
+});
