@@ -6,6 +6,6 @@ export { kaimingUniform_, normal_, uniform_, zeroRow_ } from "./init.js";
 export type { LayerOptions } from "./linear.js";
 export { Linear } from "./linear.js";
 export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
-export { Module } from "./module.js";
+export { forwardAll, Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
 export { swiglu } from "./swiglu.js";

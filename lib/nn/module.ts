@@ -133,6 +133,13 @@ export abstract class Module {
 /** A layer from one tensor to one tensor: what a wrapper such as LoRA may stand in for. */
 export interface Layer extends Module {
   forward(x: Tensor): Tensor;
+  /** What `layers`, this one among them, make of one input, where they have a way to share the work. */
+  forwardTogether?(layers: readonly Layer[], x: Tensor): Tensor[] | undefined;
+}
+
+/** What several layers make of one input, in their order: together where they can, else one after another. */
+export function forwardAll(layers: readonly Layer[], x: Tensor): Tensor[] {
+  return layers[0]?.forwardTogether?.(layers, x) ?? layers.map((layer) => layer.forward(x));
 }
 
 /** A layer whose result is a table of weights applied to its input. */

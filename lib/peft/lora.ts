@@ -5,7 +5,7 @@ import { UserError } from "../errors.js";
 import type { Layer } from "../nn/index.js";
 import { Linear, Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
-import { autocastDType, dropout, keep, noGrad, scope } from "../torch/index.js";
+import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import { SavedModule } from "./saved-module.js";
@@ -31,6 +31,17 @@ export interface LoraConfig {
   /** dtype of trained whole modules; A and B are always float32, as PEFT has them. Default float32. */
   savedDtype?: DType;
 }
+
+const fused =
+  op<
+    (
+      x: Tensor,
+      weights: readonly Tensor[],
+      a: readonly Tensor[],
+      b: readonly Tensor[],
+      scalings: readonly number[],
+    ) => Tensor[]
+  >("qwen_pt::lora_linear");
 
 /** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling; with DoRA see dora.ts. */
 export class LoraLinear extends Module {
@@ -98,6 +109,8 @@ export class LoraLinear extends Module {
 
   /** x [..., in] -> [..., out], in the base layer's result dtype */
   forward(x: Tensor): Tensor {
+    const together = this.forwardTogether([this], x);
+    if (together !== undefined) return together[0] as Tensor;
     const out = this.base_layer.forward(x);
     const { lora_magnitude_vector: magnitude } = this;
     if (magnitude !== undefined) return doraForward(this, magnitude, x, out).to(out.dtype);
@@ -107,6 +120,30 @@ export class LoraLinear extends Module {
     const dropped = drops ? dropout(input, this.dropout, true) : input;
     const update = this.lora_B.forward(this.lora_A.forward(dropped)).mul(this.scaling);
     return out.add(update).to(out.dtype);
+  }
+
+  /** One operator for plain LoRA layers that compute in one dtype: x is read once, and one node stands for all. */
+  forwardTogether(layers: readonly Layer[], x: Tensor): Tensor[] | undefined {
+    const loras: LoraLinear[] = [];
+    for (const layer of layers) {
+      if (!(layer instanceof LoraLinear && layer.#isPlain(x))) return undefined;
+      loras.push(layer);
+    }
+    return fused(
+      x,
+      loras.map(({ base_layer }) => base_layer.weight),
+      loras.map(({ lora_A }) => lora_A.weight),
+      loras.map(({ lora_B }) => lora_B.weight),
+      loras.map(({ scaling }) => scaling),
+    );
+  }
+
+  #isPlain(x: Tensor): boolean {
+    const { weight, bias } = this.base_layer;
+    if (this.lora_magnitude_vector !== undefined || bias !== undefined || weight.requiresGrad) return false;
+    if (this.training && this.dropout > 0) return false;
+    const { dtype } = this.lora_A.weight;
+    return autocastDType() !== undefined || (x.dtype === dtype && weight.dtype === dtype);
   }
 
   /** B A * scaling, [out, in], in the adapter's dtype. */

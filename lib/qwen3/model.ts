@@ -2,7 +2,7 @@
 // Not here: files (weights.ts), sampling (generate.ts), adapters (peft wraps the projections by name).
 
 import type { Layer, WeightedLayer } from "../nn/index.js";
-import { causalAttention, Embedding, Linear, Module, RMSNorm, swiglu } from "../nn/index.js";
+import { causalAttention, Embedding, forwardAll, Linear, Module, RMSNorm, swiglu } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, op } from "../torch/index.js";
 import type { KVCache } from "./cache.js";
@@ -63,9 +63,10 @@ export class Qwen3Attention extends Module {
     const [batch, seq] = x.shape as [number, number];
     const heads = [batch, seq, -1, this.config.head_dim];
     // [batch, seq, heads * headDim] -> [batch, seq, heads, headDim]
-    const q = normRope(this.q_norm, this.q_proj.forward(x).view(heads), rope);
-    const k = normRope(this.k_norm, this.k_proj.forward(x).view(heads), rope);
-    const v = this.v_proj.forward(x).view(heads);
+    const projections = forwardAll([this.q_proj, this.k_proj, this.v_proj], x).map((y) => y.view(heads));
+    const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
+    const q = normRope(this.q_norm, plainQ, rope);
+    const k = normRope(this.k_norm, plainK, rope);
     return this.o_proj.forward(this.attend(q, k, v, cache).flatten(2, 3));
   }
 
@@ -110,7 +111,8 @@ export class Qwen3MLP extends Module {
 
   /** x [..., hidden] -> [..., hidden] */
   forward(x: Tensor): Tensor {
-    return this.down_proj.forward(swiglu(this.gate_proj.forward(x), this.up_proj.forward(x)));
+    const [gate, up] = forwardAll([this.gate_proj, this.up_proj], x) as [Tensor, Tensor];
+    return this.down_proj.forward(swiglu(gate, up));
   }
 }
 
