@@ -1,13 +1,27 @@
 // One process at a time makes a folder of ours; the others wait for it. A lock whose owner has died is taken over.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
+/** A process that holds a lock touches it; after this long without, it is dead, whatever has its number now. */
+const STALE_MS = 600_000;
+const TOUCH_MS = 5_000;
+
+/** Process numbers are those of one container: a cache on a volume may be locked from another. */
 function ownerAlive(lock) {
   try {
+    if (Date.now() - statSync(lock).mtimeMs > STALE_MS) return false;
     process.kill(Number(readFileSync(path.join(lock, "pid"), "utf8")), 0);
     return true;
   } catch (error) {
     return error.code === "EPERM";
+  }
+}
+
+function touch(lock) {
+  try {
+    utimesSync(lock, new Date(), new Date());
+  } catch {
+    // somebody removed it by hand: the work goes on all the same
   }
 }
 
@@ -26,10 +40,12 @@ export async function withLock(target, work, onWait = () => {}) {
       else await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+  const beat = setInterval(() => touch(lock), TOUCH_MS).unref();
   try {
     writeFileSync(path.join(lock, "pid"), String(process.pid));
     return await work();
   } finally {
+    clearInterval(beat);
     rmSync(lock, { recursive: true, force: true });
   }
 }

@@ -47,7 +47,9 @@ export function pipInstall(environment, args) {
     ...args,
   ];
   return new Promise((resolve) => {
-    const child = spawn(pythonOf(environment), flags, { stdio: ["ignore", "pipe", "pipe"] });
+    // pip 25.1 and newer go on with a download that broke off; older ones pass over what they do not know
+    const env = { PIP_RESUME_RETRIES: "10", ...process.env };
+    const child = spawn(pythonOf(environment), flags, { stdio: ["ignore", "pipe", "pipe"], env });
     let errors = "";
     child.stdout.on("data", (text) => {
       // pip names each download and its size: the one part of its talk that is worth a line.

@@ -105,7 +105,7 @@ async function buildAddon(cache, version, libtorch, { force, say }) {
       if (force) rmSync(work, { recursive: true, force: true });
       mkdirSync(folder, { recursive: true });
       await compileAddon(work, libtorch.root);
-      await publish(compiledFile(work), file);
+      await publish(compiledFile(work), file, libtorch.root);
       writeWhole(path.join(folder, "addon.json"), `${JSON.stringify({ sources: hash })}\n`);
       rmSync(work, { recursive: true, force: true });
       say(`compiled it in ${((performance.now() - start) / 1000).toFixed(0)} s`);
@@ -116,9 +116,12 @@ async function buildAddon(cache, version, libtorch, { force, say }) {
 }
 
 /** Puts a compiled addon in its place once a process of its own has loaded it. */
-async function publish(compiled, file) {
+async function publish(compiled, file, root) {
   const smoke = path.join(projectRoot, "scripts", "smoke.mjs");
-  const { status, output } = await run(process.execPath, [smoke, compiled]);
+  // Windows has no rpath: it looks for the addon's libraries on PATH
+  const onPath =
+    process.platform === "win32" ? { PATH: `${path.join(root, "lib")};${process.env.PATH}` } : {};
+  const { status, output } = await run(process.execPath, [smoke, compiled], { ...process.env, ...onPath });
   if (status !== 0) {
     const line = output.split("\n").find((text) => /Error/.test(text)) ?? `its process ended with ${status}`;
     throw new SetupError(
@@ -135,6 +138,8 @@ async function publish(compiled, file) {
  * Resolves to { libtorch, version, cuda, addon, record }; without `addon` where it only planned.
  */
 export async function setUp({ cache, build = "auto", force = false, plan = false, say }) {
+  if (existsSync(path.join(projectRoot, "tsconfig.json")))
+    throw new SetupError("setup is for an installed package; this is a clone, where npm run build does it.");
   checkNode();
   checkPlatform();
   const wanted = resolveBuild(build);

@@ -1,11 +1,12 @@
 // An installed package on a machine without libtorch, and its way to a training run: what each command says, what a
 // setup leaves in the cache, and that nothing half-made is ever loaded.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cacheFolder } from "../../lib/cache.js";
 import { builds, chooseBuild, hasCodeFor, minimumDriver, parseCards } from "../../scripts/cuda.mjs";
+import { withLock } from "../../scripts/lock.mjs";
 import { tinyModel } from "../api/room.js";
 import { libtorch, Room, root } from "./room.js";
 
@@ -264,5 +265,34 @@ describe("the build for a card", () => {
       { name: "NVIDIA GeForce RTX 4090", driver: "550.54.15", capability: "8.9", memoryMiB: 24564 },
       { name: "Tesla K80", driver: "470.57.02", memoryMiB: 11441 },
     ]);
+  });
+});
+
+describe("locks", () => {
+  it("one that nobody has touched for long is taken over, though its process number is in use", async () => {
+    const target = path.join(room.dir, "locked");
+    mkdirSync(`${target}.lock`);
+    writeFileSync(path.join(`${target}.lock`, "pid"), String(process.pid)); // a container's 7 is not ours
+    const old = new Date(Date.now() - 3_600_000);
+    utimesSync(`${target}.lock`, old, old);
+    expect(await withLock(target, async () => "done")).toBe("done");
+    expect(existsSync(`${target}.lock`)).toBe(false);
+  });
+
+  it("one whose owner lives is waited for, which is said once", async () => {
+    const target = path.join(room.dir, "held");
+    let waited = 0;
+    let release = () => {};
+    const held = withLock(target, () => new Promise<void>((resolve) => (release = resolve)));
+    const second = withLock(
+      target,
+      async () => "after",
+      () => waited++,
+    );
+    await expect.poll(() => waited, { timeout: 10_000 }).toBe(1);
+    release();
+    await held;
+    expect(await second).toBe("after");
+    expect(waited).toBe(1);
   });
 });
