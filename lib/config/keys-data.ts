@@ -85,14 +85,11 @@ export const dataKeys = inGroup("data", ["train"], {
     doc: "Evaluate on each dataset of eval_dataset by itself.",
   }),
   eval_num_beams: silent(SFT, int({ default: null, doc: "Beams when predicting." })),
-  streaming: refused(
-    "data is read as a whole in this version (JSON files of any size work); remove it",
-    flag({ default: false, doc: "Read the data as a stream." }),
-  ),
-  buffer_size: silent(
-    "only read beside streaming",
-    int({ default: 16384, doc: "Documents in the shuffle buffer." }),
-  ),
+  streaming: flag({
+    default: false,
+    doc: "Read, tokenize and pack while training, with a shuffle buffer, in bounded memory; needs max_steps.",
+  }),
+  buffer_size: int({ default: 16384, min: 1, doc: "Documents in the shuffle buffer of a stream." }),
   mix_strategy: choice({
     default: "concat",
     values: ["concat", "interleave_under", "interleave_over", "interleave_once"],

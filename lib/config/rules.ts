@@ -1,8 +1,8 @@
 // What keys mean together: contradictions, what a command cannot do without, and values that depend on others.
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
+import { dataFault } from "./data-rules.js";
 import type { Command } from "./key.js";
-import { mixingFault } from "./mixing-rules.js";
 import { evaluationRules } from "./rules-evaluation.js";
 import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
@@ -26,7 +26,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     refuseSeveralProcesses(setting);
     purpose(checked, setting);
     precision(checked, setting);
-    mixing(checked, setting);
+    data(checked, setting);
     blocks(checked, setting);
     adapter(checked, setting);
     variants(checked, setting);
@@ -93,11 +93,13 @@ function precision({ recipe }: Checked, setting: Setting): void {
   }
 }
 
-function mixing({ recipe }: Checked, setting: Setting): void {
-  const fault = mixingFault({
+function data({ recipe }: Checked, setting: Setting): void {
+  const fault = dataFault({
     ...recipe,
     eval_dataset: recipe.eval_dataset ?? [],
     interleave_probs: recipe.interleave_probs ?? undefined,
+    max_samples: recipe.max_samples ?? undefined,
+    tokenized_path: recipe.tokenized_path ?? undefined,
   });
   if (fault === undefined) return;
   throw new UserError(`${setting.where(fault.key)}: ${fault.key}: ${fault.what}`);

@@ -1,6 +1,6 @@
 // The keys of a recipe that the data path reads, and nothing else. Any complete recipe is assignable to it.
 
-import { LEAST_SHARE, mixingFault } from "../config/mixing-rules.js";
+import { dataFault, LEAST_SHARE } from "../config/data-rules.js";
 import { UserError } from "../errors.js";
 import type { MixStrategy, Mixture } from "./mixing.js";
 
@@ -34,6 +34,17 @@ export interface DataRecipe {
   readonly eval_on_each_dataset?: boolean | null | undefined;
   /** A folder of finished blocks: read where it holds some, else made. */
   readonly tokenized_path?: string | null | undefined;
+  /** Read, tokenize and pack while training, instead of before. */
+  readonly streaming?: boolean | null | undefined;
+  /** Documents in the shuffle buffer of a stream. */
+  readonly buffer_size?: number | null | undefined;
+  /** Optimizer steps; a stream needs it. */
+  readonly max_steps?: number | null | undefined;
+  readonly per_device_train_batch_size?: number | undefined;
+  readonly gradient_accumulation_steps?: number | undefined;
+  readonly dataloader_drop_last?: boolean | undefined;
+  /** Only named where it would change LLaMA-Factory's stream. */
+  readonly dataloader_num_workers?: number | undefined;
   /** Decides the end-of-document token; see template.ts. */
   readonly template?: string | null | undefined;
   /** Seeds the choice of `num_samples` rows, interleaving and the split. */
@@ -56,7 +67,7 @@ export function heldOut(recipe: DataRecipe): number | undefined {
 const STRATEGIES = ["concat", "interleave_under", "interleave_over", "interleave_once"];
 
 /**
- * How a recipe mixes its datasets.
+ * How a recipe mixes its datasets, once its data keys are found to fit together.
  *
  * @throws UserError for keys that contradict each other
  */
@@ -66,12 +77,16 @@ export function mixtureOf(recipe: DataRecipe): Mixture {
     throw new UserError(`mix_strategy: expected one of ${STRATEGIES.join(", ")}, received ${strategy}`);
   }
   const probabilities = recipe.interleave_probs?.map(Number);
-  const fault = mixingFault({
+  const fault = dataFault({
     dataset: datasetNames(recipe),
     eval_dataset: datasetNames(recipe, "eval_dataset"),
     mix_strategy: strategy,
     interleave_probs: probabilities,
     val_size: recipe.val_size ?? 0,
+    streaming: recipe.streaming ?? false,
+    max_steps: recipe.max_steps ?? -1,
+    max_samples: recipe.max_samples ?? undefined,
+    tokenized_path: recipe.tokenized_path || undefined,
   });
   if (fault !== undefined) throw new UserError(`${fault.key}: ${fault.what}`);
   return { strategy, probabilities, seed: recipe.seed ?? 42 };

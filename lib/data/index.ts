@@ -1,6 +1,7 @@
 // The data path's public names.
 
 export { type DataRecipe, datasetNames } from "./arguments.js";
+export type { BlockStream, StreamWindow } from "./block-stream.js";
 export { type Batch, collate, IGNORED_LABEL } from "./collate.js";
 export type { Columns, MessageColumns, MessageTags, TextColumns } from "./columns.js";
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";

@@ -88,17 +88,45 @@ export class Intake {
   }
 
   async #encode(texts: readonly string[]): Promise<void> {
-    const { bosId } = this.#rule;
-    for (const ids of await this.#tokenizer.encodeBatch(texts)) {
-      if (bosId === undefined) this.arena.append(ids);
-      else {
-        const begun = new Int32Array(ids.length + 1);
-        begun[0] = bosId;
-        begun.set(ids, 1);
-        this.arena.append(begun);
-      }
-    }
+    await encodeInto(this.#tokenizer, this.#rule, texts, this.arena);
     this.#options.onProgress?.({ documents: this.arena.documents, tokens: this.arena.tokens });
+  }
+}
+
+/** Tokenizes documents into an arena, in batches that bound the memory of the tokenizer's results. */
+export async function encodeDocuments(
+  tokenizer: Tokenizer,
+  rule: TextRule,
+  documents: readonly string[],
+  arena: TokenArena,
+): Promise<void> {
+  let texts: string[] = [];
+  let characters = 0;
+  for (const document of documents) {
+    texts.push(document + rule.separator);
+    characters += document.length;
+    if (texts.length < BATCH_DOCUMENTS && characters < BATCH_CHARACTERS) continue;
+    await encodeInto(tokenizer, rule, texts, arena);
+    texts = [];
+    characters = 0;
+  }
+  if (texts.length > 0) await encodeInto(tokenizer, rule, texts, arena);
+}
+
+async function encodeInto(
+  tokenizer: Tokenizer,
+  { bosId }: TextRule,
+  texts: readonly string[],
+  arena: TokenArena,
+): Promise<void> {
+  for (const ids of await tokenizer.encodeBatch(texts)) {
+    if (bosId === undefined) arena.append(ids);
+    else {
+      const begun = new Int32Array(ids.length + 1);
+      begun[0] = bosId;
+      begun.set(ids, 1);
+      arena.append(begun);
+    }
   }
 }
 

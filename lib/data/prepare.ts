@@ -3,11 +3,14 @@
 
 import { UserError } from "../errors.js";
 import { type DataRecipe, datasetNames, heldOut, mixtureOf } from "./arguments.js";
+import type { BlockStream } from "./block-stream.js";
 import { Intake, type IntakeOptions } from "./intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./mixing.js";
 import { LegacyRandom } from "./numpy-random.js";
 import { layBlocks, type TokenBlocks } from "./packing.js";
+import { prepareStream } from "./prepare-stream.js";
 import { select } from "./selection.js";
+import { tooLittle, tooLittleHeld } from "./shortage.js";
 import { type DatasetHub, localEntries } from "./sources.js";
 import type { DataSummary } from "./summary.js";
 import { documentSeparator } from "./template.js";
@@ -23,6 +26,8 @@ export interface PrepareOptions extends IntakeOptions {
 export interface TrainingData {
   /** The training blocks, in the corpus's order. */
   readonly blocks: TokenBlocks;
+  /** With `streaming`: the steps to train on, in place of blocks, of which only the first can then be got. */
+  readonly stream?: BlockStream;
   readonly summary: DataSummary;
   /**
    * What is evaluated on; empty where the recipe asks for none. One set without a name for `val_size` and for
@@ -52,10 +57,15 @@ export async function prepareTrainingData(
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
 ): Promise<TrainingData> {
+  const mixture = mixtureOf(recipe);
+  if (datasetNames(recipe).length + datasetNames(recipe, "eval_dataset").length === 0) {
+    throw new UserError("dataset: name at least one dataset of dataset_info.json");
+  }
+  if (recipe.streaming) return prepareStream(recipe, tokenizer, mixture, options);
   const cache = recipe.tokenized_path;
   if (cache && holdsTokens(cache)) return loadTokens(cache, tokenizer, recipe);
   if (cache) requireWritable(cache);
-  const data = await tokenize(recipe, tokenizer, options);
+  const data = await tokenize(recipe, tokenizer, mixture, options);
   if (!cache) return data;
   saveTokens(cache, data, tokenizer);
   return {
@@ -70,12 +80,9 @@ export async function prepareTrainingData(
 async function tokenize(
   recipe: DataRecipe,
   tokenizer: Tokenizer,
+  mixture: Mixture,
   options: PrepareOptions,
 ): Promise<TrainingData> {
-  const mixture = mixtureOf(recipe);
-  if (datasetNames(recipe).length + datasetNames(recipe, "eval_dataset").length === 0) {
-    throw new UserError("dataset: name at least one dataset of dataset_info.json");
-  }
   const separator = documentSeparator(recipe.template, tokenizer);
   const bosId = tokenizer.addBos ? tokenizer.bosId : undefined;
   const intake = new Intake(tokenizer, { separator, bosId: recipe.packing ? undefined : bosId }, options);
@@ -184,36 +191,4 @@ function divide(
     ? evalCorpora
     : [{ name: undefined, ids: mix(evalCorpora, mixture, "eval_dataset") }];
   return { train: documents, held: [...held] };
-}
-
-function tooLittle(
-  recipe: DataRecipe,
-  corpora: readonly ReadCorpus[],
-  count: number,
-  tokens: number,
-): UserError {
-  const names = corpora.map(({ name }) => name).join(", ");
-  if (count === 0) {
-    const files = corpora.flatMap((corpus) => corpus.files).join(", ");
-    return new UserError(`dataset: ${names} has no rows; add some to ${files}, such as {"text": "..."}`);
-  }
-  const documents = count === 1 ? "1 document" : `${count} documents`;
-  const fill = count === 1 ? "fills" : "fill";
-  const workers = recipe.preprocessing_num_workers ?? 1;
-  const shared =
-    workers > 1 ? `, lower preprocessing_num_workers (${workers}), which divides the corpus first,` : "";
-  return new UserError(
-    `dataset: the ${documents} of ${names} (${tokens} tokens) ${fill} no block of ` +
-      `${recipe.cutoff_len}; lower cutoff_len${shared} or add data`,
-  );
-}
-
-function tooLittleHeld(recipe: DataRecipe, { name, documents }: EvaluationSet): UserError {
-  const key = heldOut(recipe) === undefined ? "eval_dataset" : "val_size";
-  const which = name === undefined ? "" : ` of ${name}`;
-  const remedy = key === "val_size" ? "raise val_size" : "add data to it";
-  return new UserError(
-    `${key}: the ${documents === 1 ? "1 document" : `${documents} documents`}${which} to evaluate on fill no block of ` +
-      `${recipe.cutoff_len}; ${remedy}, or lower cutoff_len`,
-  );
 }

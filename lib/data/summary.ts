@@ -9,6 +9,8 @@ export interface DataSummary {
   readonly blocks: number;
   /** Tokens that no block holds: tails of batches (packing) or of long documents (no packing). */
   readonly droppedTokens: number;
+  /** Read while training: documents and tokens are not known, and blocks are those of all steps. */
+  readonly streamed?: boolean;
   /** What is evaluated on: documents and blocks of each set. */
   readonly evaluation?: readonly {
     readonly name: string | undefined;
@@ -24,19 +26,27 @@ export interface DataSummary {
 
 /** One line, for instance: 200 documents, 125,660 tokens -> 115 blocks of 1,024 (7,900 tokens dropped). */
 export function formatSummary(summary: DataSummary): string {
+  if (summary.streamed) {
+    const names = summary.datasets.map(({ name }) => name).join(", ");
+    return (
+      `streamed from ${names}: ${plural(summary.blocks, "block")} ${sizeOf(summary)} in all steps, documents end with ` +
+      `${summary.separator}${evaluated(summary)}`
+    );
+  }
   const several = summary.datasets.length > 1;
   const from = several
     ? ` (${summary.datasets.map(({ name, documents }) => `${name} ${count(documents)}`).join(", ")})`
     : "";
   const share = summary.tokens > 0 ? ((100 * summary.droppedTokens) / summary.tokens).toFixed(1) : "0.0";
-  const size = summary.packing
-    ? `of ${count(summary.blockLength)}`
-    : `of at most ${count(summary.blockLength)}`;
   return (
     `${plural(summary.documents, "document")}${from}, ${plural(summary.tokens, "token")} -> ` +
-    `${plural(summary.blocks, "block")} ${size} ` +
+    `${plural(summary.blocks, "block")} ${sizeOf(summary)} ` +
     `(${plural(summary.droppedTokens, "token")} dropped, ${share} %), documents end with ${summary.separator}${evaluated(summary)}`
   );
+}
+
+function sizeOf({ packing, blockLength }: DataSummary): string {
+  return packing ? `of ${count(blockLength)}` : `of at most ${count(blockLength)}`;
 }
 
 function evaluated({ evaluation = [] }: DataSummary): string {

@@ -43,6 +43,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       model: prepared.model,
       blocks: prepared.blocks,
       evaluation: prepared.evaluation,
+      stream: prepared.stream,
       padId: tokenizer.padId,
       device: prepared.device,
       save,

@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, readdirSync, statSync } from "node:f
 import path from "node:path";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import {
+  type BlockStream,
   type DataSummary,
   type EvaluationSet,
   loadTokenizer,
@@ -45,6 +46,8 @@ export interface Prepared {
   tokenizer: Tokenizer;
   blocks: TokenBlocks;
   evaluation: readonly EvaluationSet[];
+  /** With `streaming`, the steps to train on. */
+  stream: BlockStream | undefined;
   summary: DataSummary;
   device: Device;
   /** The checkpoint to go on from. */
@@ -194,7 +197,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
     );
   }
-  const { blocks, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
+  const { blocks, stream, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
     signal,
     hub: datasetFetcher({ keys: given, onEvent: emit }),
   });
@@ -216,5 +219,5 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
-  return { recipe: given, model, weights, tokenizer, blocks, evaluation, summary, device, resume };
+  return { recipe: given, model, weights, tokenizer, blocks, stream, evaluation, summary, device, resume };
 }

@@ -3,11 +3,13 @@
 import type { Recipe } from "../config/index.js";
 import {
   type Batch,
+  type BlockStream,
   collate,
   type EvaluationSet,
   RandomSampler,
   type Sampler,
   SequentialSampler,
+  type StreamWindow,
   type TokenBlocks,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
@@ -40,6 +42,8 @@ export interface TrainerOptions {
   blocks: TokenBlocks;
   /** What is evaluated on, where the recipe asks for it. */
   evaluation?: readonly EvaluationSet[];
+  /** Steps of a stream, in place of blocks; `blocks` then stands for their number. */
+  stream?: BlockStream | undefined;
   padId: number;
   device: Device;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
@@ -135,11 +139,14 @@ export class Trainer {
       const stepInEpoch = this.recorder.step % this.plan.stepsPerEpoch;
       const first = stepInEpoch * accumulation;
       const count = batchesOfStep(this.plan, accumulation, stepInEpoch);
-      const window = this.#window(epoch, first, count);
+      const streamed = await this.#options.stream?.window(this.recorder.step);
+      const window = streamed === undefined ? this.#window(epoch, first, count) : this.#collated(streamed);
       if (stepInEpoch === 0) drawLoaderSeed();
       const result = await this.#accumulate(window);
       if (result === undefined) return this.#interrupted();
-      this.#finishStep(result, epoch + (first + count) / this.plan.batchesPerEpoch);
+      // In a stream transformers counts as if a pass were as long as the run.
+      const position = streamed === undefined ? first + count : (streamed.before + 1) * accumulation;
+      this.#finishStep(result, (streamed?.pass ?? epoch) + position / this.plan.batchesPerEpoch);
       if (!(await this.#after("step")) || this.#isAborted()) return this.#interrupted();
     }
     return { interrupted: false, checkpoint: this.recorder.lastCheckpoint };
@@ -207,6 +214,10 @@ export class Trainer {
 
   #isAborted(): boolean {
     return this.#options.isAborted?.() ?? false;
+  }
+
+  #collated({ batches }: StreamWindow): Batch[] {
+    return batches.map((blocks) => collate(blocks, this.#options.padId));
   }
 
   /** The batches of one optimizer step. */
