@@ -209,6 +209,11 @@ describe("without a network", () => {
     here.env.HF_HUB_OFFLINE = "1";
     expect((await failure(here.fetch("org/shards"))).message).toMatch(/or not whole/);
     expect(await here.fetch("org/shards", { weights: false })).toBe(folder);
+    here.env.HF_HUB_OFFLINE = "0";
+    await here.fetch("org/shards");
+    here.env.HF_HUB_OFFLINE = "1";
+    rmSync(path.join(folder, "model-00002-of-00002.safetensors"));
+    expect((await failure(here.fetch("org/shards"))).message).toMatch(/or not whole/);
   });
 
   it("gives up in a line where there is no cache", async () => {

@@ -155,6 +155,21 @@ describe("an interruption", () => {
     expect(weightsAsked().some(({ headers }) => "authorization" in headers)).toBe(false);
   });
 
+  it("after interruption is borne as long as bytes come between them", async () => {
+    onWeights(8, (q, s) => sendPart(q, s, 40_000, () => s.destroy()));
+    expect(weightsOf(await here.fetch("org/tiny", { attempts: 2 })).equals(WEIGHTS)).toBe(true);
+    expect(weightsAsked().length).toBeGreaterThan(5);
+  });
+
+  it("that looks like an end, in a shorter range than was asked for, is gone on from too", async () => {
+    onWeights(1, (_, s) => {
+      s.writeHead(206, { "content-range": "bytes 0-99999/400000", "content-length": 100_000 });
+      s.end(WEIGHTS.subarray(0, 100_000));
+    });
+    expect(weightsOf(await here.fetch("org/tiny")).equals(WEIGHTS)).toBe(true);
+    expect(weightsAsked().at(-1)?.headers.range).toBe("bytes=100000-399999");
+  });
+
   it("by the user is gone on from in the next run", async () => {
     const stop = new AbortController();
     onWeights(1, (q, s) => sendPart(q, s, 150_000, () => setTimeout(() => stop.abort(), 100)));
