@@ -151,7 +151,9 @@ export async function setUp({ cache, build = "auto", force = false, plan = false
   say(`libtorch ${found.version} in ${found.root}${found.from ? ` (${found.from})` : ""}`);
   const { version } = readJson(path.join(projectRoot, "package.json"));
   const addon = await buildAddon(cache, version, found, { force, say });
-  const record = path.join(cache, "addon", recordName(version, nativeHash()));
+  // what dist/ was packed with is what it will look for
+  const sources = readJson(path.join(projectRoot, "dist", "native.json")).sources ?? nativeHash();
+  const record = path.join(cache, "addon", recordName(version, sources));
   const entry = { addon, libtorch: found.root, version: found.version, cuda: cudaOf(found.root) };
   writeWhole(record, `${JSON.stringify(entry, null, 2)}\n`);
   return { ...entry, record };
