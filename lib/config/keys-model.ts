@@ -118,10 +118,10 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     "weights are memory-mapped in any case",
     flag({ default: true, doc: "Load the weights without a second copy in memory." }),
   ),
-  upcast_layernorm: refused(
-    "norm weights keep the checkpoint's data type in this version; remove it",
-    flag({ default: false, doc: "Hold the norms' weights in fp32." }),
-  ),
+  upcast_layernorm: flag({
+    default: false,
+    doc: "Hold the norms' weights in fp32; with a 16-bit checkpoint it needs bf16 or fp16.",
+  }),
   upcast_lmhead_output: silent(
     "the loss is computed in fp32 in any case",
     flag({ default: false, doc: "Cast the logits to fp32." }),

@@ -154,6 +154,18 @@ const working = {
   dataloader_drop_last: flag({ default: false, doc: "Leave out a last batch that is not full." }),
 };
 
+const noise = {
+  neftune_noise_alpha: float({
+    default: null,
+    min: 0,
+    doc: "NEFTune: noise of this size over sqrt(length x width) on the embeddings while training, such as 5.",
+  }),
+  full_determinism: flag({
+    default: false,
+    doc: "Only deterministic kernels on a GPU; what has none stops the run. On the CPU all are.",
+  }),
+};
+
 const optimization = {
   optim_args: refused(
     "AdamW is set by adam_beta1, adam_beta2 and adam_epsilon; remove it",
@@ -172,7 +184,6 @@ const optimization = {
     flag({ default: true, doc: "Count the loss's tokens over all processes." }),
   ),
   label_smoothing_factor: refused(LATER, float({ default: 0.0, doc: "Label smoothing." })),
-  neftune_noise_alpha: refused(LATER, float({ default: null, doc: "Noise on the embeddings." }), [0]),
   auto_find_batch_size: idle(
     "a batch that does not fit stops the run; lower per_device_train_batch_size",
     flag({ default: false, doc: "Halve the batch until it fits." }),
@@ -185,7 +196,6 @@ const optimization = {
     "disable_gradient_checkpointing decides",
     anything({ default: null, doc: "Settings of gradient checkpointing." }),
   ),
-  full_determinism: refused(LATER, flag({ default: false, doc: "Only deterministic kernels." })),
   fp8: refused(LATER, flag({ default: false, doc: "Matrix products in fp8." })),
   fp8_backend: silent(
     "only read beside fp8, which is refused",
@@ -258,4 +268,9 @@ const data = {
   sortish_sampler: silent(OLD, flag({ default: false, doc: "Roughly sorted documents." })),
 };
 
-export const trainingKeys = inGroup("training", ["train"], { ...working, ...optimization, ...data });
+export const trainingKeys = inGroup("training", ["train"], {
+  ...working,
+  ...noise,
+  ...optimization,
+  ...data,
+});

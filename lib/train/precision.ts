@@ -1,7 +1,8 @@
 // Precision of a run: what autocast computes in, what the trainable weights are stored in, and the loss scale that
 // float16 needs.
 import type { Recipe } from "../config/index.js";
-import { type DType, op, type Tensor } from "../torch/index.js";
+import type { Module } from "../nn/index.js";
+import { type DType, noGrad, op, scope, type Tensor } from "../torch/index.js";
 
 /** How a recipe computes. */
 export interface Precision {
@@ -19,6 +20,14 @@ export function precisionOf(recipe: Recipe): Precision {
     return { compute: recipe.bf16 ? "bfloat16" : undefined, trainable: undefined, scaled: false };
   const compute = recipe.bf16 ? "bfloat16" : recipe.fp16 ? "float16" : undefined;
   return { compute, trainable: "float32", scaled: recipe.fp16 };
+}
+
+/** Widens the weights of norms to float32: what LLaMA-Factory calls so, every vector with "norm" or "ln" in its name. */
+export function upcastNorms(model: Module): void {
+  model.mapParameters((parameter, name) => {
+    if (parameter.ndim !== 1 || !/norm|ln/.test(name)) return parameter;
+    return scope(() => noGrad(() => parameter.to("float32")));
+  });
 }
 
 const foreachMul = op<(self: readonly Tensor[], scalar: number) => void>("aten::_foreach_mul_.Scalar");

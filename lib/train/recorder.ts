@@ -45,6 +45,8 @@ export interface StepRecord {
   learningRate: number;
   epoch: number;
   tokens: number;
+  /** Those of them that num_input_tokens_seen counts. */
+  counted: number;
   seconds: number;
   memoryBytes: number;
   /** Why the step was not applied, where it was not. */
@@ -219,7 +221,7 @@ export class Recorder {
     this.epoch = record.epoch;
     this.#learningRate = record.learningRate;
     if (record.countsForSchedule) this.scheduleSteps++;
-    this.#loop.tokensSeen += record.tokens;
+    this.#loop.tokensSeen += record.counted;
     this.#loop.totalFlos += this.#options.flosPerToken * record.tokens;
     if (record.skipped === undefined) {
       // float32 sums, one micro-step at a time: the reference trainer's logged digits

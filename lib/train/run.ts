@@ -2,7 +2,7 @@
 // the model afterwards may call it directly.
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
-import { holdLease, OutOfMemoryError, releaseLease } from "../torch/index.js";
+import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { prepare } from "./setup.js";
@@ -68,6 +68,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   } catch (error) {
     throw error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
   } finally {
+    setDeterministic(false);
     releaseLease();
   }
 }

@@ -25,13 +25,19 @@ import {
   saveModel,
   scaleRope,
 } from "../qwen3/index.js";
-import { accelerator, type Device, manualSeed, setFloat32Precision } from "../torch/index.js";
+import {
+  accelerator,
+  type Device,
+  manualSeed,
+  setDeterministic,
+  setFloat32Precision,
+} from "../torch/index.js";
 import { adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
 import { type CausalModel, countParameters } from "./model.js";
-import { precisionOf } from "./precision.js";
+import { precisionOf, upcastNorms } from "./precision.js";
 import { LOOP_FILE } from "./run-state.js";
 import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
@@ -160,7 +166,14 @@ function buildModel(
     initializeWeights(model, config.dtype ?? "float32");
     if (device !== "cpu") model.to({ device });
   } else loadWeights(model, recipe.model_name_or_path, onDevice);
-  const { trainable } = precisionOf(recipe);
+  const { trainable, compute } = precisionOf(recipe);
+  if (recipe.upcast_layernorm) {
+    if (compute === undefined && config.dtype !== "float32" && config.dtype !== null)
+      throw new UserError(
+        `upcast_layernorm: float32 norms and ${config.dtype} layers need autocast between them; set bf16: true`,
+      );
+    upcastNorms(model);
+  }
   if (isLora) return { model, weights: adaptModel(model, recipe, name, resume) };
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
@@ -210,6 +223,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
   const device = chooseDevice(recipe, emit);
   if (recipe.tf32) setFloat32Precision("high");
+  setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
   const { model, weights } = buildModel(recipe, given.model_name_or_path, device, resume, emit);
   manualSeed(recipe.seed);

@@ -16,6 +16,7 @@ import {
 } from "../torch/index.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import type { Block, CausalModel } from "./model.js";
+import { withNoise } from "./neftune.js";
 
 /** How a micro-step computes. */
 export interface StepOptions {
@@ -28,6 +29,8 @@ export interface StepOptions {
   scale: number;
   /** Multiplies the gradients and not the loss that is reported; for float16. */
   lossScale?: number;
+  /** NEFTune's alpha: noise on the embeddings. */
+  noiseAlpha?: number | null;
   /** Asked between blocks; true ends the micro-step at once. */
   isAborted?: () => boolean;
 }
@@ -66,12 +69,12 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
 export function evaluateBatch(
   model: CausalModel,
   batch: Batch,
-  options: Omit<StepOptions, "checkpointing">,
+  options: Omit<StepOptions, "checkpointing" | "noiseAlpha">,
 ): number {
   return scope(() =>
     noGrad(() => {
       const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);
-      const setting: Setting = { ...options, checkpointing: false, model, targets };
+      const setting: Setting = { ...options, noiseAlpha: undefined, checkpointing: false, model, targets };
       return forward(setting, idsOf(batch, options.device)).item();
     }),
   );
@@ -82,7 +85,7 @@ function forward(setting: Setting, ids: Tensor): Tensor {
   return autocast(
     compute,
     () => {
-      let hidden = model.embed(ids);
+      let hidden = embed(setting, ids);
       const positions = model.rope(ids.size(1), hidden);
       for (const block of model.layers) {
         stopIfAborted(setting);
@@ -92,6 +95,11 @@ function forward(setting: Setting, ids: Tensor): Tensor {
     },
     device,
   );
+}
+
+function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
+  const hidden = model.embed(ids);
+  return noiseAlpha === null || noiseAlpha === undefined ? hidden : withNoise(hidden, noiseAlpha);
 }
 
 function whole(setting: Setting, ids: Tensor): Tensor {
@@ -129,7 +137,7 @@ function isTrained(block: Block): boolean {
 function checkpointed(setting: Setting, ids: Tensor): Tensor {
   const { model, compute, device } = setting;
   const under = <T>(body: () => T): T => autocast(compute, body, device);
-  const embedded = under(() => model.embed(ids));
+  const embedded = under(() => embed(setting, ids));
   const positions = model.rope(ids.size(1), embedded);
   const trained = model.layers.map(isTrained);
   const first = embedded.requiresGrad ? 0 : trained.indexOf(true);

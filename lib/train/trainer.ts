@@ -66,6 +66,8 @@ interface WindowResult {
   /** Each micro-step's share of the step's loss. */
   losses: number[];
   tokens: number;
+  /** Tokens that num_input_tokens_seen counts: with or without padding. */
+  counted: number;
   seconds: number;
 }
 
@@ -244,6 +246,7 @@ export class Trainer {
     );
     const losses: number[] = [];
     let tokens = 0;
+    let counted = 0;
     const started = performance.now();
     this.optimizer.zeroGrad();
     for (const [micro, batch] of window.entries()) {
@@ -258,6 +261,7 @@ export class Trainer {
             checkpointing: !recipe.disable_gradient_checkpointing,
             scale: labelled === 0 ? 0 : 1 / labelled,
             lossScale: this.#lossScale.scale,
+            noiseAlpha: recipe.neftune_noise_alpha,
             isAborted: this.#options.isAborted,
           }),
         );
@@ -268,6 +272,9 @@ export class Trainer {
       }
       const size = batch.inputIds.length;
       tokens += size;
+      const { attentionMask } = batch;
+      const padded = recipe.include_num_input_tokens_seen === "non_padding" && attentionMask !== undefined;
+      counted += padded ? attentionMask.reduce((sum, one) => sum + one, 0) : size;
       const seconds = (performance.now() - start) / 1000;
       const step = this.recorder.step + 1;
       onEvent?.({
@@ -279,7 +286,7 @@ export class Trainer {
         seconds,
       });
     }
-    return { losses, tokens, seconds: (performance.now() - started) / 1000 };
+    return { losses, tokens, counted, seconds: (performance.now() - started) / 1000 };
   }
 
   /** Clips and applies what a window left in the gradients, or says why it does not. */
@@ -308,6 +315,7 @@ export class Trainer {
       learningRate: rates[0] as number,
       epoch,
       tokens: window.tokens,
+      counted: window.counted,
       seconds: window.seconds,
       memoryBytes: memoryOf(device),
       skipped: why,

@@ -333,7 +333,6 @@ describe("mistakes", () => {
     ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: training runs in one process/],
     ["fsdp: full_shard auto_wrap", /fsdp.*is refused/],
     ["quantization_bit: 4", /quantization_bit: 4 is refused: the base model is not quantized/],
-    ["neftune_noise_alpha: 5", /is refused/],
     ["val_size: 0.1\neval_dataset: a", /recipe\.yaml:\d+: val_size: it excludes eval_dataset; keep one/],
     ["val_size: -1", /val_size: expected a number, at least 0/],
     ["streaming: true", /recipe\.yaml:\d+: streaming: a stream has no known end; set max_steps too/],

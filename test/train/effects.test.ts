@@ -35,6 +35,7 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
     data_seed: 1,
     disable_shuffling: true,
     finetuning_type: "full",
+    neftune_noise_alpha: 5,
   }),
   pissa_iter: [
     { pissa_init: true, pissa_iter: 0 },
@@ -110,6 +111,7 @@ const ELSEWHERE: Record<string, string> = {
   stage: "has one value",
   do_train: "without it nothing runs (test/config)",
   optim: "its values are one optimizer",
+  full_determinism: "on a GPU only",
   tf32: "on a GPU only",
   use_cpu: "on a GPU only",
   no_cuda: "on a GPU only",

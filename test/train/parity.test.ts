@@ -45,7 +45,7 @@ function mean(ours: Entry[], theirs: Entry[], key: string): number {
   const steps = theirs.flatMap((entry, i) =>
     entry[key] === undefined ? [] : relative(ours[i]?.[key] ?? Number.NaN, entry[key]),
   );
-  return steps.reduce((sum, one) => sum + one, 0) / steps.length;
+  return steps.reduce((sum, one) => sum + one, 0) / Math.max(1, steps.length);
 }
 
 function row(name: string, values: Record<string, number>): void {

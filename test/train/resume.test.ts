@@ -38,7 +38,7 @@ const METHODS: Record<string, RecipeInput> = {
     lr_scheduler_type: "greedy",
     lr_scheduler_kwargs: { patience: 0, min_lr: 1e-4, factor: 0.5 },
   },
-  full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
+  full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1, neftune_noise_alpha: 5 },
   "full, pure_bf16": {
     ...KEYS,
     finetuning_type: "full",
