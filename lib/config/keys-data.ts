@@ -116,10 +116,10 @@ export const dataKeys = inGroup("data", ["train"], {
     default: null,
     doc: "Folder of finished blocks: where it holds some (LLaMA-Factory's too) they are taken and the other data keys are not read; else they are saved there.",
   }),
-  neat_packing: refused(
-    "LLaMA-Factory takes it in supervised fine-tuning only; remove it",
-    flag({ default: false, doc: "Pack without attention across documents." }),
-  ),
+  neat_packing: flag({
+    default: false,
+    doc: "Packed documents see nothing of each other: positions begin again with each, attention and labels stop at its end. The blocks are those of packing; LLaMA-Factory takes the key in supervised fine-tuning only.",
+  }),
   train_on_prompt: refused(
     "LLaMA-Factory takes it in supervised fine-tuning only; remove it (every token is trained on here)",
     flag({ default: false, doc: "Train on the prompt too." }),

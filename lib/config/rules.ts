@@ -106,6 +106,17 @@ function data({ recipe }: Checked, setting: Setting): void {
 }
 
 function blocks({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (recipe.neat_packing && !recipe.packing) {
+    throw new UserError(
+      `${setting.where("neat_packing")}: neat_packing: it keeps packed documents apart, and packing: false packs none; remove one of the two`,
+    );
+  }
+  const silent = recipe.tokenized_path ? "a tokenized_path" : recipe.streaming ? "a stream" : undefined;
+  if (recipe.neat_packing && silent !== undefined) {
+    throw new UserError(
+      `${setting.where("neat_packing")}: neat_packing: the blocks of ${silent} do not say where documents begin; remove one of the two`,
+    );
+  }
   if (!given.has("packing") || !recipe.packing) return;
   recipe.cutoff_len -= 1;
   if (recipe.cutoff_len < 2) {

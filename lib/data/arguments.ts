@@ -16,6 +16,7 @@ export interface DataRecipe {
   readonly cutoff_len: number;
   /** Documents joined and cut into equal blocks (true), or one block a document (false). */
   readonly packing: boolean;
+  readonly neat_packing?: boolean | undefined;
   /** At most this many rows of each dataset. */
   readonly max_samples?: number | null | undefined;
   /** Documents packed together; the tail of every such batch is dropped. */

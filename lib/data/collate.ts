@@ -1,5 +1,7 @@
 // Puts blocks into one batch: padding on the right, labels beside the ids. Plain arrays; tensors are the caller's.
 
+import type { TokenBlocks } from "./packing.js";
+
 /** The label that the loss leaves out. */
 export const IGNORED_LABEL = -100;
 
@@ -11,6 +13,11 @@ export interface Batch {
   readonly labels: Int32Array;
   /** [batch, length], 1 for a token and 0 for padding; undefined where nothing was padded */
   readonly attentionMask: Int32Array | undefined;
+  /**
+   * Where each document begins among the batch * length tokens, then their number; padding counts as documents.
+   * Undefined where every row is one.
+   */
+  readonly documents?: Int32Array;
   readonly batch: number;
   readonly length: number;
 }
@@ -19,9 +26,12 @@ export interface Batch {
  * Joins blocks into a batch as long as its longest. Every pad id gets the label -100, also where it is a real token,
  * as in LLaMA-Factory: where pad and eos are one token, document ends carry no loss.
  *
+ * `starts`, where documents begin inside each block, keeps them apart: what comes before the first token of one is
+ * none of its business, so no such token has a label.
+ *
  * @throws RangeError for no blocks at all
  */
-export function collate(blocks: readonly Int32Array[], padId: number): Batch {
+export function collate(blocks: readonly Int32Array[], padId: number, starts?: readonly Int32Array[]): Batch {
   if (blocks.length === 0) throw new RangeError("a batch needs at least one block");
   const batch = blocks.length;
   const length = Math.max(...blocks.map((block) => block.length));
@@ -33,5 +43,27 @@ export function collate(blocks: readonly Int32Array[], padId: number): Batch {
     attentionMask?.fill(1, row * length, row * length + block.length);
   }
   const labels = inputIds.map((id) => (id === padId ? IGNORED_LABEL : id));
-  return { inputIds, labels, attentionMask, batch, length };
+  const plain: Batch = { inputIds, labels, attentionMask, batch, length };
+  if (starts === undefined) return plain;
+  const documents: number[] = [];
+  for (const [row, inside] of starts.entries()) {
+    for (const at of inside) {
+      documents.push(row * length + at);
+      labels[row * length + at] = IGNORED_LABEL;
+    }
+    const end = (blocks[row] as Int32Array).length;
+    if (end < length) documents.push(row * length + end);
+  }
+  return { ...plain, documents: Int32Array.from([...documents, batch * length]) };
+}
+
+/** The batch of some of the blocks. */
+export function batchOf(blocks: TokenBlocks, indices: ArrayLike<number>, padId: number): Batch {
+  const chosen = Array.from(indices);
+  const starts = blocks.starts && chosen.map((index) => blocks.starts!(index));
+  return collate(
+    chosen.map((index) => blocks.get(index)),
+    padId,
+    starts,
+  );
 }

@@ -2,7 +2,7 @@
 
 export { type DataRecipe, datasetNames } from "./arguments.js";
 export type { BlockStream, StreamWindow } from "./block-stream.js";
-export { type Batch, collate, IGNORED_LABEL } from "./collate.js";
+export { type Batch, batchOf, collate, IGNORED_LABEL } from "./collate.js";
 export type { Columns, MessageColumns, MessageTags, TextColumns } from "./columns.js";
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 export { readDocuments } from "./documents.js";

@@ -10,12 +10,19 @@ export interface TokenBlocks {
   readonly tokens: number;
   /** A fresh copy of one block's ids. Packed blocks all have the same length, unpacked ones vary. */
   get(index: number): Int32Array;
+  /**
+   * Where documents begin inside a block, its own beginning first. Only where documents that share a block are to see
+   * nothing of each other.
+   */
+  starts?(index: number): Int32Array;
 }
 
 export interface BlockLayout {
   /** Tokens of a packed block; the limit of an unpacked one. */
   readonly blockLength: number;
   readonly packing: boolean;
+  /** Packed documents see nothing of each other: blocks say where they begin. */
+  readonly isolated?: boolean;
   /** Contiguous shares of the documents; each is cut on its own. */
   readonly workers: number;
   /** Documents of a share that are joined before cutting; 0 joins the whole share. */
@@ -44,7 +51,8 @@ export function* documentBatches(
 
 /** Lays blocks over a corpus. Tails of batches (packing) and of long documents (no packing) are left out. */
 export function layBlocks(corpus: Documents, layout: BlockLayout): TokenBlocks {
-  return layout.packing ? new PackedBlocks(corpus, layout) : new DocumentBlocks(corpus, layout.blockLength);
+  if (!layout.packing) return new DocumentBlocks(corpus, layout.blockLength);
+  return layout.isolated ? new IsolatedBlocks(corpus, layout) : new PackedBlocks(corpus, layout);
 }
 
 /** Every document as one block, whole. */
@@ -75,6 +83,14 @@ class PackedBlocks implements TokenBlocks {
   }
 
   get(index: number): Int32Array {
+    const { blockLength, bosId } = this.#layout;
+    const block = this.#corpus.slice(this.firstToken(index), blockLength);
+    if (bosId !== undefined) block[0] = bosId;
+    return block;
+  }
+
+  /** Where a block begins in the corpus. */
+  protected firstToken(index: number): number {
     checkIndex(index, this.length);
     let low = 0;
     let high = this.#runs.length - 1;
@@ -84,10 +100,38 @@ class PackedBlocks implements TokenBlocks {
       else high = middle - 1;
     }
     const run = this.#runs[low]!;
-    const { blockLength, bosId } = this.#layout;
-    const block = this.#corpus.slice(run.start + (index - run.before) * blockLength, blockLength);
-    if (bosId !== undefined) block[0] = bosId;
-    return block;
+    return run.start + (index - run.before) * this.#layout.blockLength;
+  }
+}
+
+/** Packed blocks that know their documents. One that a block's edge cuts goes on in the next as one of its own. */
+class IsolatedBlocks extends PackedBlocks {
+  readonly #documents: Documents;
+  readonly #blockLength: number;
+
+  constructor(corpus: Documents, layout: BlockLayout) {
+    super(corpus, layout);
+    this.#documents = corpus;
+    this.#blockLength = layout.blockLength;
+  }
+
+  starts(index: number): Int32Array {
+    const first = this.firstToken(index);
+    const corpus = this.#documents;
+    let low = 0;
+    let high = corpus.documents - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (corpus.start(middle) <= first) low = middle;
+      else high = middle - 1;
+    }
+    const starts = [0];
+    for (let document = low + 1; document < corpus.documents; document++) {
+      const at = corpus.start(document) - first;
+      if (at >= this.#blockLength) break;
+      if (at > (starts.at(-1) as number)) starts.push(at);
+    }
+    return Int32Array.from(starts);
   }
 }
 

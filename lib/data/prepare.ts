@@ -95,6 +95,7 @@ async function tokenize(
     const blocks = layBlocks(documents, {
       blockLength: recipe.cutoff_len,
       packing: recipe.packing,
+      isolated: recipe.neat_packing ?? false,
       workers: recipe.preprocessing_num_workers ?? 1,
       batchSize: recipe.preprocessing_batch_size ?? 1000,
       bosId,

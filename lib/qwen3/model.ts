@@ -1,10 +1,11 @@
 // Qwen3ForCausalLM as plain PyTorch operators. Field names are checkpoint keys.
 // Not here: files (weights.ts), sampling (generate.ts), adapters (peft wraps the projections by name).
 
+import { UserError } from "../errors.js";
 import type { Layer, WeightedLayer } from "../nn/index.js";
 import { causalAttention, Embedding, forwardAll, Linear, Module, RMSNorm, swiglu } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { arange, op } from "../torch/index.js";
+import { arange, op, tensor } from "../torch/index.js";
 import type { KVCache } from "./cache.js";
 import type { Qwen3Config } from "./config.js";
 import type { Rope } from "./rope.js";
@@ -67,18 +68,21 @@ export class Qwen3Attention extends Module {
     const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
     const q = normRope(this.q_norm, plainQ, rope);
     const k = normRope(this.k_norm, plainK, rope);
-    return this.o_proj.forward(this.attend(q, k, v, cache).flatten(2, 3));
+    return this.o_proj.forward(this.attend(q, k, v, rope.documents, cache).flatten(2, 3));
   }
 
   /** q, k, v [batch, seq, heads, headDim], which the cache extends with what it holds -> q's shape. */
-  private attend(q: Tensor, k: Tensor, v: Tensor, cache?: KVCache): Tensor {
+  private attend(q: Tensor, k: Tensor, v: Tensor, documents?: Tensor, cache?: KVCache): Tensor {
     const dropout = this.training ? this.config.attention_dropout : 0;
     const scale = this.config.head_dim ** -0.5;
     const seq = q.size(1);
     let [keys, values] = [k.transpose(1, 2), v.transpose(1, 2)]; // [batch, kvHeads, seq, headDim]
     if (cache !== undefined) [keys, values] = cache.extend(this.index, keys, values);
     const past = keys.size(2) - seq;
-    if (past === 0 && dropout === 0) return causalAttention(q, k, v, undefined, { scale });
+    if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale });
+    if (documents !== undefined) {
+      throw new UserError("neat_packing: attention_dropout and a cache leave no way to keep documents apart");
+    }
     const mask = past > 0 && seq > 1 ? causalMask(seq, past, q.device) : undefined;
     const out = attend(q.transpose(1, 2), keys, values, mask, dropout, past === 0 && seq > 1, {
       scale,
@@ -204,6 +208,23 @@ export class Qwen3ForCausalLM extends Module {
   /** cos and sin for `length` positions from `start`, in the dtype and on the device of `hidden`. */
   rope(length: number, hidden: Tensor, start = 0): Rope {
     return this.rotary.range(start, length, hidden.dtype, hidden.device);
+  }
+
+  /**
+   * For documents packed into rows, each counted from its own beginning and blind to the others. `starts`: where each
+   * begins among the batch * length tokens, then their number.
+   */
+  packed(starts: Int32Array, batch: number, length: number, hidden: Tensor): Rope {
+    const positions = new BigInt64Array(batch * length);
+    let longest = 0;
+    for (let i = 0; i + 1 < starts.length; i++) {
+      const [from, to] = [starts[i] as number, starts[i + 1] as number];
+      for (let at = from; at < to; at++) positions[at] = BigInt(at - from);
+      longest = Math.max(longest, to - from);
+    }
+    const { dtype, device } = hidden;
+    const at = tensor(positions, { shape: [batch, length], device });
+    return { ...this.rotary.at(at, longest, dtype, device), documents: tensor(starts, { device }) };
   }
 
   /** The final norm: [batch, seq, hidden] -> the same shape. */

@@ -1,6 +1,6 @@
 // The loss on held-out blocks, set by set: transformers' evaluation loop. Blocks come in order, nothing is trained,
 // nothing is logged here.
-import { type Batch, collate, type EvaluationSet, IGNORED_LABEL } from "../data/index.js";
+import { type Batch, batchOf, type EvaluationSet, IGNORED_LABEL } from "../data/index.js";
 import type { Device, DType } from "../torch/index.js";
 import { drawLoaderSeed } from "./loader-seed.js";
 import type { CausalModel } from "./model.js";
@@ -56,8 +56,8 @@ async function evaluateSet(set: EvaluationSet, options: EvaluationOptions): Prom
     await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
     const first = at * batchSize;
     const size = Math.min(batchSize, length - first);
-    const rows = Array.from({ length: size }, (_, row) => set.blocks.get(first + row));
-    sum += size * lossOf(collate(rows, options.padId), options);
+    const indices = Array.from({ length: size }, (_, row) => first + row);
+    sum += size * lossOf(batchOf(set.blocks, indices, options.padId), options);
     blocks += size;
     onBatch?.({ set: set.name, done: at + 1, total: batches });
   }

@@ -43,6 +43,7 @@ export class StepAborted extends Error {
 interface Setting extends StepOptions {
   model: CausalModel;
   targets: Tensor;
+  batch: Batch;
 }
 
 /** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
@@ -58,7 +59,7 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
   return scope(() => {
     const { device } = options;
     const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
-    const setting: Setting = { ...options, model, targets };
+    const setting: Setting = { ...options, model, targets, batch };
     const ids = idsOf(batch, device);
     const loss = options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
     return loss.item() / (options.lossScale ?? 1);
@@ -74,7 +75,14 @@ export function evaluateBatch(
   return scope(() =>
     noGrad(() => {
       const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);
-      const setting: Setting = { ...options, noiseAlpha: undefined, checkpointing: false, model, targets };
+      const setting: Setting = {
+        ...options,
+        noiseAlpha: undefined,
+        checkpointing: false,
+        model,
+        targets,
+        batch,
+      };
       return forward(setting, idsOf(batch, options.device)).item();
     }),
   );
@@ -86,7 +94,7 @@ function forward(setting: Setting, ids: Tensor): Tensor {
     compute,
     () => {
       let hidden = embed(setting, ids);
-      const positions = model.rope(ids.size(1), hidden);
+      const positions = positionsOf(setting, hidden);
       for (const block of model.layers) {
         stopIfAborted(setting);
         hidden = run(block, hidden, positions);
@@ -106,6 +114,12 @@ function whole(setting: Setting, ids: Tensor): Tensor {
   const loss = forward(setting, ids);
   backward(loss);
   return loss.detach();
+}
+
+function positionsOf({ model, batch: { documents, batch, length } }: Setting, hidden: Tensor): unknown {
+  if (documents === undefined) return model.rope(length, hidden);
+  if (model.packed === undefined) throw new TypeError("this model takes no documents packed apart");
+  return model.packed(documents, batch, length, hidden);
 }
 
 function run(block: Block, hidden: Tensor, positions: unknown): Tensor {
@@ -138,7 +152,7 @@ function checkpointed(setting: Setting, ids: Tensor): Tensor {
   const { model, compute, device } = setting;
   const under = <T>(body: () => T): T => autocast(compute, body, device);
   const embedded = under(() => embed(setting, ids));
-  const positions = model.rope(ids.size(1), embedded);
+  const positions = positionsOf(setting, embedded);
   const trained = model.layers.map(isTrained);
   const first = embedded.requiresGrad ? 0 : trained.indexOf(true);
   const kept: Kept[] = [];

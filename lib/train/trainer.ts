@@ -4,6 +4,7 @@ import type { Recipe } from "../config/index.js";
 import {
   type Batch,
   type BlockStream,
+  batchOf,
   collate,
   type EvaluationSet,
   RandomSampler,
@@ -230,10 +231,7 @@ export class Trainer {
     const order = this.#order.blocks;
     return Array.from({ length: count }, (_, i) => {
       const at = (first + i) * size;
-      return collate(
-        Array.from(order.subarray(at, at + size), (block) => corpus.get(block)),
-        padId,
-      );
+      return batchOf(corpus, order.subarray(at, at + size), padId);
     });
   }
 

@@ -315,6 +315,12 @@ describe("mistakes", () => {
     ["max_samples: 0", /at least 1, received 0/],
     ["num_train_epochs: 0", /above 0, received 0/],
     ["cutoff_len: 1", /at least 2, received 1/],
+    ["neat_packing: true\npacking: false", /neat_packing: it keeps packed documents apart.*remove one/],
+    [
+      "neat_packing: true\nstreaming: true\nmax_steps: 2",
+      /blocks of a stream do not say where documents begin/,
+    ],
+    ["neat_packing: true\ntokenized_path: x", /tokenized_path do not say where documents begin; remove one/],
     ["packing: true\ncutoff_len: 2", /cutoff_len: expected at least 3 with packing: true, received 2/],
     ["gradient_accumulation_steps: 0", /at least 1, received 0/],
     ["seed: -1", /seed/],
