@@ -317,7 +317,8 @@ export class Recorder {
       logging_steps: plan.logEvery,
       max_steps: plan.totalSteps,
       num_input_tokens_seen: recipe.include_num_input_tokens_seen === "no" ? 0 : this.#loop.tokensSeen,
-      num_train_epochs: Math.ceil(plan.epochs),
+      // a stream has no known end: Python's sys.maxsize stands for that
+      num_train_epochs: recipe.streaming ? 2 ** 63 - 1 : Math.ceil(plan.epochs),
       save_steps: plan.saveEvery,
       stateful_callbacks: this.#callbacks,
       total_flos: this.#loop.totalFlos,
