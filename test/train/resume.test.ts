@@ -40,7 +40,6 @@ const METHODS: Record<string, RecipeInput> = {
   },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1, neftune_noise_alpha: 5 },
   "a stream": { ...KEYS, max_samples: null, streaming: true, buffer_size: 5, dataset: "one,two" },
-  full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1 },
   "full, pure_bf16": {
     ...KEYS,
     finetuning_type: "full",
