@@ -33,7 +33,7 @@ qwen-pt chat --model NAME_OR_DIR [--adapter NAME_OR_DIR] [--prompt TEXT]
 Continues a prompt, token by token. Without --prompt every line of standard input is one prompt.
 An incrementally pre-trained model continues text; no chat template is applied.
 
-  qwen-pt chat --model models/Qwen3-0.6B --adapter saves/Qwen/lora/pretrain --prompt "庆历四年春"
+  qwen-pt chat --model Qwen/Qwen3-0.6B --adapter saves/Qwen/lora/pretrain --prompt "庆历四年春"
   qwen-pt chat recipe.yaml max_new_tokens=64 do_sample=false < prompts.txt`,
   eval: `qwen-pt eval --model DIR [--adapter DIR] [--before DIR] --data NAME[,NAME ...]
 

@@ -231,7 +231,7 @@ function planShards(
 /**
  * A model with the weights of a folder, frozen: see {@link loadWeights}. `config` replaces what its config.json says
  * (a scaled rotary embedding).
- * @example const model = loadModel("models/Qwen3-0.6B");
+ * @example const model = loadModel("Qwen/Qwen3-0.6B");
  */
 export function loadModel(
   dir: string,

@@ -103,45 +103,4 @@ export const DATA: Mistake[] = [
     make: (room) => room.corpus(Buffer.from('\ufeff{"text": "a"}\n', "utf16le")),
     line: /data\/one\.jsonl:1: not valid UTF-8 but UTF-16/,
   },
-  {
-    name: "a val_size larger than the data",
-    keys: { val_size: 1000 },
-    line: /val_size: 1000 of \d+ documents leaves none to train on; lower val_size or add data/,
-  },
-  {
-    name: "probabilities that do not match the datasets",
-    keys: { dataset: "one,two", mix_strategy: "interleave_over", interleave_probs: "0.5,0.3,0.2" },
-    line: /recipe\.yaml:\d+: interleave_probs: 3 for the 2 of dataset; give one probability for each/,
-  },
-  {
-    name: "a row of CSV with a comma too many",
-    make: (room) => {
-      room.json("data/dataset_info.json", { one: { file_name: "one.csv", columns: { prompt: "text" } } });
-      room.write("data/one.csv", "text,id\nfirst,1\nsecond, and more,2\n");
-    },
-    line: /data\/one\.csv:3: the row has 3 cells, the header 2; put a cell that holds a comma in double quotes/,
-  },
-  {
-    name: "a parquet file that is none",
-    make: (room) => {
-      room.json("data/dataset_info.json", { one: { file_name: "one.parquet", columns: { prompt: "text" } } });
-      room.write("data/one.parquet", "404 page not found\n");
-    },
-    line: /data\/one\.parquet: is no parquet file, or is cut short \(.*\); fetch or write it again/,
-  },
-  {
-    name: "an archive as data",
-    make: (room) => room.corpus(Buffer.from("Rar!\x1a\x07\x00", "latin1")),
-    line: /data\/one\.jsonl: is packed as rar; unpack it first, for instance by: unrar x/,
-  },
-  {
-    name: "a tokenized_path that is something else",
-    keys: { tokenized_path: "data" },
-    line: /tokenized_path: data holds something else than tokenized data/,
-  },
-  {
-    name: "a stream without an end",
-    keys: { streaming: true, max_steps: undefined },
-    line: /recipe\.yaml:\d+: streaming: a stream has no known end; set max_steps too/,
-  },
 ];

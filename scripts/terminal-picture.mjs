@@ -1,0 +1,69 @@
+// Draws what a command printed as a terminal window (SVG), for the README. Lines are the command's own: long ones are
+// cut at the window's edge, and a run of step lines is thinned out.
+//   npm run demo 2>&1 | tee demo.txt; node scripts/terminal-picture.mjs "npm run demo" demo.txt docs/images/demo.svg
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+const [command, input, output] = process.argv.slice(2);
+if (output === undefined) {
+  console.error("usage: node scripts/terminal-picture.mjs COMMAND TRANSCRIPT PICTURE.svg");
+  process.exit(1);
+}
+const COLUMNS = 126;
+const LINE = 18;
+const COLUMN = 7.83; // a column of the 13 px font
+const STEPS = 7; // step lines that are kept
+
+const isWide = (character) => /[\p{Script=Han}，。：；？！「」『』《》“”]/u.test(character);
+
+/** The text's first columns; Chinese characters are two wide. */
+function fitted(line) {
+  let width = 0;
+  let kept = "";
+  for (const character of line) {
+    width += isWide(character) ? 2 : 1;
+    if (width > COLUMNS) return `${kept}…`;
+    kept += character;
+  }
+  return kept;
+}
+
+function thinned(lines) {
+  const steps = lines.flatMap((line, index) => (/^step \d/.test(line) ? [index] : []));
+  if (steps.length <= STEPS) return lines;
+  const kept = new Set(
+    Array.from({ length: STEPS }, (_, i) => steps[Math.round((i * (steps.length - 1)) / (STEPS - 1))]),
+  );
+  return lines.filter((line, index) => !/^step \d/.test(line) || kept.has(index));
+}
+
+const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const color = (line) => {
+  if (/^(\$|>) /.test(line)) return "#7ee787";
+  if (/^(====|\*\*\*\*\*)/.test(line)) return "#79c0ff";
+  return /^step \d/.test(line) ? "#d2a8ff" : "#e6edf3";
+};
+
+const printed = readFileSync(input, "utf8").replaceAll("\r", "").split("\n");
+const start = printed.findIndex((line) => /^qwen-pt \d/.test(line));
+const body = thinned(printed.slice(Math.max(start, 0)).filter((line) => !/ running: /.test(line)));
+const lines = [`$ ${command}`, ...body].join("\n").trimEnd().split("\n").map(fitted);
+const [width, height] = [Math.ceil(COLUMNS * COLUMN + 32), lines.length * LINE + 56];
+const rows = lines.map(
+  (line, i) => `<text x="16" y="${52 + i * LINE}" fill="${color(line)}">${escaped(line)}</text>`,
+);
+const dots = ["#ff5f56", "#ffbd2e", "#27c93f"].map(
+  (fill, i) => `<circle cx="${20 + i * 18}" cy="18" r="6" fill="${fill}"/>`,
+);
+mkdirSync(path.dirname(output), { recursive: true });
+writeFileSync(
+  output,
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
+<rect width="100%" height="100%" rx="8" fill="#0d1117"/>
+${dots.join("")}
+<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'Noto Sans Mono CJK SC', monospace" font-size="13" xml:space="preserve">
+${rows.join("\n")}
+</g>
+</svg>
+`,
+);
