@@ -6,7 +6,6 @@ const DENSE_ONLY = "only dense Qwen3 models are trained here; remove it";
 const MULTIMODAL = "Qwen3 reads text only";
 const OTHER_ENGINE = "only read by an inference engine that is not used here";
 const QUANTIZED = "only read beside quantization_bit, which is refused";
-const VOCABULARY = "the vocabulary cannot be changed in this version; remove it";
 
 export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   model_name_or_path: text({
@@ -93,27 +92,21 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     "special tokens in the text stay whole in this version; remove it",
     flag({ default: false, doc: "Split special tokens that occur in the text into ordinary ones." }),
   ),
-  resize_vocab: refused(
-    VOCABULARY,
-    flag({ default: false, doc: "Enlarge the embedding to the tokenizer's size." }),
-  ),
-  add_tokens: refused(VOCABULARY, list({ default: null, doc: "Ordinary tokens to add to the tokenizer." })),
-  add_special_tokens: refused(
-    VOCABULARY,
-    list({ default: null, doc: "Special tokens to add to the tokenizer." }),
-  ),
-  new_special_tokens_config: refused(
-    VOCABULARY,
-    text({ default: null, doc: "File that describes new special tokens, to initialise their rows from." }),
-  ),
-  init_special_tokens: silent(
-    "only read when tokens are added, which is refused",
-    choice({
-      default: "noise_init",
-      values: ["noise_init", "desc_init", "desc_init_w_noise"],
-      doc: "How the rows of added special tokens start.",
-    }),
-  ),
+  resize_vocab: flag({
+    default: false,
+    doc: "Enlarge the embedding to the tokenizer's size, and with LoRA train embedding and head whole unless additional_target is given; added tokens set it.",
+  }),
+  add_tokens: list({ default: null, doc: "Ordinary tokens to add to the tokenizer." }),
+  add_special_tokens: list({ default: null, doc: "Special tokens to add to the tokenizer." }),
+  new_special_tokens_config: text({
+    default: null,
+    doc: "YAML file of special tokens to add, each with a description; takes the place of add_special_tokens.",
+  }),
+  init_special_tokens: choice({
+    default: "noise_init",
+    values: ["noise_init", "desc_init", "desc_init_w_noise"],
+    doc: "How the embedding's new rows begin: the mean of all rows with noise, or the mean of the description's rows, with noise or without.",
+  }),
   low_cpu_mem_usage: silent(
     "weights are memory-mapped in any case",
     flag({ default: true, doc: "Load the weights without a second copy in memory." }),

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
+import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
 import { replacedEos } from "./template.js";
 import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } from "./tokenizer-engines.js";
@@ -13,6 +14,8 @@ import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } fro
 export interface Tokenizer {
   /** The folder it was read from. */
   readonly dir: string;
+  /** tokenizer.json with the tokens that were added to it; undefined where none were. */
+  readonly extended: object | undefined;
   /** Which engine tokenizes: the Rust one, or the pure JavaScript one where no binary loads. */
   readonly engine: EngineName;
   /** Tokens, added ones included. */
@@ -38,13 +41,9 @@ export interface TokenizerOptions {
   readonly template?: string | null;
   /** "auto" takes the native engine where it loads. */
   readonly engine?: EngineName | "auto";
-}
-
-interface AddedToken {
-  id: number;
-  content: string;
-  special: boolean;
-  [flag: string]: unknown;
+  /** Ordinary and special tokens to add. */
+  readonly addTokens?: readonly string[];
+  readonly addSpecialTokens?: readonly string[];
 }
 
 interface TokenizerJson {
@@ -64,6 +63,9 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const json = readTokenizerJson(file);
   const config = readJson(path.join(dir, "tokenizer_config.json")) ?? {};
   const names = specialTokens(dir, config);
+  const count =
+    addTokens(json, options.addTokens ?? [], false) + addTokens(json, options.addSpecialTokens ?? [], true);
+  const extended = count > 0 ? structuredClone(json) : undefined;
   registerTokens(json, config, Object.values(names));
   const engine = await startEngine(file, json, config, options.engine ?? "auto");
   const id = (token: string) => engine.tokenToId(token);
@@ -77,6 +79,7 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const decoding = byteLevel || engine.decode ? engine : await scriptEngine(json, config);
   return {
     dir,
+    extended,
     engine: engine.name,
     vocabSize: engine.size,
     eosToken,

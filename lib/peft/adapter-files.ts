@@ -155,6 +155,17 @@ export function loadAdapter(
   return config;
 }
 
+/** Rows of the embedding or head that an adapter's file holds; undefined where it holds neither. */
+export function adapterRows(dir: string): number | undefined {
+  const file = join(dir, ADAPTER_WEIGHTS);
+  if (!existsSync(file)) return undefined;
+  return scope(() => {
+    const stored = loadSafetensors(file);
+    const table = stored.get(`${PREFIX}model.embed_tokens.weight`) ?? stored.get(`${PREFIX}lm_head.weight`);
+    return table?.shape[0];
+  });
+}
+
 /** Copies an adapter file's tensors into a model that is already wrapped alike (resuming). */
 export function loadAdapterState(model: Module, dir: string): void {
   const file = join(dir, ADAPTER_WEIGHTS);
@@ -168,6 +179,8 @@ export function loadAdapterState(model: Module, dir: string): void {
     const stored = new Map<string, Tensor>(loadSafetensors(file));
     const state = adapterState(model);
     for (const key of stored.keys()) {
+      // PEFT saves the tables of an enlarged vocabulary under these names too
+      if (/\.(modules_to_save|original_module)\./.test(key)) continue;
       if (!state.has(key))
         throw new UserError(
           `${file}: unexpected tensor "${key}"; adapter_config.json or the base model is not the one that it was trained with`,

@@ -5,6 +5,7 @@ export { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
 export {
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
+  adapterRows,
   adapterState,
   loadAdapter,
   loadAdapterState,

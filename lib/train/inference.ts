@@ -1,11 +1,14 @@
 // A model for reading rather than training: base weights with an adapter on them, frozen, in eval mode.
+import { existsSync } from "node:fs";
+import path from "node:path";
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
-import { loadAdapter, mergeAdapter } from "../peft/index.js";
+import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
 import { loadModel, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
 import { accelerator, type Device, type DType } from "../torch/index.js";
 import { fetchAdapters } from "./located.js";
+import { enlarge } from "./vocabulary.js";
 
 /** Where a model is and how it is wanted. */
 export interface InferenceOptions {
@@ -25,7 +28,10 @@ export interface InferenceOptions {
   signal?: AbortSignal;
 }
 
-/** Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder. */
+/**
+ * Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder, or from an
+ * adapter's that brings new tokens; the model then has rows for them.
+ */
 export async function openModel(
   options: InferenceOptions,
 ): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
@@ -38,16 +44,34 @@ export async function openModel(
     const scaled = scaleRope(config, options.ropeScaling, undefined);
     config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
   }
-  const tokenizer = await loadTokenizer(folder);
+  const tokenizer = await tokenizerOf(folder, adapters);
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(device === "cpu" ? {} : { device }) };
-  const model = loadModel(folder, config, placement);
+  const rows = Math.max(config.vocab_size, ...adapters.map((dir) => adapterRows(dir) ?? 0));
+  const grows = rows > config.vocab_size;
+  const model = loadModel(folder, config, grows ? {} : placement);
   model.requiresGrad_(false);
+  if (grows) {
+    // whatever they begin with, the adapter has its own
+    enlarge(model, rows, { method: "noise_init", descriptions: [], tokens: rows });
+    model.to(placement);
+  }
   for (const [index, adapter] of adapters.entries()) {
     loadAdapter(model, adapter);
     if (options.merge === true || index < adapters.length - 1) mergeAdapter(model);
   }
   model.requiresGrad_(false);
   return { model: model.eval(), tokenizer };
+}
+
+/** The largest tokenizer of the base model's folder and the adapters'. */
+async function tokenizerOf(folder: string, adapters: readonly string[]): Promise<Tokenizer> {
+  let found = await loadTokenizer(folder);
+  for (const dir of adapters) {
+    if (!existsSync(path.join(dir, "tokenizer.json"))) continue;
+    const other = await loadTokenizer(dir);
+    if (other.vocabSize > found.vocabSize) found = other;
+  }
+  return found;
 }
 
 const DTYPES: Record<string, DType | undefined> = {

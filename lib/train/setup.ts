@@ -7,7 +7,6 @@ import {
   type BlockStream,
   type DataSummary,
   type EvaluationSet,
-  loadTokenizer,
   prepareTrainingData,
   type TokenBlocks,
   type Tokenizer,
@@ -37,10 +36,12 @@ import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-fold
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
 import { type CausalModel, countParameters } from "./model.js";
+import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { LOOP_FILE } from "./run-state.js";
 import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
+import { enlarge, type RowStart, rowsFor } from "./vocabulary.js";
 
 type Emit = (event: TrainEvent) => void;
 
@@ -148,24 +149,48 @@ export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
   return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
 }
 
-/** Builds the model of a recipe with its trainable parts; `name` is what an adapter calls its base model, `resume` a
- * checkpoint whose weights it takes. */
+interface Building {
+  /** What an adapter calls its base model. */
+  name: string;
+  device: Device;
+  /** A checkpoint whose weights the model takes. */
+  resume: string | undefined;
+  /** How rows for new tokens begin; undefined where the vocabulary stays. */
+  start: RowStart | undefined;
+}
+
+/** The model with its weights, in as many rows as its tokenizer needs. */
+function loadBase(
+  recipe: Recipe,
+  config: Qwen3Config,
+  { device, resume, start }: Building,
+): Qwen3ForCausalLM {
+  const onDevice = device === "cpu" ? {} : { device };
+  const rows = start === undefined ? config.vocab_size : rowsFor(start.tokens, config.vocab_size);
+  if (resume !== undefined && recipe.finetuning_type !== "lora") {
+    const model = new Qwen3ForCausalLM({ ...config, vocab_size: rows });
+    loadWeights(model, resume, onDevice);
+    return model;
+  }
+  const model = new Qwen3ForCausalLM(config);
+  if (recipe.train_from_scratch) initializeWeights(model, config.dtype ?? "float32");
+  else loadWeights(model, recipe.model_name_or_path, start === undefined ? onDevice : {});
+  if (start !== undefined) enlarge(model, rows, start);
+  if (device !== "cpu") model.to({ device });
+  return model;
+}
+
+/** Builds the model of a recipe with its trainable parts. */
 function buildModel(
   recipe: Recipe,
-  name: string,
-  device: Device,
-  resume: string | undefined,
+  building: Building,
   emit: Emit,
 ): { model: Qwen3ForCausalLM; weights: Weights } {
+  const { name, device, resume, start } = building;
   const config = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";
-  const model = new Qwen3ForCausalLM(config);
   const onDevice = device === "cpu" ? {} : { device };
-  if (resume !== undefined && !isLora) loadWeights(model, resume, onDevice);
-  else if (recipe.train_from_scratch) {
-    initializeWeights(model, config.dtype ?? "float32");
-    if (device !== "cpu") model.to({ device });
-  } else loadWeights(model, recipe.model_name_or_path, onDevice);
+  const model = loadBase(recipe, config, building);
   const { trainable, compute } = precisionOf(recipe);
   if (recipe.upcast_layernorm) {
     if (compute === undefined && config.dtype !== "float32" && config.dtype !== null)
@@ -174,7 +199,12 @@ function buildModel(
       );
     upcastNorms(model);
   }
-  if (isLora) return { model, weights: adaptModel(model, recipe, name, resume) };
+  if (isLora) {
+    // new tokens are learned in rows that LoRA leaves as they are
+    const wanted = start === undefined ? recipe.additional_target : ["embed_tokens", "lm_head"];
+    const additional_target = recipe.additional_target ?? wanted;
+    return { model, weights: adaptModel(model, { ...recipe, additional_target }, name, resume) };
+  }
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
     freeze(
@@ -204,10 +234,10 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const resume = findResume(given, emit);
   const recipe = await located(given, emit, signal);
   const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
-  const tokenizer = await loadTokenizer(recipe.model_name_or_path, { template: recipe.template });
-  if (tokenizer.vocabSize > config.vocab_size) {
+  const { tokenizer, start } = await openVocabulary(recipe, emit);
+  if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
     throw new UserError(
-      `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model`,
+      `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
   const { blocks, stream, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
@@ -225,7 +255,11 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   if (recipe.tf32) setFloat32Precision("high");
   setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
-  const { model, weights } = buildModel(recipe, given.model_name_or_path, device, resume, emit);
+  const { model, weights } = buildModel(
+    recipe,
+    { name: given.model_name_or_path, device, resume, start },
+    emit,
+  );
   manualSeed(recipe.seed);
   model.train();
   const { trainable, total } = countParameters(model);

@@ -20,6 +20,9 @@ export function saveTokenizer(tokenizer: Tokenizer, dir: string): void {
     const source = path.join(tokenizer.dir, name);
     if (existsSync(source)) writeWhole(path.join(dir, name), readFileSync(source));
   }
+  if (tokenizer.extended !== undefined) {
+    writeWhole(path.join(dir, "tokenizer.json"), `${JSON.stringify(tokenizer.extended, null, 2)}\n`);
+  }
   const config = readConfig(path.join(tokenizer.dir, "tokenizer_config.json"));
   if (typeof config["chat_template"] === "string") {
     writeWhole(path.join(dir, "chat_template.jinja"), config["chat_template"]);

@@ -67,6 +67,9 @@ export function recipe(keys: RecipeInput): RecipeInput {
   const model = String(all["model_name_or_path"]);
   if (!path.isAbsolute(model)) all["model_name_or_path"] = fixture(model);
   if (!path.isAbsolute(String(all["dataset_dir"]))) all["dataset_dir"] = fixture("data");
+  const tokens = all["new_special_tokens_config"];
+  if (tokens !== undefined && !path.isAbsolute(String(tokens)))
+    all["new_special_tokens_config"] = fixture(String(tokens));
   const adapters = all["adapter_name_or_path"] as string | undefined;
   if (adapters !== undefined)
     all["adapter_name_or_path"] = adapters
