@@ -37,6 +37,8 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
+/// A part is worth its packing from about so many tokens on.
+constexpr int64_t kBlock = 96;
 /// A part's share of the queries' gradients may take so much memory, over all parts.
 constexpr int64_t kPartialBytes = int64_t{256} << 20;
 
@@ -198,7 +200,7 @@ Forward forwardOnCpu(const Tensor& query, const Tensor& key, const Tensor& value
   if (query.numel() == 0) return result;
   problem.out = rowsOf(result.out);
   problem.logsumexp = result.logsumexp.data_ptr();
-  setting.deal(problem.tokens / 96);
+  setting.deal(problem.tokens / kBlock);
   const auto& kernel = vectorKernels().attention;
   runInParallel(problem, setting.tasks(), kernel.forwardScratch(problem), kernel.forward);
   return result;
@@ -223,7 +225,7 @@ Backward backwardOnCpu(const Tensor& grad, const Tensor& query, const Tensor& ke
   problem.dValue = rowsOf(result.value);
   const auto& kernel = vectorKernels().attention;
   const int64_t partBytes = kernel.partialSize(problem) * forward.logsumexp.element_size();
-  setting.deal(std::min(problem.tokens / 96, kPartialBytes / std::max<int64_t>(partBytes, 1)));
+  setting.deal(std::min(problem.tokens / (2 * kBlock), kPartialBytes / std::max<int64_t>(partBytes, 1)));
   Tensor partial;
   if (problem.parts > 1) {
     partial = at::zeros({problem.parts, kernel.partialSize(problem)}, forward.logsumexp.options());

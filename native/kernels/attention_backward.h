@@ -30,8 +30,8 @@ class AttentionBackward {
   using Factor = typename T::Factor;
   using Sum = typename T::Sum;
   using Vec = typename T::Vec;
-  static constexpr int64_t kKeys = 96;       // rows of a block: a multiple of every tile's rows and of a pair
-  static constexpr int64_t kQueries = 192;   // columns of a block: a multiple of every tile's columns
+  static constexpr int64_t kKeys = 192;     // rows of a block: a multiple of every tile's rows and of a pair
+  static constexpr int64_t kQueries = 192;  // columns of a block: a multiple of every tile's columns
   static constexpr int64_t kPair = T::kPair;
 
  public:

@@ -46,7 +46,7 @@ class AttentionForward {
   using Sum = typename T::Sum;
   using Vec = typename T::Vec;
   static constexpr int64_t kQueries = 96;  // rows of a block of queries: a multiple of every tile's rows
-  static constexpr int64_t kKeys = 256;    // of a block of keys: a multiple of every tile's columns
+  static constexpr int64_t kKeys = 512;    // of a block of keys: a multiple of every tile's columns
   static constexpr int64_t kPair = T::kPair;
 
  public:
