@@ -57,6 +57,8 @@ struct Tile {
   static constexpr int kRows = 12, kVectors = 2;
 #elif defined(CPU_CAPABILITY_AVX2)
   static constexpr int kRows = 6, kVectors = 2;
+#elif defined(__aarch64__)
+  static constexpr int kRows = 6, kVectors = 4;
 #else
   static constexpr int kRows = 4, kVectors = 1;
 #endif
