@@ -2,10 +2,8 @@
 
 import path from "node:path";
 import { UserError } from "../errors.js";
-import { readArrowRows } from "./arrow-rows.js";
 import { readCsvRows } from "./csv-rows.js";
 import { countJsonRows, readJsonRows } from "./json-rows.js";
-import { countParquetRows, readParquetRows } from "./parquet-rows.js";
 import type { Row } from "./row.js";
 import { readTextRows } from "./text-rows.js";
 
@@ -47,10 +45,21 @@ export function readRows(file: string, columns?: readonly string[]): AsyncGenera
     case "text":
       return readTextRows(file, columns);
     case "parquet":
-      return readParquetRows(file, columns);
+      return readParquet(file, columns);
     case "arrow":
-      return readArrowRows(file, columns);
+      return readArrow(file, columns);
   }
+}
+
+// Their libraries take a tenth of a second to load, so they come with the first file of the kind.
+async function* readParquet(file: string, columns?: readonly string[]): AsyncGenerator<Row> {
+  const { readParquetRows } = await import("./parquet-rows.js");
+  yield* readParquetRows(file, columns);
+}
+
+async function* readArrow(file: string, columns?: readonly string[]): AsyncGenerator<Row> {
+  const { readArrowRows } = await import("./arrow-rows.js");
+  yield* readArrowRows(file, columns);
 }
 
 async function* placed(file: string): AsyncGenerator<Row> {
@@ -60,7 +69,7 @@ async function* placed(file: string): AsyncGenerator<Row> {
 /** How many rows a file has. Where the format does not say, it is read through. */
 export async function countRows(file: string): Promise<number> {
   const type = typeOf(file);
-  if (type === "parquet") return countParquetRows(file);
+  if (type === "parquet") return (await import("./parquet-rows.js")).countParquetRows(file);
   if (type === "json") return countJsonRows(file);
   let count = 0;
   for await (const _ of readRows(file, [])) count++;

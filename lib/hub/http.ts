@@ -1,7 +1,7 @@
 // Requests to a hub: proxies, redirects that never carry the token to a stranger, time-outs, and attempts again where
 // that can help. It knows no hub's paths and puts no failure into words: that is failures.ts.
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import type { Dispatcher } from "undici";
 import { packageVersion } from "../version.js";
 import type { HubSettings } from "./settings.js";
 
@@ -77,7 +77,7 @@ export interface HttpOptions {
 /** A client of one hub. Close it. */
 export class Http {
   readonly #settings: HubSettings;
-  readonly #dispatcher: Dispatcher;
+  #dispatcher: Dispatcher | undefined;
   readonly signal: AbortSignal | undefined;
   readonly attempts: number;
   readonly #backoff: (again: number) => number;
@@ -87,8 +87,13 @@ export class Http {
     this.signal = options.signal;
     this.attempts = options.attempts ?? 5;
     this.#backoff = options.backoff ?? ((again) => Math.min(8000, 500 * 2 ** (again - 1)));
-    const { proxies, answerTimeout } = settings;
-    this.#dispatcher = new EnvHttpProxyAgent({
+  }
+
+  /** undici is loaded with the first request: most runs make none. */
+  async #undici(): Promise<{ request: typeof import("undici").request; dispatcher: Dispatcher }> {
+    const { EnvHttpProxyAgent, request } = await import("undici");
+    const { proxies, answerTimeout } = this.#settings;
+    this.#dispatcher ??= new EnvHttpProxyAgent({
       httpProxy: proxies.http,
       httpsProxy: proxies.https,
       noProxy: proxies.none,
@@ -96,10 +101,11 @@ export class Http {
       proxyTunnel: false,
       connect: { timeout: answerTimeout * 1000 },
     });
+    return { request, dispatcher: this.#dispatcher };
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.destroy().catch(() => {});
+    await this.#dispatcher?.destroy().catch(() => {});
   }
 
   /** Does `work` until it succeeds, fails for good, or has failed `attempts` times in a row without `progressed`. */
@@ -182,6 +188,7 @@ export class Http {
 
   async #once(url: URL, options: RequestOptions, trusted: boolean): Promise<Dispatcher.ResponseData> {
     const { answerTimeout, downloadTimeout } = this.#settings;
+    const { request, dispatcher } = await this.#undici();
     try {
       return await request(url, {
         method: options.method ?? "GET",
@@ -191,7 +198,7 @@ export class Http {
           ...options.headers,
           ...(trusted ? this.#credentials() : {}),
         },
-        dispatcher: this.#dispatcher,
+        dispatcher,
         headersTimeout: answerTimeout * 1000,
         bodyTimeout: (options.bodyTimeout ?? downloadTimeout) * 1000,
         signal: this.signal ?? null,
