@@ -6,9 +6,9 @@ import { keep, noGrad, op, randn, scope } from "../torch/index.js";
 /** PEFT's name of a decomposition: exact, or by so many subspace iterations. */
 export type PissaInit = "pissa" | `pissa_niter_${number}`;
 
-const svd = op<(a: Tensor, fullMatrices: boolean) => [Tensor, Tensor, Tensor]>("aten::linalg_svd");
-const qr = op<(a: Tensor) => [Tensor, Tensor]>("aten::linalg_qr");
-const diagonal = op<(values: Tensor) => Tensor>("aten::diag");
+const svd = op<(A: Tensor, fullMatrices: boolean) => [Tensor, Tensor, Tensor]>("aten::linalg_svd");
+const qr = op<(A: Tensor) => [Tensor, Tensor]>("aten::linalg_qr");
+const diagonal = op<(self: Tensor) => Tensor>("aten::diag");
 
 /** Whether PEFT's `init_lora_weights` names this start. */
 export function isPissa(init: unknown): init is PissaInit {
