@@ -44,8 +44,8 @@ it("compiles strictly, lowers the loss and saves an adapter that loads", () => {
     Number(match[1]),
   );
   expect(losses).toHaveLength(8);
-  expect(losses[0]).toBeGreaterThan(8); // ln 4096 = 8.32: the first weights know nothing
-  expect(losses[0]).toBeLessThan(8.6);
+  expect(losses[0]).toBeGreaterThan(8.7); // ln 8192 = 9.01: the first weights know nothing
+  expect(losses[0]).toBeLessThan(9.3);
   const model = loadModel(path.join(room.dir, "model"), readConfig(path.join(room.dir, "model")));
   loadAdapter(model, path.join(room.dir, "out"));
   const trained = [...adapterState(model)].filter(([name]) => name.includes("lora_B"));

@@ -91,9 +91,11 @@ describe("fp32 recipes give LLaMA-Factory's numbers", () => {
     const loss = worst(ours, theirs, "loss");
     const norm = mean(ours, theirs, "grad_norm");
     const weights = await weightsOf(name, dir);
-    row(name, { loss, grad_norm: norm, ...(weights === undefined ? {} : { weights }) });
+    const spike = worst(ours, theirs, "grad_norm");
+    row(name, { loss, grad_norm: norm, spike, ...(weights === undefined ? {} : { weights }) });
     expect(loss).toBeLessThan(1e-6);
     expect(norm).toBeLessThan(3e-6);
+    expect(spike).toBeLessThan(1e-4);
     if (weights !== undefined) expect(weights).toBeLessThan(1e-5);
     expect(worst(ours, theirs, "train_loss")).toBeLessThan(1e-6);
     const lines = logLines(dir).map(plain);
