@@ -26,6 +26,27 @@ const BREAKS = [
     "packing-true",
   ],
   [
+    "cutoff_len - 1",
+    "lib/data/packing.ts",
+    "if (!layout.packing) return new",
+    "layout = { ...layout, blockLength: layout.blockLength - 1 };\n  if (!layout.packing) return new",
+    "^lora$|^unpacked$",
+  ],
+  [
+    "a kept tail",
+    "lib/data/packing.ts",
+    "Math.floor((corpus.start(to) - start) / layout.blockLength)",
+    "Math.ceil((corpus.start(to) - start) / layout.blockLength)",
+    "^lora$|two-datasets",
+  ],
+  [
+    "no worker shards",
+    "lib/data/packing.ts",
+    "Math.max(1, Math.min(workers, documents))",
+    "1",
+    "^lora$|two-datasets|linear",
+  ],
+  [
     "warm-up off by one",
     "lib/optim/schedule.ts",
     "return step / Math.max(1, warmupSteps);",
