@@ -1,8 +1,8 @@
 // JSON files that users write and copy: read with the line of a fault in plain words, written whole or not at all.
 // JSON.parse does the parsing; the scan below only finds out where and why it failed.
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { messageOf, UserError } from "./errors.js";
+import { replaceFile } from "./whole-file.js";
 
 /**
  * Parses a file's text.
@@ -135,19 +135,9 @@ class Scan {
  * @throws UserError naming the file; an earlier version is then still there
  */
 export function writeJson(file: string, value: unknown): void {
-  // the name by which a later run knows what a killed one left behind
-  const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.tmp`);
   try {
-    const handle = openSync(temporary, "w");
-    try {
-      writeFileSync(handle, `${JSON.stringify(value, null, 2)}\n`);
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-    renameSync(temporary, file);
+    replaceFile(file, `${JSON.stringify(value, null, 2)}\n`);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw new UserError(
       `cannot write ${file}: ${messageOf(error)}; see to ${dirname(file)} or choose another folder`,
     );

@@ -124,10 +124,7 @@ async function scoreModel(
   length: number,
   signal: AbortSignal,
 ): Promise<[string, Score][]> {
-  const [{ chooseDevice, openModel, scoreDocuments, totalScore }, { scope }] = await Promise.all([
-    import("../train/index.js"),
-    import("../torch/index.js"),
-  ]);
+  const { chooseDevice, openModel, scoreDocuments, totalScore } = await import("../train/index.js");
   const device = chooseDevice({ use_cpu: false }, () => {});
   const { model, tokenizer } = await openModel({ ...where, device });
   const scores: [string, Score][] = [];
@@ -135,9 +132,7 @@ async function scoreModel(
     const found: DocumentScore[] = await scoreDocuments(model, tokenizer, texts, { device, length, signal });
     scores.push([name, totalScore(found)]);
   }
-  scope(() => {
-    for (const parameter of model.parameters()) parameter.dispose();
-  });
+  for (const parameter of model.parameters()) parameter.dispose();
   return scores;
 }
 

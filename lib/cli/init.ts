@@ -1,6 +1,6 @@
 // `qwen-pt init [RECIPE]`: writes a commented recipe after four questions, or from options. What the answers come to is
 // lib/init's; here are the terminal and the files.
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { loadRecipe } from "../config/index.js";
@@ -17,6 +17,7 @@ import {
   suggestMethod,
 } from "../init/index.js";
 import { writeJson } from "../json.js";
+import { replaceFile } from "../whole-file.js";
 import { readArguments, shellQuoted } from "./arguments.js";
 import type { Run } from "./commands.js";
 import type { Host } from "./host.js";
@@ -162,8 +163,7 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
   if (plan.info !== undefined) writeJson(path.join(plan.dir, "dataset_info.json"), plan.info);
   try {
     mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
-    writeFileSync(`${file}.part`, text);
-    renameSync(`${file}.part`, file);
+    replaceFile(file, text);
   } catch (error) {
     throw new UserError(`init: ${file} cannot be written (${messageOf(error)})`);
   }

@@ -91,26 +91,16 @@ export const isclose =
 
 // Reductions.
 type Reduce = (self: Tensor, dim?: number | readonly number[], keepdim?: boolean) => Tensor;
+type ReduceTo = (
+  self: Tensor,
+  dim: number | readonly number[] | undefined,
+  keepdim?: boolean,
+  options?: { dtype?: DType },
+) => Tensor;
 export const sumAll = op<(self: Tensor, options?: { dtype?: DType }) => Tensor>("aten::sum");
-export const sum =
-  op<
-    (
-      self: Tensor,
-      dim: number | readonly number[] | undefined,
-      keepdim?: boolean,
-      options?: { dtype?: DType },
-    ) => Tensor
-  >("aten::sum.dim_IntList");
+export const sum = op<ReduceTo>("aten::sum.dim_IntList");
 export const meanAll = op<(self: Tensor, options?: { dtype?: DType }) => Tensor>("aten::mean");
-export const mean =
-  op<
-    (
-      self: Tensor,
-      dim: number | readonly number[] | undefined,
-      keepdim?: boolean,
-      options?: { dtype?: DType },
-    ) => Tensor
-  >("aten::mean.dim");
+export const mean = op<ReduceTo>("aten::mean.dim");
 export const prodAll = op<(self: Tensor, options?: { dtype?: DType }) => Tensor>("aten::prod");
 export const amax = op<Reduce>("aten::amax");
 export const amin = op<Reduce>("aten::amin");

@@ -201,8 +201,8 @@ function buildModel(
   }
   if (isLora) {
     // new tokens are learned in rows that LoRA leaves as they are
-    const wanted = start === undefined ? recipe.additional_target : ["embed_tokens", "lm_head"];
-    const additional_target = recipe.additional_target ?? wanted;
+    const additional_target =
+      recipe.additional_target ?? (start === undefined ? null : ["embed_tokens", "lm_head"]);
     return { model, weights: adaptModel(model, { ...recipe, additional_target }, name, resume) };
   }
   if (recipe.finetuning_type === "full") full(model, trainable);

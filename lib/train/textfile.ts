@@ -1,18 +1,8 @@
 // Small output files, written so that a reader or a crash never meets half of one. Not for tensors.
-import {
-  appendFileSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, statSync, truncateSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { replaceFile } from "../whole-file.js";
 
 const ADVICE: Record<string, string> = {
   ENOSPC: "the disk is full: free some space or choose another output_dir",
@@ -37,19 +27,10 @@ export function writeError(file: string, error: unknown, key = "output_dir"): Us
 /** Writes `file` whole: beside it first, flushed to the disk, then renamed over it. An old version stays on failure.
  * Missing folders are made. Throws UserError naming the file. */
 export function writeWhole(file: string, content: string | Uint8Array): void {
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
   try {
     mkdirSync(path.dirname(file), { recursive: true });
-    const handle = openSync(temporary, "w");
-    try {
-      writeFileSync(handle, content);
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-    renameSync(temporary, file);
+    replaceFile(file, content);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw writeError(file, error);
   }
 }

@@ -6,8 +6,8 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listKeys } from "../../lib/config/index.js";
 import { type DataRecipe, loadTokenizer, prepareTrainingData, type Tokenizer } from "../../lib/data/index.js";
+import { FIXTURES } from "./laid-blocks.js";
 
-const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
 const BASE = { dataset: "main", dataset_dir: path.join(FIXTURES, "corpus"), cutoff_len: 32, packing: true };
 
 let dir: string;

@@ -2,7 +2,6 @@
 // (test/fixtures/data/make_formats.py), and what is said of files that are damaged or of another kind.
 
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   copyFileSync,
   cpSync,
@@ -27,8 +26,8 @@ import {
   type Tokenizer,
 } from "../../lib/data/index.js";
 import { readLines } from "../../lib/data/lines.js";
+import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
-const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
 const FORMATS = path.join(FIXTURES, "formats");
 
 interface Case {
@@ -54,13 +53,8 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 async function blocksOf(dataset: string) {
   const recipe = { dataset, dataset_dir: FORMATS, cutoff_len: 1024, packing: false };
   const { blocks } = await prepareTrainingData(recipe, tokenizer);
-  return Array.from({ length: blocks.length }, (_, i) => blocks.get(i));
+  return allBlocks(blocks);
 }
-
-const digest = (blocks: readonly Int32Array[]) =>
-  createHash("sha256")
-    .update(blocks.map((ids) => ids.join(",")).join("\n"))
-    .digest("hex");
 
 describe("documents equal LLaMA-Factory's", () => {
   // What is written compressed inside is refused here, and read there.

@@ -1,7 +1,6 @@
 // Several datasets, interleaving, splits and evaluation sets, against the blocks that LLaMA-Factory 0.9.5 made of the
 // same recipes (test/fixtures/data/make_mixed.py).
 
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -16,8 +15,7 @@ import {
 import { heldOutSplit, mixedOrder } from "../../lib/data/mixing.js";
 import { Selection, select } from "../../lib/data/selection.js";
 import { TokenArena } from "../../lib/data/token-arena.js";
-
-const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
+import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
 interface Described {
   name?: string;
@@ -55,12 +53,11 @@ function prepare(given: Record<string, unknown>) {
 }
 
 function expectBlocks(blocks: TokenBlocks, given: Described) {
-  const all = Array.from({ length: blocks.length }, (_, i) => blocks.get(i));
+  const all = allBlocks(blocks);
   expect(blocks.length).toBe(given.blocks);
   expect(Array.from(all[0]!)).toEqual(given.first);
   expect(Array.from(all.at(-1)!)).toEqual(given.last);
-  const text = all.map((ids) => ids.join(",")).join("\n");
-  expect(createHash("sha256").update(text).digest("hex")).toBe(given.sha256);
+  expect(digest(all)).toBe(given.sha256);
   expect(blocks.tokens).toBe(given.tokens);
 }
 

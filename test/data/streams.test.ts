@@ -1,7 +1,6 @@
 // Streaming: the blocks of every pass equal LLaMA-Factory's (test/fixtures/data/make_streams.py), steps are cut from
 // them in order, and no more is read than they need.
 
-import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -11,11 +10,9 @@ import {
   formatSummary,
   loadTokenizer,
   prepareTrainingData,
-  type TokenBlocks,
   type Tokenizer,
 } from "../../lib/data/index.js";
-
-const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
+import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
 interface Described {
   name?: string;
@@ -56,12 +53,6 @@ function prepare(given: Record<string, unknown>) {
   return prepareTrainingData({ ...RECIPE, ...given, ...split } as DataRecipe, tokenizer);
 }
 
-const digest = (blocks: readonly Int32Array[]) =>
-  createHash("sha256")
-    .update(blocks.map((ids) => ids.join(",")).join("\n"))
-    .digest("hex");
-const all = (blocks: TokenBlocks) => Array.from({ length: blocks.length }, (_, i) => blocks.get(i));
-
 /** The blocks of so many passes, one block a step. */
 async function passes(given: Record<string, unknown>, count: number): Promise<Int32Array[][]> {
   const { stream } = await prepare({
@@ -91,9 +82,9 @@ describe("blocks equal LLaMA-Factory's, pass by pass", () => {
         expect(digest(found[i]!)).toBe(expected.sha256);
       }
       const { evaluation, blocks } = await prepare(recipe);
-      expect(evaluation.map((set) => ({ name: set.name ?? "", sha256: digest(all(set.blocks)) }))).toEqual(
-        given.evaluation.map((set) => ({ name: set.name, sha256: set.sha256 })),
-      );
+      expect(
+        evaluation.map((set) => ({ name: set.name ?? "", sha256: digest(allBlocks(set.blocks)) })),
+      ).toEqual(given.evaluation.map((set) => ({ name: set.name, sha256: set.sha256 })));
       expect(Array.from(blocks.get(0))).toEqual(given.passes[0]!.first);
     });
   }

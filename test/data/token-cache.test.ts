@@ -24,8 +24,7 @@ import {
   type TokenBlocks,
   type Tokenizer,
 } from "../../lib/data/index.js";
-
-const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
+import { allBlocks, FIXTURES } from "./laid-blocks.js";
 
 let dir: string;
 let tokenizer: Tokenizer;
@@ -44,8 +43,7 @@ const RECIPE = {
   packing: true,
 };
 
-const ids = (blocks: TokenBlocks) =>
-  Array.from({ length: blocks.length }, (_, i) => Array.from(blocks.get(i)));
+const ids = (blocks: TokenBlocks) => allBlocks(blocks).map((block) => Array.from(block));
 
 /** A fresh cache; returns its folder. */
 async function saved(name: string, recipe: Partial<DataRecipe> = {}): Promise<string> {

@@ -13,7 +13,7 @@ const below = {
   peft: ["torch", "nn"],
   optim: ["torch", "nn"],
 };
-const leaves = ["errors", "json", "cache", "version"];
+const leaves = ["errors", "json", "cache", "version", "whole-file"];
 const computing = ["torch", "nn", "qwen3", "peft", "optim"];
 /** What each part may import, beside itself and the leaves that anyone may. */
 const allowed: Record<string, readonly string[]> = {
@@ -21,6 +21,7 @@ const allowed: Record<string, readonly string[]> = {
   json: [],
   version: [],
   cache: [],
+  "whole-file": [],
   install: [],
   ...below,
   config: [],
