@@ -1,5 +1,5 @@
 // The byte-level alphabet of GPT-2's and Qwen's vocabularies: every byte is written as one visible character.
-// Here only the way back, from a token's characters to its bytes.
+// Here its characters, and the way back from a token's characters to its bytes.
 
 const BYTE_OF = new Map<string, number>();
 {
@@ -13,6 +13,13 @@ const BYTE_OF = new Map<string, number>();
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The character of each byte. */
+export function byteAlphabet(): string[] {
+  const symbols: string[] = new Array(256);
+  for (const [symbol, byte] of BYTE_OF) symbols[byte] = symbol;
+  return symbols;
+}
 
 /** The text of a sequence of byte-level tokens; incomplete UTF-8 becomes U+FFFD. */
 export function decodeByteLevel(tokens: readonly string[]): string {

@@ -58,20 +58,21 @@ export class Intake {
     return rows.map((row) => place.get(row)!);
   }
 
-  /** Tokenizes the rows before `end` that `wants` picks. One batch is encoded while the next is read. */
+  /** Tokenizes the rows before `end` that `wants` picks. Batches are encoded while the next are read. */
   async #tokenize(entry: DatasetEntry, wants: (row: number) => boolean, end: number): Promise<void> {
     let texts: string[] = [];
     let characters = 0;
     let row = 0;
-    let encoding: Promise<void> = Promise.resolve();
+    /** Batches under way; their results are taken in order. */
+    const encoding: Promise<Int32Array[]>[] = [];
     const flush = async (): Promise<void> => {
-      await encoding;
-      this.#options.signal?.throwIfAborted();
-      encoding = this.#encode(texts);
-      // A failure surfaces at the next await; until then it is not an unhandled rejection.
-      encoding.catch(() => {});
+      const batch = this.#tokenizer.encodeBatch(texts);
+      // A failure surfaces when its turn has come; until then it is not an unhandled rejection.
+      batch.catch(() => {});
+      encoding.push(batch);
       texts = [];
       characters = 0;
+      if (encoding.length > this.#tokenizer.lanes) await this.#take(encoding);
     };
     if (end > 0) {
       for await (const text of readDocuments(entry)) {
@@ -84,11 +85,12 @@ export class Intake {
       }
     }
     if (texts.length > 0) await flush();
-    await encoding;
+    while (encoding.length > 0) await this.#take(encoding);
   }
 
-  async #encode(texts: readonly string[]): Promise<void> {
-    await encodeInto(this.#tokenizer, this.#rule, texts, this.arena);
+  async #take(encoding: Promise<Int32Array[]>[]): Promise<void> {
+    appendAll(this.arena, await encoding.shift()!, this.#rule);
+    this.#options.signal?.throwIfAborted();
     this.#options.onProgress?.({ documents: this.arena.documents, tokens: this.arena.tokens });
   }
 }
@@ -106,20 +108,15 @@ export async function encodeDocuments(
     texts.push(document + rule.separator);
     characters += document.length;
     if (texts.length < BATCH_DOCUMENTS && characters < BATCH_CHARACTERS) continue;
-    await encodeInto(tokenizer, rule, texts, arena);
+    appendAll(arena, await tokenizer.encodeBatch(texts), rule);
     texts = [];
     characters = 0;
   }
-  if (texts.length > 0) await encodeInto(tokenizer, rule, texts, arena);
+  if (texts.length > 0) appendAll(arena, await tokenizer.encodeBatch(texts), rule);
 }
 
-async function encodeInto(
-  tokenizer: Tokenizer,
-  { bosId }: TextRule,
-  texts: readonly string[],
-  arena: TokenArena,
-): Promise<void> {
-  for (const ids of await tokenizer.encodeBatch(texts)) {
+function appendAll(arena: TokenArena, encoded: readonly Int32Array[], { bosId }: TextRule): void {
+  for (const ids of encoded) {
     if (bosId === undefined) arena.append(ids);
     else {
       const begun = new Int32Array(ids.length + 1);

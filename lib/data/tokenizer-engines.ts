@@ -12,6 +12,10 @@ export interface TokenizerEngine {
   idToToken(id: number): string | undefined;
   /** Where the library decodes synchronously. */
   decode?(ids: number[]): string;
+  /** How many batches are worth having under way at once; 1 where left out. */
+  readonly lanes?: number;
+  /** Ends the threads that encoding has started; they start anew when there is more to encode. */
+  rest?(): Promise<void>;
 }
 
 /** The Rust engine, or undefined where its binary does not load. Throws what the library says of a bad tokenizer. */

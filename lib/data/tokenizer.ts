@@ -7,6 +7,7 @@ import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
+import { quickEngine } from "./quick-engine.js";
 import { replacedEos } from "./template.js";
 import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } from "./tokenizer-engines.js";
 
@@ -30,7 +31,11 @@ export interface Tokenizer {
    * transformers 5 drops `add_bos_token`, and so the reference trainer adds none.
    */
   readonly addBos: boolean;
+  /** How many batches are worth having under way at once. */
+  readonly lanes: number;
   encodeBatch(texts: readonly string[]): Promise<Int32Array[]>;
+  /** Ends the threads that large batches have started; the next ones start them anew. */
+  rest(): Promise<void>;
   encode(text: string): Promise<Int32Array>;
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
   tokenId(token: string): number | undefined;
@@ -39,8 +44,10 @@ export interface Tokenizer {
 export interface TokenizerOptions {
   /** The recipe's template; it may name another eos token. */
   readonly template?: string | null;
-  /** "auto" takes the native engine where it loads. */
+  /** "auto" takes the native engine where it loads, and for large corpora an encoder of our own before it. */
   readonly engine?: EngineName | "auto";
+  /** With "auto": characters after which the encoder of our own takes over. */
+  readonly quickFrom?: number;
   /** Ordinary and special tokens to add. */
   readonly addTokens?: readonly string[];
   readonly addSpecialTokens?: readonly string[];
@@ -67,7 +74,9 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     addTokens(json, options.addTokens ?? [], false) + addTokens(json, options.addSpecialTokens ?? [], true);
   const extended = count > 0 ? structuredClone(json) : undefined;
   registerTokens(json, config, Object.values(names));
-  const engine = await startEngine(file, json, config, options.engine ?? "auto");
+  const wanted = options.engine ?? "auto";
+  const library = await startEngine(file, json, config, wanted);
+  const engine = wanted === "auto" ? quickEngine(library, json, options.quickFrom) : library;
   const id = (token: string) => engine.tokenToId(token);
   const eosToken =
     replacedEos(options.template, (token) => id(token) !== undefined) ?? names.eos ?? "<|endoftext|>";
@@ -89,7 +98,11 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     bosId: names.bos === undefined ? undefined : requireToken(dir, "bos_token", names.bos, id),
     addBos: false,
     tokenId: id,
+    get lanes() {
+      return engine.lanes ?? 1;
+    },
     encodeBatch: (texts) => engine.encodeBatch(texts),
+    rest: async () => engine.rest?.(),
     encode: async (text) => (await engine.encodeBatch([text]))[0]!,
     decode(ids, { skipSpecialTokens = false } = {}) {
       const kept = Array.from(ids).filter((one) => !(skipSpecialTokens && special.has(one)));

@@ -6,7 +6,13 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { formatSummary, loadTokenizer, prepareTrainingData, type Tokenizer } from "../../lib/data/index.js";
+import {
+  formatSummary,
+  loadTokenizer,
+  prepareTrainingData,
+  type Tokenizer,
+  type TokenizerOptions,
+} from "../../lib/data/index.js";
 import { UserError } from "../../lib/errors.js";
 
 const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
@@ -58,10 +64,10 @@ function variant(name: string | null): string {
   return dir;
 }
 
-async function prepared(given: Case, engine: "native" | "script" = "native") {
+async function prepared(given: Case, by: TokenizerOptions = { engine: "native" }) {
   const tokenizer = await loadTokenizer(variant(given.tokenizer), {
     template: given.recipe.template ?? null,
-    engine,
+    ...by,
   });
   const data = await prepareTrainingData({ ...given.recipe, dataset_dir: CORPUS }, tokenizer);
   return { tokenizer, ...data };
@@ -91,10 +97,24 @@ describe("blocks equal LLaMA-Factory's", () => {
 
   it("also by the JavaScript tokenizer", async () => {
     const given = cases["two datasets"]!;
-    const { tokenizer, blocks } = await prepared(given, "script");
+    const { tokenizer, blocks } = await prepared(given, { engine: "script" });
     expect(tokenizer.engine).toBe("script");
     const text = Array.from({ length: blocks.length }, (_, i) => blocks.get(i).join(",")).join("\n");
     expect(createHash("sha256").update(text).digest("hex")).toBe(given.sha256);
+  });
+
+  it("also by the encoder of our own, each of them", async () => {
+    for (const [name, given] of Object.entries(cases)) {
+      if (given.refused !== undefined) continue;
+      const tokenizer = await loadTokenizer(variant(given.tokenizer), {
+        template: given.recipe.template ?? null,
+        quickFrom: 0,
+      });
+      await tokenizer.encodeBatch(["the first batch is the library's"]);
+      const { blocks } = await prepareTrainingData({ ...given.recipe, dataset_dir: CORPUS }, tokenizer);
+      const text = Array.from({ length: blocks.length }, (_, i) => blocks.get(i).join(",")).join("\n");
+      expect(createHash("sha256").update(text).digest("hex"), name).toBe(given.sha256);
+    }
   });
 
   it("and an array behind a byte order mark is read like one without, which LLaMA-Factory refuses", async () => {
