@@ -53,7 +53,7 @@ export function adapterConfigJson(
     target_modules: targets,
     target_parameters: null,
     task_type: "CAUSAL_LM",
-    trainable_token_indices: null,
+    trainable_token_indices: config.tokenIndices ?? null,
     use_dora: config.dora ?? false,
     use_qalora: false,
     use_rslora: config.rankStabilized ?? false,
@@ -63,8 +63,7 @@ export function adapterConfigJson(
 /** Keys that must be empty (null, false, "", [] or {}) because they change what the adapter computes. */
 const REFUSED = [
   "alora_invocation_tokens", "alpha_pattern", "arrow_config", "exclude_modules", "fan_in_fan_out", "layer_replication",
-  "layers_pattern", "layers_to_transform", "lora_bias", "rank_pattern", "target_parameters", "trainable_token_indices",
-  "use_qalora",
+  "layers_pattern", "layers_to_transform", "lora_bias", "rank_pattern", "target_parameters", "use_qalora",
 ]; // biome-ignore format: a list to read
 
 const MERGE = "merge the adapter with PEFT (merge_and_unload) and use the merged model";
@@ -99,18 +98,33 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
   const rank = number("r", 8, (r) => Number.isInteger(r) && r > 0);
   const saved = json["modules_to_save"] ?? [];
   if (!isNames(saved)) return fail("modules_to_save", "a list of names is needed");
+  const tokenIndices = parseIndices(json["trainable_token_indices"], fail);
   return {
     rank,
     alpha: number("lora_alpha", 8, Number.isFinite),
     dropout: number("lora_dropout", 0, (p) => p >= 0 && p < 1),
     targets: parseTargets(json["target_modules"], fail),
     modulesToSave: saved,
+    ...(tokenIndices !== undefined && { tokenIndices }),
     rankStabilized: json["use_rslora"] === true,
     dora: json["use_dora"] === true,
     init: isPissa(init) ? init : true,
     baseModel:
       typeof json["base_model_name_or_path"] === "string" ? json["base_model_name_or_path"] : undefined,
   };
+}
+
+/** Token ids of the embedding, or of tables by their names. */
+function parseIndices(
+  value: unknown,
+  fail: (key: string, why: string) => never,
+): AdapterConfig["tokenIndices"] {
+  if (isEmpty(value)) return undefined;
+  const tables = Array.isArray(value) ? { embed_tokens: value as unknown } : (value as object);
+  for (const ids of typeof tables === "object" ? Object.values(tables) : [undefined])
+    if (!Array.isArray(ids) || !ids.every((id) => Number.isInteger(id) && id >= 0))
+      return fail("trainable_token_indices", "a list of token ids is needed, or one for each table");
+  return tables as NonNullable<AdapterConfig["tokenIndices"]>;
 }
 
 /** A list of names, or a regular expression for the whole path, or "all-linear". */

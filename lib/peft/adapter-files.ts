@@ -13,10 +13,12 @@ import type { LoraConfig } from "./lora.js";
 import { adapters, LoraLinear, scalingOf } from "./lora.js";
 import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets } from "./targets.js";
+import { addTokenRows, TokenRows } from "./token-rows.js";
 
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 export const ADAPTER_CONFIG = "adapter_config.json";
 const PREFIX = "base_model.model.";
+const TOKEN_ROWS = "token_adapter.trainable_tokens_delta";
 
 /** The adapter's tensors by PEFT's keys, sorted: the parameters themselves, not copies. */
 export function adapterState(model: Module): Map<string, Tensor> {
@@ -27,6 +29,8 @@ export function adapterState(model: Module): Map<string, Tensor> {
       entries.push([`${PREFIX}${path}.lora_B.weight`, module.lora_B.weight]);
       const { lora_magnitude_vector: magnitude } = module;
       if (magnitude !== undefined) entries.push([`${PREFIX}${path}.lora_magnitude_vector`, magnitude]);
+    } else if (module instanceof TokenRows) {
+      entries.push([`${PREFIX}${path}.${TOKEN_ROWS}`, module.rows]);
     } else {
       for (const [name, parameter] of module.modules_to_save.namedParameters())
         entries.push([`${PREFIX}${path}.${name}`, parameter]);
@@ -150,15 +154,18 @@ export function loadAdapter(
       ),
     );
   }
+  if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);
   loadAdapterState(model, dir);
   if (options.trainable !== true) model.requiresGrad_(false);
   return config;
 }
 
-/** Rows of the embedding or head that an adapter's file holds; undefined where it holds neither. */
+/** Rows that an adapter needs the embedding and head to have; undefined where it says nothing of them. */
 export function adapterRows(dir: string): number | undefined {
   const file = join(dir, ADAPTER_WEIGHTS);
   if (!existsSync(file)) return undefined;
+  const trained = Object.values(readAdapterConfig(dir).tokenIndices ?? {}).flat();
+  if (trained.length > 0) return 1 + trained.reduce((most, id) => Math.max(most, id), 0);
   return scope(() => {
     const stored = loadSafetensors(file);
     const table = stored.get(`${PREFIX}model.embed_tokens.weight`) ?? stored.get(`${PREFIX}lm_head.weight`);

@@ -16,7 +16,8 @@ export {
 export type { FreezeConfig } from "./freeze.js";
 export { freeze, full } from "./freeze.js";
 export type { LoraConfig } from "./lora.js";
-export { adapters, addLora, LoraLinear, mergeAdapter, scalingOf } from "./lora.js";
+export { type Adapted, adapters, addLora, LoraLinear, mergeAdapter, scalingOf } from "./lora.js";
 export type { PissaInit } from "./pissa.js";
 export { SavedModule } from "./saved-module.js";
 export { findSavedModules, findTargets } from "./targets.js";
+export { addTokenRows, type TokenIndices, TokenRows } from "./token-rows.js";

@@ -10,6 +10,7 @@ import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets } from "./targets.js";
+import { addTokenRows, type TokenIndices, TokenRows } from "./token-rows.js";
 
 export interface LoraConfig {
   /** Rank of the update. */
@@ -22,6 +23,8 @@ export interface LoraConfig {
   targets?: "all" | readonly string[];
   /** PEFT's modules_to_save: modules trained whole, as copies, and saved with the adapter. */
   modulesToSave?: readonly string[];
+  /** PEFT's trainable_token_indices: rows of the embedding, and of an untied head, that are trained by themselves. */
+  tokenIndices?: TokenIndices;
   /** Scaling alpha / sqrt(rank) instead (Kalajdzievski 2023, arXiv:2312.03732). */
   rankStabilized?: boolean;
   /** DoRA: the adapted weight's rows have learned lengths. */
@@ -194,6 +197,7 @@ export function addLora(model: Module, config: LoraConfig): void {
     model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate, config));
   }
   for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
+  if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);
 }
 
 /**
@@ -201,17 +205,32 @@ export function addLora(model: Module, config: LoraConfig): void {
  * A model whose tied head or embedding was trained is no longer tied.
  */
 export function mergeAdapter(model: Module): void {
+  const tables = new Map<Tensor, Tensor>();
+  const rows = new Set<Tensor>();
   for (const [path, module] of [...model.namedModules()]) {
     if (module instanceof LoraLinear) model.replace(path, module.merge());
     else if (module instanceof SavedModule) model.replace(path, module.merge());
+    else if (module instanceof TokenRows) {
+      model.replace(path, module.merge(tables));
+      rows.add(module.rows);
+    }
   }
+  for (const tensor of [...tables.keys(), ...rows]) tensor.dispose();
 }
 
-/** The adapted layers by path. */
-export function adapters(model: Module): Map<string, LoraLinear | SavedModule> {
-  const found = new Map<string, LoraLinear | SavedModule>();
+/** What an adapter consists of. */
+export type Adapted = LoraLinear | SavedModule | TokenRows;
+
+/** The adapted layers by path; of a tied head, whose rows are the embedding's, nothing is said. */
+export function adapters(model: Module): Map<string, Adapted> {
+  const found = new Map<string, Adapted>();
+  const rows = new Set<Tensor>();
   for (const [path, module] of model.namedModules()) {
     if (module instanceof LoraLinear || module instanceof SavedModule) found.set(path, module);
+    else if (module instanceof TokenRows && !rows.has(module.rows)) {
+      rows.add(module.rows);
+      found.set(path, module);
+    }
   }
   return found;
 }

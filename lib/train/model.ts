@@ -40,7 +40,11 @@ export function countParameters(model: CausalModel): { total: number; trainable:
     const size = parameter.numel();
     total += size;
     if (parameter.requiresGrad) trainable += size;
-    if (/(^|\.)embed_tokens\.(weight|original_module\.weight|modules_to_save\.weight)$/.test(name))
+    if (
+      /(^|\.)embed_tokens\.(weight|base_layer\.weight|rows|original_module\.weight|modules_to_save\.weight)$/.test(
+        name,
+      )
+    )
       embedding += size;
   }
   return { total, trainable, computing: total - embedding };

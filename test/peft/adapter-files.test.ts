@@ -111,7 +111,7 @@ describe("refuses, in one line with file and key,", () => {
     ["use_qalora", true, "use_qalora: true is not supported"],
     ["rank_pattern", { q_proj: 2 }, 'rank_pattern: {"q_proj":2} is not supported'],
     ["layers_to_transform", [0], "layers_to_transform: [0] is not supported"],
-    ["trainable_token_indices", [1], "trainable_token_indices"],
+    ["trainable_token_indices", [-1], "trainable_token_indices"],
     ["lora_bias", true, "lora_bias"],
     ["bias", "all", 'bias: "all" is not supported'],
     ["init_lora_weights", "olora", 'init_lora_weights: "olora" changes the base weights'],
