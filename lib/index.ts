@@ -7,6 +7,7 @@ export * from "./config/index.js";
 export * from "./data/index.js";
 export * from "./errors.js";
 export { fetchAdapter, fetchModel, type HubEvent, type HubKeys } from "./hub/index.js";
+export * from "./methods/index.js";
 export * from "./nn/index.js";
 export * from "./optim/index.js";
 export * from "./peft/index.js";

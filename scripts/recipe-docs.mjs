@@ -10,6 +10,7 @@ const TITLES = {
   method: "Method",
   training: "Training",
   output: "Output",
+  incremental: "Incremental pre-training (not in LLaMA-Factory)",
   generation: "Generation (chat)",
 };
 

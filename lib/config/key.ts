@@ -5,7 +5,7 @@
 export type Command = "train" | "export" | "chat";
 
 /** Where a key belongs in the documentation. */
-export type Group = "model" | "data" | "method" | "training" | "output" | "generation";
+export type Group = "model" | "data" | "method" | "training" | "output" | "incremental" | "generation";
 
 /**
  * What this version does with a key:

@@ -4,6 +4,7 @@ import type { Checked } from "./check.js";
 import { dataFault } from "./data-rules.js";
 import type { Command } from "./key.js";
 import { evaluationRules } from "./rules-evaluation.js";
+import { incrementalRules } from "./rules-incremental.js";
 import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
 
@@ -33,6 +34,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     warmUp(checked, setting);
     schedule(checked, setting);
     evaluationRules(checked, setting);
+    incrementalRules(checked, setting);
     device(checked);
     trackers(checked, setting);
   }

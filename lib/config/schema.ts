@@ -4,6 +4,7 @@ import { dataKeys } from "./keys-data.js";
 import { elsewhereKeys } from "./keys-elsewhere.js";
 import { evaluationKeys } from "./keys-evaluation.js";
 import { generationKeys } from "./keys-generation.js";
+import { incrementalKeys } from "./keys-incremental.js";
 import { methodKeys } from "./keys-method.js";
 import { modelKeys } from "./keys-model.js";
 import { outputKeys } from "./keys-output.js";
@@ -17,6 +18,7 @@ const TABLE = {
   ...evaluationKeys,
   ...elsewhereKeys,
   ...outputKeys,
+  ...incrementalKeys,
   ...generationKeys,
 };
 

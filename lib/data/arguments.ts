@@ -1,6 +1,7 @@
 // The keys of a recipe that the data path reads, and nothing else. Any complete recipe is assignable to it.
 
 import { dataFault, LEAST_SHARE } from "../config/data-rules.js";
+import type { LanguageTags } from "../config/index.js";
 import { UserError } from "../errors.js";
 import type { MixStrategy, Mixture } from "./mixing.js";
 
@@ -46,6 +47,8 @@ export interface DataRecipe {
   readonly dataloader_drop_last?: boolean | undefined;
   /** Only named where it would change LLaMA-Factory's stream. */
   readonly dataloader_num_workers?: number | undefined;
+  /** What stands in front of each document: one tag for all datasets, or by the dataset's name. */
+  readonly language_tag?: LanguageTags | null | undefined;
   /** Decides the end-of-document token; see template.ts. */
   readonly template?: string | null | undefined;
   /** Seeds the choice of `num_samples` rows, interleaving and the split. */

@@ -7,6 +7,7 @@ import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
 import { type Columns, resolveColumns } from "./columns.js";
 import { localFiles } from "./dataset-files.js";
+import { entryTag } from "./language-tags.js";
 
 const INFO_FILE = "dataset_info.json";
 
@@ -32,6 +33,8 @@ export interface DatasetEntry {
   readonly columns: Columns;
   /** Rows to draw at random, in drawn order; undefined for all rows in file order. */
   readonly numSamples: number | undefined;
+  /** What stands in front of each document, such as [lang=zh-yue]. */
+  readonly languageTag?: string | undefined;
 }
 
 /**
@@ -108,6 +111,7 @@ function resolveEntry(
     files: localFiles(dir, where, fileName),
     columns: resolveColumns(where, entry),
     numSamples: resolveNumSamples(where, entry.num_samples),
+    languageTag: entryTag(where, entry.language_tag),
   };
 }
 
@@ -144,6 +148,7 @@ function hubEntry(
     source: { ...hub, subset: part("subset"), folder: part("folder"), split: part("split") ?? "train" },
     columns: resolveColumns(where, entry),
     numSamples: resolveNumSamples(where, entry.num_samples),
+    languageTag: entryTag(where, entry.language_tag),
   };
 }
 

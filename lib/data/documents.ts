@@ -16,8 +16,10 @@ const PATIENCE = 1000;
  *
  * @throws UserError with file and place for a malformed row, a text that is no string, or a column that is not there
  */
-export async function* readDocuments(entry: Pick<DatasetEntry, "files" | "columns">): AsyncGenerator<string> {
-  const { files, columns } = entry;
+export async function* readDocuments(
+  entry: Pick<DatasetEntry, "files" | "columns" | "languageTag">,
+): AsyncGenerator<string> {
+  const { files, columns, languageTag: tag = "" } = entry;
   const wanted = wantedColumns(columns);
   // Rows of JSON may leave a column out where it is empty, so that it is missing only where many rows lack it.
   const missing = new Set(files[0] !== undefined && fileType(files[0]) === "json" ? wanted : []);
@@ -28,7 +30,8 @@ export async function* readDocuments(entry: Pick<DatasetEntry, "files" | "column
       first ??= row;
       for (const name of missing) if (Object.hasOwn(row.value, name)) missing.delete(name);
       if (++rows === PATIENCE) requireColumns(files, missing, first);
-      yield documentOf(row, columns);
+      const text = documentOf(row, columns);
+      yield text === "" ? text : tag + text;
     }
   }
   if (first !== undefined) requireColumns(files, missing, first);

@@ -4,8 +4,10 @@ export { type DataRecipe, datasetNames } from "./arguments.js";
 export type { BlockStream, StreamWindow } from "./block-stream.js";
 export { type Batch, batchOf, collate, IGNORED_LABEL } from "./collate.js";
 export type { Columns, MessageColumns, MessageTags, TextColumns } from "./columns.js";
+export { type CorpusText, corpusTexts, type TextOptions } from "./corpus-texts.js";
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 export { readDocuments } from "./documents.js";
+export { languageTagsOf } from "./language-tags.js";
 export type { TokenBlocks } from "./packing.js";
 export {
   type EvaluationSet,
@@ -26,5 +28,5 @@ export {
 export type { DatasetHub } from "./sources.js";
 export { type DataSummary, formatSummary } from "./summary.js";
 export { documentSeparator } from "./template.js";
-export { loadTokenizer, type Tokenizer, type TokenizerOptions } from "./tokenizer.js";
+export { loadTokenizer, readTokenizerFile, type Tokenizer, type TokenizerOptions } from "./tokenizer.js";
 export type { EngineName } from "./tokenizer-engines.js";

@@ -50,7 +50,8 @@ function isNfc(value: unknown): boolean {
   return asObject(value).type === "NFC";
 }
 
-function hasPattern(value: unknown): boolean {
+/** Whether a tokenizer cuts text by Qwen's pattern into bytes. */
+export function hasPattern(value: unknown): boolean {
   const { type, pretokenizers } = asObject(value);
   if (type !== "Sequence" || !Array.isArray(pretokenizers) || pretokenizers.length !== 2) return false;
   const [split, bytes] = pretokenizers.map(asObject);
@@ -66,7 +67,7 @@ function hasPattern(value: unknown): boolean {
 }
 
 /** Byte pairs without dropout, unknown tokens, marks at words' ends or whole words before merges. */
-function isPlain(model: BytePairModel): boolean {
+export function isPlain(model: BytePairModel): boolean {
   const unset = [
     "dropout",
     "unk_token",

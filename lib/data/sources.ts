@@ -6,6 +6,7 @@ import type { DataRecipe } from "./arguments.js";
 import { checkedFiles } from "./dataset-files.js";
 import { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 import { notFetched } from "./documents.js";
+import { withTag } from "./language-tags.js";
 
 /** What fetches datasets; lib/hub has one. */
 export interface DatasetHub {
@@ -31,7 +32,8 @@ export async function localEntries(
   hub: DatasetHub | undefined,
   signal: AbortSignal | undefined,
 ): Promise<DatasetEntry[]> {
-  const entries = readDatasetInfo(recipe.dataset_dir ?? "data", names, hub?.modelScope ?? false);
+  const known = readDatasetInfo(recipe.dataset_dir ?? "data", names, hub?.modelScope ?? false);
+  const entries = known.map((entry) => withTag(entry, recipe.language_tag));
   const local: DatasetEntry[] = [];
   for (const entry of entries) {
     const { name, source } = entry;

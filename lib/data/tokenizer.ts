@@ -15,8 +15,10 @@ import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } fro
 export interface Tokenizer {
   /** The folder it was read from. */
   readonly dir: string;
-  /** tokenizer.json with the tokens that were added to it; undefined where none were. */
+  /** tokenizer.json with what was added to it, or what took its place; undefined where it is the folder's. */
   readonly extended: object | undefined;
+  /** Whether its entries are others than the folder's files say. */
+  readonly replaced: boolean;
   /** Which engine tokenizes: the Rust one, or the pure JavaScript one where no binary loads. */
   readonly engine: EngineName;
   /** Tokens, added ones included. */
@@ -51,6 +53,8 @@ export interface TokenizerOptions {
   /** Ordinary and special tokens to add. */
   readonly addTokens?: readonly string[];
   readonly addSpecialTokens?: readonly string[];
+  /** The content of a tokenizer.json in place of the folder's. */
+  readonly json?: object;
 }
 
 interface TokenizerJson {
@@ -67,12 +71,13 @@ interface TokenizerJson {
  */
 export async function loadTokenizer(dir: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
   const file = path.join(dir, "tokenizer.json");
-  const json = readTokenizerJson(file);
+  const json =
+    options.json === undefined ? readTokenizerJson(file) : (structuredClone(options.json) as TokenizerJson);
   const config = readJson(path.join(dir, "tokenizer_config.json")) ?? {};
   const names = specialTokens(dir, config);
   const count =
     addTokens(json, options.addTokens ?? [], false) + addTokens(json, options.addSpecialTokens ?? [], true);
-  const extended = count > 0 ? structuredClone(json) : undefined;
+  const extended = count > 0 || options.json !== undefined ? structuredClone(json) : undefined;
   registerTokens(json, config, Object.values(names));
   const wanted = options.engine ?? "auto";
   const library = await startEngine(file, json, config, wanted);
@@ -89,6 +94,7 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   return {
     dir,
     extended,
+    replaced: options.json !== undefined,
     engine: engine.name,
     vocabSize: engine.size,
     eosToken,
@@ -110,6 +116,15 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
       return decodeByteLevel(kept.map((one) => decoding.idToToken(one) ?? ""));
     },
   };
+}
+
+/**
+ * The content of a folder's tokenizer.json.
+ *
+ * @throws UserError where it is missing, malformed, or no tokenizer
+ */
+export function readTokenizerFile(dir: string): object {
+  return readTokenizerJson(path.join(dir, "tokenizer.json"));
 }
 
 function readTokenizerJson(file: string): TokenizerJson {

@@ -32,6 +32,28 @@ export function decayGroups(named: Iterable<[string, Tensor]>, weightDecay: numb
   return groups.filter((group) => group.parameters.length > 0);
 }
 
+/** Rows of tokens: an embedding's or a head's own weights, not an adapter's matrices on them. */
+const TOKEN_ROWS = /(?:^|\.)(?:embed_tokens|lm_head)\.(?!.*lora_)/;
+
+/**
+ * The groups with the embedding's and the head's parameters in groups of their own, which come last and learn at
+ * `learningRate`. Decay stays.
+ */
+export function embeddingGroups(groups: readonly ParameterGroup[], learningRate: number): ParameterGroup[] {
+  const rest: ParameterGroup[] = [];
+  const tables: ParameterGroup[] = [];
+  for (const group of groups) {
+    const part = (wanted: boolean): ParameterGroup => {
+      const places = group.names.flatMap((name, i) => (TOKEN_ROWS.test(name) === wanted ? [i] : []));
+      const names = places.map((i) => group.names[i] as string);
+      return { ...group, names, parameters: places.map((i) => group.parameters[i] as Tensor) };
+    };
+    rest.push(part(false));
+    tables.push({ ...part(true), learningRate });
+  }
+  return [...rest, ...tables].filter(({ parameters }) => parameters.length > 0);
+}
+
 export interface LoraPlusOptions {
   weightDecay: number;
   learningRate: number;

@@ -12,6 +12,7 @@ import {
   mergeAdapter,
   saveAdapter,
   saveConverted,
+  type TokenIndices,
 } from "../peft/index.js";
 import type { Qwen3ForCausalLM } from "../qwen3/index.js";
 import { keep, noGrad, type Tensor } from "../torch/index.js";
@@ -26,7 +27,12 @@ export interface Weights {
   finish?(dir: string): string[];
 }
 
-function loraConfig(recipe: Recipe): LoraConfig {
+/** A recipe, and the rows of tables that are trained beside its adapter. */
+export interface AdaptedRecipe extends Recipe {
+  readonly tokenIndices?: TokenIndices;
+}
+
+function loraConfig(recipe: AdaptedRecipe): LoraConfig {
   const all = recipe.lora_target.length === 1 && recipe.lora_target[0] === "all";
   return {
     rank: recipe.lora_rank,
@@ -34,6 +40,7 @@ function loraConfig(recipe: Recipe): LoraConfig {
     dropout: recipe.lora_dropout,
     targets: all ? "all" : recipe.lora_target,
     modulesToSave: recipe.additional_target ?? [],
+    ...(recipe.tokenIndices !== undefined && { tokenIndices: recipe.tokenIndices }),
     rankStabilized: recipe.use_rslora,
     dora: recipe.use_dora,
     ...(recipe.pissa_init && {
@@ -50,7 +57,7 @@ function loraConfig(recipe: Recipe): LoraConfig {
  */
 export function adaptModel(
   model: Qwen3ForCausalLM,
-  recipe: Recipe,
+  recipe: AdaptedRecipe,
   base: string,
   resume: string | undefined,
 ): Weights {

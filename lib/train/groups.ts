@@ -2,6 +2,7 @@
 import type { Recipe } from "../config/index.js";
 import {
   decayGroups,
+  embeddingGroups,
   formulaRates,
   type GroupRates,
   loraPlusGroups,
@@ -14,6 +15,12 @@ import type { Plan } from "./plan.js";
 
 /** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */
 export function parameterGroups(recipe: Recipe, model: CausalModel): ParameterGroup[] {
+  const groups = groupsByMethod(recipe, model);
+  const rate = recipe.embedding_learning_rate;
+  return rate === null ? groups : embeddingGroups(groups, rate);
+}
+
+function groupsByMethod(recipe: Recipe, model: CausalModel): ParameterGroup[] {
   const named = model.namedParameters();
   if (recipe.loraplus_lr_ratio === null) return decayGroups(named, recipe.weight_decay);
   return loraPlusGroups(named, {

@@ -6,6 +6,8 @@ import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { messageOf, UserError } from "../errors.js";
 import type { TrainEvent } from "./events.js";
+import { learnedVocabulary, type VocabularySetting } from "./learned-vocabulary.js";
+import type { PieceStart } from "./new-rows.js";
 import type { RowStart } from "./vocabulary.js";
 
 /**
@@ -15,7 +17,10 @@ import type { RowStart } from "./vocabulary.js";
 export async function openVocabulary(
   recipe: Recipe,
   emit: (event: TrainEvent) => void,
-): Promise<{ tokenizer: Tokenizer; start: RowStart | undefined }> {
+  setting: VocabularySetting,
+): Promise<{ tokenizer: Tokenizer; start: RowStart | PieceStart | undefined }> {
+  if (recipe.extend_vocab !== null || recipe.add_language_tags)
+    return learnedVocabulary(recipe, emit, setting);
   const { new_special_tokens_config: file, init_special_tokens: method } = recipe;
   const described = file === null ? undefined : readDescriptions(file);
   const warn = (text: string): void => emit({ type: "message", level: "warning", text });

@@ -31,11 +31,12 @@ import {
   setDeterministic,
   setFloat32Precision,
 } from "../torch/index.js";
-import { adaptModel, type Weights } from "./adapters.js";
+import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
 import { type CausalModel, countParameters } from "./model.js";
+import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { LOOP_FILE } from "./run-state.js";
@@ -156,7 +157,7 @@ interface Building {
   /** A checkpoint whose weights the model takes. */
   resume: string | undefined;
   /** How rows for new tokens begin; undefined where the vocabulary stays. */
-  start: RowStart | undefined;
+  start: RowStart | PieceStart | undefined;
 }
 
 /** The model with its weights, in as many rows as its tokenizer needs. */
@@ -175,9 +176,31 @@ function loadBase(
   const model = new Qwen3ForCausalLM(config);
   if (recipe.train_from_scratch) initializeWeights(model, config.dtype ?? "float32");
   else loadWeights(model, recipe.model_name_or_path, start === undefined ? onDevice : {});
-  if (start !== undefined) enlarge(model, rows, start);
+  if (start !== undefined && "pieces" in start) addRows(model, start);
+  else if (start !== undefined) enlarge(model, rows, start);
   if (device !== "cpu") model.to({ device });
   return model;
+}
+
+/**
+ * New tokens are learned in rows that LoRA leaves as they are: the new ones alone, or whole tables, as LLaMA-Factory
+ * does for the keys that it knows.
+ */
+function withNewTokens(
+  recipe: Recipe,
+  config: Qwen3Config,
+  start: RowStart | PieceStart | undefined,
+): AdaptedRecipe {
+  if (start === undefined || recipe.additional_target !== null) return recipe;
+  if (!("pieces" in start)) return { ...recipe, additional_target: ["embed_tokens", "lm_head"] };
+  const ids = newRows(start, rowsFor(start.tokens, config.vocab_size), config.vocab_size);
+  return { ...recipe, tokenIndices: Object.fromEntries(tablesOf(config, start).map((name) => [name, ids])) };
+}
+
+/** Where new tokens have rows; with freeze the whole tables are trained. */
+function tablesOf(config: Qwen3Config, start: RowStart | PieceStart | undefined): string[] {
+  if (start === undefined || !("pieces" in start)) return [];
+  return config.tie_word_embeddings ? ["embed_tokens"] : ["embed_tokens", "lm_head"];
 }
 
 /** Builds the model of a recipe with its trainable parts. */
@@ -200,10 +223,7 @@ function buildModel(
     upcastNorms(model);
   }
   if (isLora) {
-    // new tokens are learned in rows that LoRA leaves as they are
-    const additional_target =
-      recipe.additional_target ?? (start === undefined ? null : ["embed_tokens", "lm_head"]);
-    return { model, weights: adaptModel(model, { ...recipe, additional_target }, name, resume) };
+    return { model, weights: adaptModel(model, withNewTokens(recipe, config, start), name, resume) };
   }
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
@@ -212,7 +232,7 @@ function buildModel(
       {
         trainableLayers: recipe.freeze_trainable_layers,
         trainableModules: recipe.freeze_trainable_modules,
-        extraModules: recipe.freeze_extra_modules ?? [],
+        extraModules: [...(recipe.freeze_extra_modules ?? []), ...tablesOf(config, start)],
       },
       trainable,
     );
@@ -234,7 +254,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const resume = findResume(given, emit);
   const recipe = await located(given, emit, signal);
   const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
-  const { tokenizer, start } = await openVocabulary(recipe, emit);
+  const hub = datasetFetcher({ keys: given, onEvent: emit });
+  const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });
   if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
     throw new UserError(
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
@@ -242,7 +263,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   }
   const { blocks, stream, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
     signal,
-    hub: datasetFetcher({ keys: given, onEvent: emit }),
+    hub,
   });
   for (const text of notes) emit({ type: "message", level: "info", text });
   if (recipe.do_eval && evaluation.length === 0)

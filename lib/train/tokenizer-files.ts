@@ -16,7 +16,9 @@ const COPIED = [
 
 /** Writes a tokenizer's files into `dir`; the end token is the one that training used. */
 export function saveTokenizer(tokenizer: Tokenizer, dir: string): void {
-  for (const name of COPIED) {
+  // beside learned entries the older files would tell another vocabulary
+  const stale = tokenizer.replaced ? ["vocab.json", "merges.txt", "added_tokens.json"] : [];
+  for (const name of COPIED.filter((one) => !stale.includes(one))) {
     const source = path.join(tokenizer.dir, name);
     if (existsSync(source)) writeWhole(path.join(dir, name), readFileSync(source));
   }

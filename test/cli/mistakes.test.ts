@@ -16,6 +16,7 @@ import { MODELS } from "./mistakes/models.js";
 import { METHODS, PLACES } from "./mistakes/places.js";
 import { COMMANDS, RECIPES } from "./mistakes/recipes.js";
 import { type Mistake, Room } from "./mistakes/room.js";
+import { VOCABULARY } from "./mistakes/vocabulary.js";
 import { buildProgram, FakeHost } from "./program.js";
 
 const GROUPS: Record<string, Mistake[]> = {
@@ -24,6 +25,7 @@ const GROUPS: Record<string, Mistake[]> = {
   model: MODELS,
   data: DATA,
   method: METHODS,
+  vocabulary: VOCABULARY,
   place: PLACES,
 };
 

@@ -63,7 +63,15 @@ describe("the schema", () => {
 
   test("has keys of every class and group", () => {
     const groups = new Set(listKeys().map((key) => key.group));
-    expect([...groups].sort()).toEqual(["data", "generation", "method", "model", "output", "training"]);
+    expect([...groups].sort()).toEqual([
+      "data",
+      "generation",
+      "incremental",
+      "method",
+      "model",
+      "output",
+      "training",
+    ]);
     const count = (wanted: string) => listKeys().filter((key) => key.class === wanted).length;
     expect(count("working")).toBeGreaterThan(70);
     expect(count("refused")).toBeGreaterThan(30);

@@ -28,7 +28,8 @@ const allowed: Record<string, readonly string[]> = {
   hub: ["config"],
   trackers: ["config"],
   data: ["config", ...computing],
-  methods: ["config", ...computing],
+  // data: what learns a vocabulary cuts text as the tokenizer does
+  methods: ["config", "data", ...computing],
   train: ["config", "hub", "trackers", "data", "methods", "version", ...computing],
   init: ["config", "data"],
   doctor: ["install", "config", "data", "train", ...computing],

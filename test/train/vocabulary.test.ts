@@ -1,5 +1,4 @@
 // New tokens beside what parity.test.ts compares: how they are numbered, what reads the files, and export.
-import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
@@ -7,6 +6,7 @@ import { resolveRecipe } from "../../lib/config/index.js";
 import { addTokens } from "../../lib/data/added-tokens.js";
 import { loadSafetensors, scope } from "../../lib/torch/index.js";
 import { exportModel } from "../../lib/train/export.js";
+import { python } from "./python.js";
 import { distance, fixture, folder, type Ran, references, run } from "./runs.js";
 
 const KEYS = { ...references["new-tokens"].keys, max_steps: 3, max_samples: 8 };
@@ -15,15 +15,6 @@ const adapter = async (): Promise<string> => {
   trained ??= run(KEYS);
   return (await trained).dir;
 };
-
-/** Runs a program in the reference Python and gives what it prints as JSON. */
-function python(program: string, ...values: string[]): unknown {
-  const file = path.join(folder(), "program.py");
-  writeFileSync(file, program);
-  const env = { ...process.env, OMP_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
-  const out = execFileSync(process.env.QWEN_PT_REFERENCE_PYTHON as string, [file, ...values], { env });
-  return JSON.parse(String(out).trim().split("\n").at(-1) as string);
-}
 
 describe("added tokens", () => {
   const json = () => ({
