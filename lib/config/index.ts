@@ -4,5 +4,6 @@ export type { Command, Group, KeyClass } from "./key.js";
 export { framedTag, type LanguageTags, TAG_FORM } from "./language-tags.js";
 export { type LoadedRecipe, loadRecipe, type RecipeOptions, resolveRecipe } from "./recipe.js";
 export type { RopeParameters } from "./rope-parameters.js";
+export { packsBySource } from "./rules-sampling.js";
 export type { KeyName, Recipe, RecipeInput } from "./schema.js";
 export { isSecret, withoutSecrets } from "./secret.js";

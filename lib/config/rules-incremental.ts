@@ -11,7 +11,12 @@ export function incrementalRules(checked: Checked, setting: Setting): void {
 
 function languages({ recipe }: Checked, setting: Setting): void {
   if (recipe.language_tag === null || typeof recipe.language_tag === "string") return;
-  const known = [...recipe.dataset, ...(recipe.eval_dataset ?? []), ...(recipe.extend_vocab_dataset ?? [])];
+  const known = [
+    ...recipe.dataset,
+    ...(recipe.eval_dataset ?? []),
+    ...(recipe.extend_vocab_dataset ?? []),
+    ...(recipe.replay_dataset ?? []),
+  ];
   const stray = Object.keys(recipe.language_tag).find((name) => !known.includes(name));
   if (stray !== undefined)
     throw new UserError(

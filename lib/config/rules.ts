@@ -5,6 +5,7 @@ import { dataFault } from "./data-rules.js";
 import type { Command } from "./key.js";
 import { evaluationRules } from "./rules-evaluation.js";
 import { incrementalRules } from "./rules-incremental.js";
+import { samplingRules } from "./rules-sampling.js";
 import { checkSettings } from "./scheduler-settings.js";
 import { SCHEMA } from "./schema.js";
 
@@ -35,6 +36,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     schedule(checked, setting);
     evaluationRules(checked, setting);
     incrementalRules(checked, setting);
+    samplingRules(checked, setting);
     device(checked);
     trackers(checked, setting);
   }

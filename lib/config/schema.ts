@@ -8,6 +8,7 @@ import { incrementalKeys } from "./keys-incremental.js";
 import { methodKeys } from "./keys-method.js";
 import { modelKeys } from "./keys-model.js";
 import { outputKeys } from "./keys-output.js";
+import { samplingKeys } from "./keys-sampling.js";
 import { trainingKeys } from "./keys-training.js";
 
 const TABLE = {
@@ -19,6 +20,7 @@ const TABLE = {
   ...elsewhereKeys,
   ...outputKeys,
   ...incrementalKeys,
+  ...samplingKeys,
   ...generationKeys,
 };
 

@@ -30,6 +30,8 @@ export interface DataRecipe {
   readonly interleave_probs?: readonly (string | number)[] | null | undefined;
   /** Datasets to evaluate on. */
   readonly eval_dataset?: Names;
+  /** Datasets of what the model knows already; read where prepareTrainingData keeps sources apart. */
+  readonly replay_dataset?: Names;
   /** A share below 1, or a number of documents, held out for evaluation. */
   readonly val_size?: number | null | undefined;
   /** An evaluation set for each of `eval_dataset`, in place of one of them all. */
@@ -55,8 +57,11 @@ export interface DataRecipe {
   readonly seed?: number | undefined;
 }
 
+/** A key that names datasets. */
+export type DatasetKey = "dataset" | "eval_dataset" | "replay_dataset";
+
 /** The datasets that a key names, each once, in order. */
-export function datasetNames(recipe: DataRecipe, key: "dataset" | "eval_dataset" = "dataset"): string[] {
+export function datasetNames(recipe: DataRecipe, key: DatasetKey = "dataset"): string[] {
   const given = recipe[key] ?? [];
   const list = typeof given === "string" ? given.split(",") : given;
   return [...new Set(list.map((name) => name.trim()).filter((name) => name !== ""))];

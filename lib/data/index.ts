@@ -24,7 +24,9 @@ export {
   RandomSampler,
   type Sampler,
   SequentialSampler,
+  type SourceSampler,
 } from "./sampler.js";
+export { type BlockSource, SourcedBlocks } from "./sourced-blocks.js";
 export type { DatasetHub } from "./sources.js";
 export { type DataSummary, formatSummary } from "./summary.js";
 export { documentSeparator } from "./template.js";

@@ -2,15 +2,16 @@
 // here; only token ids stay.
 
 import { UserError } from "../errors.js";
-import { type DataRecipe, datasetNames, heldOut, mixtureOf } from "./arguments.js";
+import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./arguments.js";
 import type { BlockStream } from "./block-stream.js";
 import { Intake, type IntakeOptions } from "./intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./mixing.js";
 import { LegacyRandom } from "./numpy-random.js";
 import { layBlocks, type TokenBlocks } from "./packing.js";
 import { prepareStream } from "./prepare-stream.js";
-import { select } from "./selection.js";
+import { type Documents, select } from "./selection.js";
 import { tooLittle, tooLittleHeld } from "./shortage.js";
+import { type BlockSource, bySource, packBySource, type SourcedBlocks } from "./sourced-blocks.js";
 import { type DatasetHub, localEntries } from "./sources.js";
 import type { DataSummary } from "./summary.js";
 import { documentSeparator } from "./template.js";
@@ -20,12 +21,16 @@ import type { Tokenizer } from "./tokenizer.js";
 export interface PrepareOptions extends IntakeOptions {
   /** How datasets of a hub become local files; without it they are refused. */
   readonly hub?: DatasetHub;
+  /** Packs each dataset by itself, those of replay_dataset too, so that every block belongs to one: `sources`. */
+  readonly bySource?: boolean;
 }
 
 /** What a recipe's data comes to. */
 export interface TrainingData {
   /** The training blocks, in the corpus's order. */
   readonly blocks: TokenBlocks;
+  /** With `bySource`: which blocks are of which dataset. */
+  readonly sources?: readonly BlockSource[];
   /** With `streaming`: the steps to train on, in place of blocks, of which only the first can then be got. */
   readonly stream?: BlockStream;
   readonly summary: DataSummary;
@@ -102,14 +107,18 @@ async function tokenize(
     });
     return { documents, blocks };
   };
-  const { documents, blocks } = lay(train);
+  const replayed = options.bySource
+    ? await readCorpora(recipe, "replay_dataset", intake, random, options)
+    : undefined;
+  const sourced = replayed && packSources(recipe, { train, corpora, replayed }, lay);
+  const { documents, blocks } = sourced ?? lay(train);
   const evaluation = held.map(({ name, ids }) => ({
     name,
     blocks: lay(ids).blocks,
     documents: ids.length,
   }));
   const summary: DataSummary = {
-    datasets: corpora.map(({ name, ids }) => ({ name, documents: ids.length })),
+    datasets: [...corpora, ...(replayed ?? [])].map(({ name, ids }) => ({ name, documents: ids.length })),
     documents: documents.documents,
     tokens: documents.tokens,
     blocks: blocks.length,
@@ -123,7 +132,24 @@ async function tokenize(
     throw tooLittle(recipe, corpora, documents.documents, documents.tokens);
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
-  return { blocks, summary, evaluation, notes: [] };
+  return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes: [] };
+}
+
+/** The training documents of each dataset, packed by themselves, and the totals. */
+function packSources(
+  recipe: DataRecipe,
+  given: { train: Int32Array; corpora: readonly ReadCorpus[]; replayed: readonly ReadCorpus[] },
+  lay: (ids: Int32Array) => { documents: Documents; blocks: TokenBlocks },
+): { documents: { documents: number; tokens: number }; blocks: SourcedBlocks } {
+  const owner = new Map<number, number>();
+  for (const [source, { ids }] of given.corpora.entries()) for (const id of ids) owner.set(id, source);
+  const names = given.corpora.map(({ name }) => name);
+  const trained = bySource(given.train, names, (id) => owner.get(id)!);
+  const replayed = given.replayed.map(({ name, ids }) => ({ name, replay: true, ids }));
+  const blocks = packBySource([...trained, ...replayed], lay, recipe.cutoff_len);
+  const total = (field: "documents" | "tokens") =>
+    blocks.sources.reduce((sum, source) => sum + source[field], 0);
+  return { documents: { documents: total("documents"), tokens: total("tokens") }, blocks };
 }
 
 /** A dataset as it was read: the arena's numbers of its documents. */
@@ -135,7 +161,7 @@ interface ReadCorpus {
 
 async function readCorpora(
   recipe: DataRecipe,
-  key: "dataset" | "eval_dataset",
+  key: DatasetKey,
   intake: Intake,
   random: LegacyRandom,
   { hub, signal }: PrepareOptions,

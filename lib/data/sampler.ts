@@ -12,6 +12,14 @@ export interface Sampler {
   order(epoch: number): Int32Array;
 }
 
+/** An order in which every block belongs to a source. */
+export interface SourceSampler extends Sampler {
+  /** The sources' names. */
+  readonly names: readonly string[];
+  /** Which of them a block is of. */
+  sourceOf(block: number): number;
+}
+
 /** A fresh permutation each epoch, seeded by seed + epoch, as accelerate's seedable sampler draws it. */
 export class RandomSampler implements Sampler {
   readonly length: number;

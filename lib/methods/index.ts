@@ -8,3 +8,6 @@ export {
   nextId,
   type TokenizerJson,
 } from "./learn-merges.js";
+export { Passes, type PassOptions } from "./passes.js";
+export { Proportions } from "./proportions.js";
+export { type DrawnSource, epochLength, RunOrder, type RunOrderOptions } from "./run-order.js";

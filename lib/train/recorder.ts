@@ -13,6 +13,7 @@ import { type PeakMemory, TrainerLog } from "./log.js";
 import type { Plan } from "./plan.js";
 import type { LossScale } from "./precision.js";
 import { type LoopState, loadRunState, saveRunState } from "./run-state.js";
+import type { SourceAccount, SourceLoss } from "./source-account.js";
 import {
   controlState,
   type LogEntry,
@@ -30,6 +31,8 @@ export interface RecorderOptions {
   lossScale: LossScale;
   rates: GroupRates;
   best: BestMetric;
+  /** Where blocks have sources. */
+  account?: SourceAccount | undefined;
   device: Device;
   data: LoopState["data"];
   /** Floating point operations a token, forward and backward. */
@@ -41,6 +44,7 @@ export interface RecorderOptions {
 /** What one optimizer step came to. */
 export interface StepRecord {
   losses: readonly number[];
+  bySource: readonly SourceLoss[];
   gradNorm: number;
   learningRate: number;
   epoch: number;
@@ -71,7 +75,7 @@ export class Recorder {
   readonly history: LogEntry[] = [];
   readonly #options: RecorderOptions;
   readonly #random = new Map<Device, Tensor>();
-  #loop: Omit<LoopState, "scheduleSteps" | "lossScale" | "rates" | "best" | "pending" | "data">;
+  #loop: Omit<LoopState, "scheduleSteps" | "lossScale" | "rates" | "best" | "pending" | "data" | "sources">;
   #record: StepRecord | undefined;
   #bestCheckpoint: string | null = null;
   #callbacks: Record<string, unknown>;
@@ -104,6 +108,10 @@ export class Recorder {
     const { lossBeforeLog, lossSinceLog, skippedSteps } = this.#loop;
     return (lossBeforeLog + lossSinceLog) / Math.max(this.step - skippedSteps, 0.001);
   }
+  /** What was trained on, source by source, where blocks have sources. */
+  get sourceSummary(): string | undefined {
+    return this.#options.account?.summary();
+  }
   get totalFlos(): number {
     return this.#loop.totalFlos;
   }
@@ -120,7 +128,7 @@ export class Recorder {
 
   /** Takes over where a checkpoint stands; the model has its weights already. */
   restore(dir: string): void {
-    const { optimizer, lossScale, rates, best, data } = this.#options;
+    const { optimizer, lossScale, rates, best, data, account } = this.#options;
     const state = loadTrainerState(path.join(dir, STATE_FILE));
     const saved = loadRunState(dir, optimizer);
     const {
@@ -130,6 +138,7 @@ export class Recorder {
       best: soFar,
       pending,
       data: before,
+      sources,
       ...loop
     } = saved;
     this.#loop = loop;
@@ -137,6 +146,7 @@ export class Recorder {
     this.#bestCheckpoint = state.best_model_checkpoint;
     if (soFar !== undefined) best.restore(soFar);
     rates.restore(followed ?? null);
+    if (sources !== undefined) account?.restore(sources);
     this.#callbacks = state.stateful_callbacks;
     this.scheduleSteps = scheduleSteps;
     lossScale.restore(scale);
@@ -226,6 +236,7 @@ export class Recorder {
     if (record.skipped === undefined) {
       // float32 sums, one micro-step at a time: the reference trainer's logged digits
       for (const loss of record.losses) this.#loop.lossSinceLog = Math.fround(this.#loop.lossSinceLog + loss);
+      this.#options.account?.add(record.bySource);
     } else {
       this.#loop.skippedSteps++;
       this.#warn(`step ${this.step} was not applied: ${record.skipped}`);
@@ -258,6 +269,7 @@ export class Recorder {
       loss: applied > 0 ? this.#loop.lossSinceLog / applied : Number.NaN,
       grad_norm: record.gradNorm,
       learning_rate: record.learningRate,
+      ...this.#options.account?.entry(),
     };
     if (skipped > 0) entry["skipped_steps"] = skipped;
     if (recipe.include_num_input_tokens_seen !== "no") {
@@ -352,7 +364,7 @@ export class Recorder {
 
   /** Writes a checkpoint of the last finished step, and removes those beyond save_total_limit. */
   save(forResume = false): string {
-    const { recipe, plan, optimizer, lossScale, rates, best, data } = this.#options;
+    const { recipe, plan, optimizer, lossScale, rates, best, data, account } = this.#options;
     const isOver = this.step >= plan.totalSteps || best.isOver;
     this.#findBest(this.step);
     this.#callbacks = this.#callbackState({ should_save: true, should_training_stop: isOver });
@@ -369,6 +381,7 @@ export class Recorder {
         best: best.state,
         pending: this.pending,
         data,
+        sources: account?.state(),
       };
       saveRunState(folder, { optimizer, random: this.#random, loop, learningRate: this.#learningRate });
     });

@@ -15,6 +15,7 @@ import {
 import type { BestState } from "./best.js";
 import type { Moment } from "./intervals.js";
 import type { LossScaleState } from "./precision.js";
+import type { SourceAccountState } from "./source-account.js";
 import { writeWhole } from "./textfile.js";
 
 export const OPTIMIZER_FILE = "optimizer.safetensors";
@@ -43,6 +44,8 @@ export interface LoopState {
   pending: Moment | null;
   /** What the data looked like: a resumed run on other data is told so. */
   data: { blocks: number; tokens: number; blockLength: number };
+  /** What was trained on, where blocks have sources. */
+  sources?: SourceAccountState | undefined;
 }
 
 /** Random state by device, as {@link saveRunState} writes it. */

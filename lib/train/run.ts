@@ -44,6 +44,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       blocks: prepared.blocks,
       evaluation: prepared.evaluation,
       stream: prepared.stream,
+      sampler: prepared.sampler,
       padId: tokenizer.padId,
       device: prepared.device,
       save,
@@ -54,6 +55,8 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
     const outcome = await trainer.run();
     if (outcome.interrupted && outcome.checkpoint === undefined)
       throw new AbortError("aborted before the first step");
+    const { sourceSummary } = trainer.recorder;
+    if (sourceSummary !== undefined) emit({ type: "message", level: "info", text: sourceSummary });
     const result = outcome.interrupted
       ? interruptedResult(trainer, recipe, outcome)
       : await finishRun(

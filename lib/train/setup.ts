@@ -2,12 +2,13 @@
 // random draws is LLaMA-Factory's: the seed, then the adapter, then the seed again.
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import type { LoadedRecipe, Recipe } from "../config/index.js";
+import { type LoadedRecipe, packsBySource, type Recipe } from "../config/index.js";
 import {
   type BlockStream,
   type DataSummary,
   type EvaluationSet,
   prepareTrainingData,
+  type SourceSampler,
   type TokenBlocks,
   type Tokenizer,
 } from "../data/index.js";
@@ -40,6 +41,7 @@ import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { LOOP_FILE } from "./run-state.js";
+import { runSampler } from "./sampling.js";
 import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 import { enlarge, type RowStart, rowsFor } from "./vocabulary.js";
@@ -56,6 +58,8 @@ export interface Prepared {
   evaluation: readonly EvaluationSet[];
   /** With `streaming`, the steps to train on. */
   stream: BlockStream | undefined;
+  /** The order of blocks, where the recipe asks for one of its own. */
+  sampler: SourceSampler | undefined;
   summary: DataSummary;
   device: Device;
   /** The checkpoint to go on from. */
@@ -261,10 +265,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
-  const { blocks, stream, summary, evaluation, notes } = await prepareTrainingData(recipe, tokenizer, {
-    signal,
-    hub,
-  });
+  const data = await prepareTrainingData(recipe, tokenizer, { signal, hub, bySource: packsBySource(recipe) });
+  const { blocks, stream, summary, evaluation, notes } = data;
   for (const text of notes) emit({ type: "message", level: "info", text });
   if (recipe.do_eval && evaluation.length === 0)
     throw new UserError(
@@ -272,6 +274,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     );
   const ids = Array.from(blocks.get(0));
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
+  const { sampler, notes: drawn = [] } = runSampler(recipe, data) ?? {};
+  for (const text of drawn) emit({ type: "message", level: "info", text });
   const device = chooseDevice(recipe, emit);
   if (recipe.tf32) setFloat32Precision("high");
   setDeterministic(recipe.full_determinism);
@@ -288,5 +292,17 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
-  return { recipe: given, model, weights, tokenizer, blocks, stream, evaluation, summary, device, resume };
+  return {
+    recipe: given,
+    model,
+    weights,
+    tokenizer,
+    blocks,
+    stream,
+    sampler,
+    evaluation,
+    summary,
+    device,
+    resume,
+  };
 }

@@ -2,7 +2,6 @@
 // caller's own thread and gives the event loop a turn between micro-steps; train.ts puts it on a worker thread.
 import type { Recipe } from "../config/index.js";
 import {
-  type Batch,
   type BlockStream,
   batchOf,
   collate,
@@ -10,6 +9,7 @@ import {
   RandomSampler,
   type Sampler,
   SequentialSampler,
+  type SourceSampler,
   type StreamWindow,
   type TokenBlocks,
 } from "../data/index.js";
@@ -34,6 +34,8 @@ import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
 import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
 import { Recorder } from "./recorder.js";
+import { SourceAccount, type SourceLoss } from "./source-account.js";
+import { type SourcedBatch, sourceBatches, sourceLoss } from "./source-batches.js";
 import { microStep, StepAborted } from "./step.js";
 
 /** What a {@link Trainer} works with; `prepare` makes one from a recipe. */
@@ -45,6 +47,8 @@ export interface TrainerOptions {
   evaluation?: readonly EvaluationSet[];
   /** Steps of a stream, in place of blocks; `blocks` then stands for their number. */
   stream?: BlockStream | undefined;
+  /** The order of the blocks, each of a source, in place of the recipe's shuffling; see lib/methods. */
+  sampler?: SourceSampler | undefined;
   padId: number;
   device: Device;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
@@ -66,6 +70,8 @@ export interface Outcome {
 interface WindowResult {
   /** Each micro-step's share of the step's loss. */
   losses: number[];
+  /** The same by source, where blocks have one. */
+  bySource: SourceLoss[];
   tokens: number;
   /** Tokens that num_input_tokens_seen counts: with or without padding. */
   counted: number;
@@ -99,9 +105,9 @@ export class Trainer {
   #failures = 0;
 
   constructor(options: TrainerOptions) {
-    const { recipe, model, blocks } = options;
+    const { recipe, model, blocks, sampler } = options;
     this.#options = options;
-    this.plan = planRun(recipe, blocks.length);
+    this.plan = planRun(recipe, sampler?.length ?? blocks.length);
     this.#precision = precisionOf(recipe);
     this.#lossScale = new LossScale(this.#precision.scaled);
     const groups = parameterGroups(recipe, model);
@@ -115,9 +121,11 @@ export class Trainer {
       eps: recipe.adam_epsilon,
     });
     const seed = recipe.data_seed ?? recipe.seed;
-    this.#sampler = recipe.disable_shuffling
-      ? new SequentialSampler(blocks.length)
-      : new RandomSampler(blocks.length, seed, permutation);
+    this.#sampler =
+      sampler ??
+      (recipe.disable_shuffling
+        ? new SequentialSampler(blocks.length)
+        : new RandomSampler(blocks.length, seed, permutation));
     this.recorder = new Recorder({
       ...options,
       plan: this.plan,
@@ -125,6 +133,7 @@ export class Trainer {
       lossScale: this.#lossScale,
       rates: this.#rates,
       best: this.#best,
+      account: sampler && new SourceAccount(sampler.names, recipe.log_loss_by_source === true),
       data: { blocks: blocks.length, tokens: blocks.tokens, blockLength: recipe.cutoff_len },
       flosPerToken: 6 * countParameters(model).computing,
     });
@@ -219,16 +228,23 @@ export class Trainer {
     return this.#options.isAborted?.() ?? false;
   }
 
-  #collated({ batches }: StreamWindow): Batch[] {
+  #collated({ batches }: StreamWindow): SourcedBatch[] {
     return batches.map((blocks) => collate(blocks, this.#options.padId));
   }
 
   /** The batches of one optimizer step. */
-  #window(epoch: number, first: number, count: number): Batch[] {
+  #window(epoch: number, first: number, count: number): SourcedBatch[] {
     if (this.#order?.epoch !== epoch) this.#order = { epoch, blocks: this.#sampler.order(epoch) };
     const { per_device_train_batch_size: size } = this.#options.recipe;
-    const { blocks: corpus, padId } = this.#options;
+    const { blocks: corpus, padId, sampler } = this.#options;
     const order = this.#order.blocks;
+    if (sampler !== undefined) {
+      const chosen = order.subarray(first * size, (first + count) * size);
+      return sourceBatches(chosen, size, sampler).map(({ source, blocks }) => ({
+        source,
+        ...batchOf(corpus, blocks, padId),
+      }));
+    }
     return Array.from({ length: count }, (_, i) => {
       const at = (first + i) * size;
       return batchOf(corpus, order.subarray(at, at + size), padId);
@@ -236,13 +252,14 @@ export class Trainer {
   }
 
   /** Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed. */
-  async #accumulate(window: Batch[]): Promise<WindowResult | undefined> {
+  async #accumulate(window: SourcedBatch[]): Promise<WindowResult | undefined> {
     const { model, device, recipe, onEvent } = this.#options;
     const labelled = window.reduce(
       (sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0),
       0,
     );
     const losses: number[] = [];
+    const bySource: SourceLoss[] = [];
     let tokens = 0;
     let counted = 0;
     const started = performance.now();
@@ -270,6 +287,8 @@ export class Trainer {
       }
       const size = batch.inputIds.length;
       tokens += size;
+      if (batch.source !== undefined)
+        bySource.push(sourceLoss(batch, batch.source, (losses.at(-1) as number) * labelled));
       const { attentionMask } = batch;
       const padded = recipe.include_num_input_tokens_seen === "non_padding" && attentionMask !== undefined;
       counted += padded ? attentionMask.reduce((sum, one) => sum + one, 0) : size;
@@ -284,7 +303,7 @@ export class Trainer {
         seconds,
       });
     }
-    return { losses, tokens, counted, seconds: (performance.now() - started) / 1000 };
+    return { losses, bySource, tokens, counted, seconds: (performance.now() - started) / 1000 };
   }
 
   /** Clips and applies what a window left in the gradients, or says why it does not. */
@@ -309,6 +328,7 @@ export class Trainer {
     this.#lossScale.update(overflowed);
     this.recorder.finishStep({
       losses: window.losses,
+      bySource: window.bySource,
       gradNorm: norm,
       learningRate: rates[0] as number,
       epoch,

@@ -16,6 +16,7 @@ import { MODELS } from "./mistakes/models.js";
 import { METHODS, PLACES } from "./mistakes/places.js";
 import { COMMANDS, RECIPES } from "./mistakes/recipes.js";
 import { type Mistake, Room } from "./mistakes/room.js";
+import { SAMPLING } from "./mistakes/sampling.js";
 import { VOCABULARY } from "./mistakes/vocabulary.js";
 import { buildProgram, FakeHost } from "./program.js";
 
@@ -26,6 +27,7 @@ const GROUPS: Record<string, Mistake[]> = {
   data: DATA,
   method: METHODS,
   vocabulary: VOCABULARY,
+  sampling: SAMPLING,
   place: PLACES,
 };
 

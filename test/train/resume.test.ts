@@ -40,6 +40,13 @@ const METHODS: Record<string, RecipeInput> = {
   },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1, neftune_noise_alpha: 5 },
   "a stream": { ...KEYS, max_samples: null, streaming: true, buffer_size: 5, dataset: "one,two" },
+  replay: {
+    ...KEYS,
+    replay_dataset: "two",
+    replay_ratio: 0.3,
+    per_device_train_batch_size: 2,
+    gradient_accumulation_steps: 3,
+  },
   "full, pure_bf16": {
     ...KEYS,
     finetuning_type: "full",

@@ -1,0 +1,62 @@
+// What is trained on and when, in whole runs: the loss of each source without another pass, what is said before and after,
+// and that a recipe of one dataset trains on the very blocks that it would train on without.
+import { describe, expect, it } from "vitest";
+import type { RecipeInput } from "../../lib/config/index.js";
+import { history, only, plain, type Ran, run } from "./runs.js";
+
+const messages = ({ events }: Ran): string[] => only(events, "message").map(({ text }) => text);
+
+const KEYS: RecipeInput = { logging_steps: 1, max_steps: 6, save_strategy: "no" };
+
+describe("loss by source", () => {
+  it("of one dataset is the loss, and the run in order is the same as without it", async () => {
+    const keys = { ...KEYS, dataset: "one", disable_shuffling: true };
+    const [plainly, sourced] = [await run(keys), await run({ ...keys, log_loss_by_source: true })];
+    const [before, after] = [history(plainly.dir), history(sourced.dir)];
+    for (const [i, entry] of after.slice(0, -1).entries()) {
+      const { loss_one, share_one, ...rest } = entry;
+      expect(plain(rest)).toEqual(plain(before[i]));
+      expect(loss_one).toBeCloseTo(entry.loss, 5);
+      expect(share_one).toBe(1);
+    }
+    expect(after.length).toBe(7);
+  });
+
+  it("the tokens' mean of the sources' losses is the loss of the steps; several blocks a batch change nothing", async () => {
+    const keys = { ...KEYS, dataset: "one", replay_dataset: "two", replay_ratio: 0.5, lora_dropout: 0 };
+    const single = await run({ ...keys, per_device_train_batch_size: 1, gradient_accumulation_steps: 4 });
+    const batched = await run({ ...keys, per_device_train_batch_size: 4, gradient_accumulation_steps: 1 });
+    const [ours, theirs] = [history(single.dir), history(batched.dir)];
+    for (const [i, entry] of ours.slice(0, -1).entries()) {
+      expect((entry.loss_one + entry.loss_two) / 2).toBeCloseTo(entry.loss, 4);
+      expect(theirs[i].loss_one).toBeCloseTo(entry.loss_one, 3);
+      expect(theirs[i].loss_two).toBeCloseTo(entry.loss_two, 3);
+      expect(entry.share_two).toBe(0.5);
+    }
+    // one batch of four, but no micro-step with blocks of both
+    expect(only(batched.events, "microStep").every(({ accumulation }) => accumulation === 2)).toBe(true);
+  });
+});
+
+describe("replay", () => {
+  it("is announced before the first step and accounted for after the last", async () => {
+    const ran = await run({ ...KEYS, max_steps: 5, replay_dataset: "two", replay_ratio: 0.1 });
+    const [said, done] = messages(ran).filter((text) => /two/.test(text));
+    expect(said).toMatch(
+      /^of 20 blocks: one 90\.0 % of the tokens \(18 blocks, [\d.]+ epochs of its own\), two 10\.0 % of the tokens \(2 blocks, [\d.]+ epochs of its own\)$/,
+    );
+    expect(done).toMatch(/^trained on: one 90\.00 % \([\d,]+ tokens\), two 10\.00 % \([\d,]+ tokens\)$/);
+    const begin = only(ran.events, "begin")[0];
+    const sources = only(ran.events, "data")[0].summary;
+    expect(sources.datasets.map(({ name }) => name)).toEqual(["one", "two"]);
+    expect(begin.examples).toBeGreaterThan(0);
+  });
+
+  it("keeps packed documents apart, and takes documents one by one", async () => {
+    for (const keys of [{ neat_packing: true }, { packing: false }] as RecipeInput[]) {
+      const ran = await run({ ...KEYS, ...keys, max_steps: 3, replay_dataset: "two", replay_ratio: 0.4 });
+      expect(history(ran.dir)[2].share_two).toBeCloseTo(0.4, 1);
+      expect(history(ran.dir)[2].loss_two).toBeGreaterThan(0);
+    }
+  });
+});
