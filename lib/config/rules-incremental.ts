@@ -2,11 +2,13 @@
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import type { Setting } from "./rules.js";
+import { partsRules } from "./rules-parts.js";
 
 /** Resolves what depends on other keys, and refuses what contradicts itself. */
 export function incrementalRules(checked: Checked, setting: Setting): void {
   languages(checked, setting);
   vocabulary(checked, setting);
+  partsRules(checked, setting);
 }
 
 function languages({ recipe }: Checked, setting: Setting): void {

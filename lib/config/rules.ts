@@ -195,7 +195,9 @@ function adapter({ recipe, given, notes }: Checked, setting: Setting): void {
       `${setting.where(first)}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect with finetuning_type: ${recipe.finetuning_type}`,
     );
   }
-  if (recipe.finetuning_type === "freeze" && recipe.freeze_trainable_layers === 0) {
+  const parts =
+    recipe.freeze_trainable_layer_ids ?? recipe.freeze_trainable_heads ?? recipe.freeze_trainable_patterns;
+  if (recipe.finetuning_type === "freeze" && recipe.freeze_trainable_layers === 0 && parts === null) {
     throw new UserError(
       `${setting.where("freeze_trainable_layers")}: freeze_trainable_layers: expected an integer other than 0, received 0`,
     );

@@ -8,6 +8,7 @@ import { incrementalKeys } from "./keys-incremental.js";
 import { methodKeys } from "./keys-method.js";
 import { modelKeys } from "./keys-model.js";
 import { outputKeys } from "./keys-output.js";
+import { partsKeys } from "./keys-parts.js";
 import { samplingKeys } from "./keys-sampling.js";
 import { trainingKeys } from "./keys-training.js";
 
@@ -21,6 +22,7 @@ const TABLE = {
   ...outputKeys,
   ...incrementalKeys,
   ...samplingKeys,
+  ...partsKeys,
   ...generationKeys,
 };
 

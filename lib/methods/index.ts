@@ -1,4 +1,7 @@
 // What a recipe adds for incremental pre-training: the public names.
+
+export { AllMethods } from "./all-methods.js";
+export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
 export {
   entryText,
   extendTokenizer,
@@ -11,3 +14,10 @@ export {
 export { Passes, type PassOptions } from "./passes.js";
 export { Proportions } from "./proportions.js";
 export { type DrawnSource, epochLength, RunOrder, type RunOrderOptions } from "./run-order.js";
+export type {
+  Figures,
+  MethodReport,
+  Objective,
+  ObjectiveOf,
+  TrainingMethod,
+} from "./training-method.js";

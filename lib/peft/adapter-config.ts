@@ -36,7 +36,7 @@ export function adapterConfigJson(
     init_lora_weights: config.init ?? true,
     layer_replication: null,
     layers_pattern: null,
-    layers_to_transform: null,
+    layers_to_transform: config.layers ?? null,
     loftq_config: {},
     lora_alpha: config.alpha || 2 * config.rank,
     lora_bias: false,
@@ -63,7 +63,7 @@ export function adapterConfigJson(
 /** Keys that must be empty (null, false, "", [] or {}) because they change what the adapter computes. */
 const REFUSED = [
   "alora_invocation_tokens", "alpha_pattern", "arrow_config", "exclude_modules", "fan_in_fan_out", "layer_replication",
-  "layers_pattern", "layers_to_transform", "lora_bias", "rank_pattern", "target_parameters", "use_qalora",
+  "layers_pattern", "lora_bias", "rank_pattern", "target_parameters", "use_qalora",
 ]; // biome-ignore format: a list to read
 
 const MERGE = "merge the adapter with PEFT (merge_and_unload) and use the merged model";
@@ -98,6 +98,7 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
   const rank = number("r", 8, (r) => Number.isInteger(r) && r > 0);
   const saved = json["modules_to_save"] ?? [];
   if (!isNames(saved)) return fail("modules_to_save", "a list of names is needed");
+  const layers = parseLayers(json["layers_to_transform"], fail);
   const tokenIndices = parseIndices(json["trainable_token_indices"], fail);
   return {
     rank,
@@ -105,6 +106,7 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
     dropout: number("lora_dropout", 0, (p) => p >= 0 && p < 1),
     targets: parseTargets(json["target_modules"], fail),
     modulesToSave: saved,
+    ...(layers !== undefined && { layers }),
     ...(tokenIndices !== undefined && { tokenIndices }),
     rankStabilized: json["use_rslora"] === true,
     dora: json["use_dora"] === true,
@@ -112,6 +114,14 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
     baseModel:
       typeof json["base_model_name_or_path"] === "string" ? json["base_model_name_or_path"] : undefined,
   };
+}
+
+/** Numbers of layers, or one of them. */
+function parseLayers(value: unknown, fail: (key: string, why: string) => never): number[] | undefined {
+  if (value === null || value === undefined) return undefined;
+  const layers = Array.isArray(value) ? value : [value];
+  if (layers.length > 0 && layers.every((layer) => Number.isInteger(layer) && layer >= 0)) return layers;
+  return fail("layers_to_transform", "a list of layers' numbers is needed");
 }
 
 /** Token ids of the embedding, or of tables by their names. */

@@ -12,7 +12,7 @@ import { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
 import type { LoraConfig } from "./lora.js";
 import { adapters, LoraLinear, scalingOf } from "./lora.js";
 import { SavedModule } from "./saved-module.js";
-import { findSavedModules, findTargets } from "./targets.js";
+import { findSavedModules, findTargets, inLayers } from "./targets.js";
 import { addTokenRows, TokenRows } from "./token-rows.js";
 
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -139,7 +139,9 @@ export function loadAdapter(
 ): AdapterConfig {
   const config = readAdapterConfig(dir);
   const saved = findSavedModules(model, config.modulesToSave);
-  const targets = findTargets(model, config.targets).filter((path) => !saved.includes(path));
+  const targets = inLayers(findTargets(model, config.targets), config.layers).filter(
+    (path) => !saved.includes(path),
+  );
   model.requiresGrad_(false);
   for (const path of targets) {
     const base = model.find(path) as ConstructorParameters<typeof LoraLinear>[0];

@@ -9,7 +9,7 @@ import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import { SavedModule } from "./saved-module.js";
-import { findSavedModules, findTargets } from "./targets.js";
+import { findSavedModules, findTargets, inLayers } from "./targets.js";
 import { addTokenRows, type TokenIndices, TokenRows } from "./token-rows.js";
 
 export interface LoraConfig {
@@ -21,6 +21,8 @@ export interface LoraConfig {
   dropout?: number;
   /** `all`: every Linear but the head; or names, each matching a whole path or its end. Default `all`. */
   targets?: "all" | readonly string[];
+  /** PEFT's layers_to_transform: the layers, from 0, whose targets are adapted. Default: all. */
+  layers?: readonly number[];
   /** PEFT's modules_to_save: modules trained whole, as copies, and saved with the adapter. */
   modulesToSave?: readonly string[];
   /** PEFT's trainable_token_indices: rows of the embedding, and of an untied head, that are trained by themselves. */
@@ -191,7 +193,9 @@ export function addLora(model: Module, config: LoraConfig): void {
     throw new UserError(`lora_rank: ${rank} is not a whole number above 0`);
   if (!(rate >= 0 && rate < 1)) throw new UserError(`lora_dropout: ${rate} is outside [0, 1)`);
   const saved = findSavedModules(model, modulesToSave);
-  const wrapped = findTargets(model, targets).filter((path) => !saved.includes(path));
+  const wrapped = inLayers(findTargets(model, targets), config.layers).filter(
+    (path) => !saved.includes(path),
+  );
   model.requiresGrad_(false);
   for (const path of wrapped) {
     model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate, config));

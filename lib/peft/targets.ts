@@ -33,6 +33,22 @@ export function findTargets(model: Module, targets: "all" | readonly string[] | 
 }
 
 /**
+ * Those of the paths that lie in one of the layers, by the first number in a path, as PEFT's layers_to_transform.
+ * @throws UserError where a layer has none of them
+ */
+export function inLayers(paths: readonly string[], layers: readonly number[] | undefined): string[] {
+  if (layers === undefined) return [...paths];
+  const layerOf = (path: string) => Number(/\.(\d+)\./.exec(path)?.[1] ?? Number.NaN);
+  const there = [...new Set(paths.map(layerOf))].filter(Number.isInteger);
+  const missing = layers.find((layer) => !there.includes(layer));
+  if (missing !== undefined)
+    throw new UserError(
+      `lora_layers: layer ${missing} has no target; there are ${there.length > 0 ? there.join(", ") : "none in layers"}`,
+    );
+  return paths.filter((path) => layers.includes(layerOf(path)));
+}
+
+/**
  * Paths of the modules to train whole. As in PEFT the end of the path decides, not the end after a dot:
  * `norm` also means `q_norm` and `input_layernorm`.
  */

@@ -39,6 +39,7 @@ function loraConfig(recipe: AdaptedRecipe): LoraConfig {
     alpha: recipe.lora_alpha,
     dropout: recipe.lora_dropout,
     targets: all ? "all" : recipe.lora_target,
+    ...(recipe.lora_layers !== null && { layers: recipe.lora_layers }),
     modulesToSave: recipe.additional_target ?? [],
     ...(recipe.tokenIndices !== undefined && { tokenIndices: recipe.tokenIndices }),
     rankStabilized: recipe.use_rslora,

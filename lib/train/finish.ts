@@ -89,6 +89,10 @@ export async function finishRun(
   if (recipe.plot_loss) await plot(recorder, dir, evaluates, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
+  for (const { files, lines } of await trainer.finishMethods()) {
+    for (const { path: place, what } of files) emit({ type: "file", path: place, what });
+    for (const text of lines) emit({ type: "message", level: "info", text });
+  }
   saveCard(recipe, recorder.history, dir);
   file("README.md", "model card");
   return { ...result(recorder, recipe, outcome, metrics), ...(evaluation !== undefined && { evaluation }) };

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { type Recipe, withoutSecrets } from "../config/index.js";
+import type { Figures } from "../methods/index.js";
 import type { AdamW, GroupRates } from "../optim/index.js";
 import { type Device, deviceMemory, getRngState, keep, type Tensor } from "../torch/index.js";
 import type { BestMetric } from "./best.js";
@@ -38,6 +39,8 @@ export interface RecorderOptions {
   /** Floating point operations a token, forward and backward. */
   flosPerToken: number;
   save(dir: string): void;
+  /** Writes what methods need beside that to go on from a checkpoint. */
+  saveMethods?(dir: string): void;
   onEvent?: (event: TrainEvent) => void;
 }
 
@@ -45,6 +48,8 @@ export interface RecorderOptions {
 export interface StepRecord {
   losses: readonly number[];
   bySource: readonly SourceLoss[];
+  /** Of methods, by the names under which they are logged. */
+  figures?: Figures;
   gradNorm: number;
   learningRate: number;
   epoch: number;
@@ -237,6 +242,10 @@ export class Recorder {
       // float32 sums, one micro-step at a time: the reference trainer's logged digits
       for (const loss of record.losses) this.#loop.lossSinceLog = Math.fround(this.#loop.lossSinceLog + loss);
       this.#options.account?.add(record.bySource);
+      for (const [name, value] of Object.entries(record.figures ?? {})) {
+        this.#loop.figuresSinceLog ??= {};
+        this.#loop.figuresSinceLog[name] = (this.#loop.figuresSinceLog[name] ?? 0) + value;
+      }
     } else {
       this.#loop.skippedSteps++;
       this.#warn(`step ${this.step} was not applied: ${record.skipped}`);
@@ -271,6 +280,7 @@ export class Recorder {
       learning_rate: record.learningRate,
       ...this.#options.account?.entry(),
     };
+    for (const [name, sum] of Object.entries(this.#loop.figuresSinceLog ?? {})) entry[name] = sum / applied;
     if (skipped > 0) entry["skipped_steps"] = skipped;
     if (recipe.include_num_input_tokens_seen !== "no") {
       entry["train_runtime"] = this.runtimeSeconds;
@@ -278,6 +288,7 @@ export class Recorder {
     }
     this.#loop.lossBeforeLog += this.#loop.lossSinceLog;
     this.#loop.lossSinceLog = 0;
+    delete this.#loop.figuresSinceLog;
     this.#loop.loggedStep = this.step;
     this.#skippedAtLog = this.#loop.skippedSteps;
     this.log(entry);
@@ -383,6 +394,7 @@ export class Recorder {
         data,
         sources: account?.state(),
       };
+      this.#options.saveMethods?.(folder);
       saveRunState(folder, { optimizer, random: this.#random, loop, learningRate: this.#learningRate });
     });
     this.lastCheckpoint = dir;

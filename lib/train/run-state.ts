@@ -30,6 +30,8 @@ export interface LoopState {
   /** Sum of step losses since the last log entry, and before it (float32 sums, as the logged ones). */
   lossSinceLog: number;
   lossBeforeLog: number;
+  /** Sums of the methods' figures over the applied steps since the last log entry, where there are any. */
+  figuresSinceLog?: Record<string, number>;
   /** Step of the last log entry. */
   loggedStep: number;
   /** Steps that were not applied. */

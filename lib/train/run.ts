@@ -45,6 +45,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       evaluation: prepared.evaluation,
       stream: prepared.stream,
       sampler: prepared.sampler,
+      methods: prepared.methods,
       padId: tokenizer.padId,
       device: prepared.device,
       save,

@@ -14,6 +14,7 @@ import {
 } from "../data/index.js";
 import { UserError } from "../errors.js";
 import { datasetFetcher } from "../hub/index.js";
+import { HeldSlices, headSlices, type TrainingMethod } from "../methods/index.js";
 import { freeze, full } from "../peft/index.js";
 import {
   initializeWeights,
@@ -64,6 +65,8 @@ export interface Prepared {
   device: Device;
   /** The checkpoint to go on from. */
   resume: string | undefined;
+  /** What the recipe adds for incremental pre-training. */
+  methods: readonly TrainingMethod[];
 }
 
 /** The device of a recipe: an accelerator where there is one and `use_cpu` does not forbid it. */
@@ -212,7 +215,7 @@ function buildModel(
   recipe: Recipe,
   building: Building,
   emit: Emit,
-): { model: Qwen3ForCausalLM; weights: Weights } {
+): { model: Qwen3ForCausalLM; weights: Weights; methods: TrainingMethod[] } {
   const { name, device, resume, start } = building;
   const config = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";
@@ -227,16 +230,21 @@ function buildModel(
     upcastNorms(model);
   }
   if (isLora) {
-    return { model, weights: adaptModel(model, withNewTokens(recipe, config, start), name, resume) };
+    const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
+    return { model, weights, methods: [] };
   }
+  const slices = headSlices(config, recipe.freeze_trainable_heads ?? {});
   if (recipe.finetuning_type === "full") full(model, trainable);
   else {
     freeze(
       model,
       {
         trainableLayers: recipe.freeze_trainable_layers,
+        ...(recipe.freeze_trainable_layer_ids !== null && { layerIds: recipe.freeze_trainable_layer_ids }),
         trainableModules: recipe.freeze_trainable_modules,
         extraModules: [...(recipe.freeze_extra_modules ?? []), ...tablesOf(config, start)],
+        patterns: recipe.freeze_trainable_patterns ?? [],
+        names: slices.keys(),
       },
       trainable,
     );
@@ -245,7 +253,8 @@ function buildModel(
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);
   };
-  return { model, weights: { save, load: (dir) => loadWeights(model, dir, onDevice) } };
+  const weights: Weights = { save, load: (dir) => loadWeights(model, dir, onDevice) };
+  return { model, weights, methods: slices.size > 0 ? [new HeldSlices(model, slices)] : [] };
 }
 
 /**
@@ -280,7 +289,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   if (recipe.tf32) setFloat32Precision("high");
   setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
-  const { model, weights } = buildModel(
+  const { model, weights, methods } = buildModel(
     recipe,
     { name: given.model_name_or_path, device, resume, start },
     emit,
@@ -304,5 +313,6 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     summary,
     device,
     resume,
+    methods,
   };
 }

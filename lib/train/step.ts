@@ -2,6 +2,7 @@
 // checkpointing only the blocks' inputs are kept and each block is computed again, last to first, in a loop of our
 // own: no JavaScript runs inside a backward pass.
 import type { Batch } from "../data/index.js";
+import type { Objective, ObjectiveOf } from "../methods/index.js";
 import {
   autocast,
   backward,
@@ -31,6 +32,8 @@ export interface StepOptions {
   lossScale?: number;
   /** NEFTune's alpha: noise on the embeddings. */
   noiseAlpha?: number | null;
+  /** What takes the place of plain cross entropy, made before the forward pass. */
+  objective?: ((batch: Batch, lossScale: number) => ObjectiveOf) | undefined;
   /** Asked between blocks; true ends the micro-step at once. */
   isAborted?: () => boolean;
 }
@@ -44,6 +47,8 @@ interface Setting extends StepOptions {
   model: CausalModel;
   targets: Tensor;
   batch: Batch;
+  /** Made from `objective` for this batch. */
+  aim?: ObjectiveOf | undefined;
 }
 
 /** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
@@ -59,7 +64,8 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
   return scope(() => {
     const { device } = options;
     const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
-    const setting: Setting = { ...options, model, targets, batch };
+    const aim = options.objective?.(batch, options.lossScale ?? 1);
+    const setting: Setting = { ...options, model, targets, batch, aim };
     const ids = idsOf(batch, device);
     const loss = options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
     return loss.item() / (options.lossScale ?? 1);
@@ -83,12 +89,12 @@ export function evaluateBatch(
         targets,
         batch,
       };
-      return forward(setting, idsOf(batch, options.device)).item();
+      return forward(setting, idsOf(batch, options.device)).crossEntropy.item();
     }),
   );
 }
 
-function forward(setting: Setting, ids: Tensor): Tensor {
+function forward(setting: Setting, ids: Tensor): Objective {
   const { model, compute, device } = setting;
   return autocast(
     compute,
@@ -97,7 +103,9 @@ function forward(setting: Setting, ids: Tensor): Tensor {
       const positions = positionsOf(setting, hidden);
       for (const block of model.layers) {
         stopIfAborted(setting);
-        hidden = run(block, hidden, positions);
+        const input = hidden;
+        hidden = run(block, input, positions);
+        input.dispose(); // autograd keeps what it needs; below the first trained block nobody does
       }
       return lossOf(setting, hidden);
     },
@@ -111,9 +119,9 @@ function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
 }
 
 function whole(setting: Setting, ids: Tensor): Tensor {
-  const loss = forward(setting, ids);
-  backward(loss);
-  return loss.detach();
+  const { total, crossEntropy } = forward(setting, ids);
+  backward(total);
+  return crossEntropy.detach();
 }
 
 function positionsOf({ model, batch: { documents, batch, length } }: Setting, hidden: Tensor): unknown {
@@ -126,8 +134,11 @@ function run(block: Block, hidden: Tensor, positions: unknown): Tensor {
   return scope(() => block.forward(hidden, positions as never));
 }
 
-function lossOf({ model, targets, scale, lossScale, compute }: Setting, hidden: Tensor): Tensor {
-  return headLoss(model, hidden, targets, scale * (lossScale ?? 1), compute);
+function lossOf({ model, targets, scale, lossScale, compute, aim }: Setting, hidden: Tensor): Objective {
+  const scaled = scale * (lossScale ?? 1);
+  if (aim !== undefined) return aim(hidden, targets, scaled);
+  const loss = headLoss(model, hidden, targets, scaled, compute);
+  return { total: loss, crossEntropy: loss };
 }
 
 function stopIfAborted({ isAborted }: Setting): void {
@@ -166,8 +177,8 @@ function checkpointed(setting: Setting, ids: Tensor): Tensor {
     if (!isKept) input.dispose();
   }
   const top = hidden.detach().requiresGrad_(first >= 0);
-  const loss = under(() => lossOf(setting, top));
-  backward(loss);
+  const { total, crossEntropy } = under(() => lossOf(setting, top));
+  backward(total);
   let gradient = top.grad;
   const after = kept.some((entry) => entry?.random !== undefined) ? getRngState(device) : undefined;
   for (let index = model.layers.length - 1; first >= 0 && index >= first; index--) {
@@ -189,7 +200,7 @@ function checkpointed(setting: Setting, ids: Tensor): Tensor {
   }
   if (after !== undefined) setRngState(after, device);
   if (embedded.requiresGrad) backward(embedded, gradient);
-  return loss.detach();
+  return crossEntropy.detach();
 }
 
 /** Whether a block's forward draws random numbers, so that computing it again must start from the same state. */

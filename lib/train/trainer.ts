@@ -14,6 +14,7 @@ import {
   type TokenBlocks,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
+import { AllMethods, type MethodReport, type TrainingMethod } from "../methods/index.js";
 import { AdamW, clipGradNorm, type GroupRates, gradNorm } from "../optim/index.js";
 import {
   createGenerator,
@@ -56,6 +57,8 @@ export interface TrainerOptions {
   /** A verified checkpoint whose weights the model already has. */
   resume?: string;
   onEvent?: (event: TrainEvent) => void;
+  /** What the recipe adds for incremental pre-training, asked in this order. */
+  methods?: readonly TrainingMethod[];
   /** Asked between blocks of a model: true ends the run after saving the last finished step. */
   isAborted?: () => boolean;
 }
@@ -99,6 +102,7 @@ export class Trainer {
   readonly #lossScale: LossScale;
   readonly #sampler: Sampler;
   readonly #trained: Tensor[];
+  readonly #methods: AllMethods;
   readonly #rates: GroupRates;
   readonly #best: BestMetric;
   #order: { epoch: number; blocks: Int32Array } | undefined;
@@ -108,6 +112,7 @@ export class Trainer {
     const { recipe, model, blocks, sampler } = options;
     this.#options = options;
     this.plan = planRun(recipe, sampler?.length ?? blocks.length);
+    this.#methods = new AllMethods(options.methods ?? []);
     this.#precision = precisionOf(recipe);
     this.#lossScale = new LossScale(this.#precision.scaled);
     const groups = parameterGroups(recipe, model);
@@ -128,6 +133,7 @@ export class Trainer {
         : new RandomSampler(blocks.length, seed, permutation));
     this.recorder = new Recorder({
       ...options,
+      saveMethods: (dir) => this.#methods.save(dir),
       plan: this.plan,
       optimizer: this.optimizer,
       lossScale: this.#lossScale,
@@ -144,6 +150,7 @@ export class Trainer {
     const { recipe, resume } = this.#options;
     if (resume !== undefined) this.recorder.restore(resume);
     this.recorder.begin();
+    await this.#methods.begin(resume);
     if (!(await this.#catchUp())) return this.#interrupted();
     const accumulation = recipe.gradient_accumulation_steps;
     while (this.recorder.step < this.plan.totalSteps && !this.#best.isOver) {
@@ -162,6 +169,11 @@ export class Trainer {
       if (!(await this.#after("step")) || this.#isAborted()) return this.#interrupted();
     }
     return { interrupted: false, checkpoint: this.recorder.lastCheckpoint };
+  }
+
+  /** What the methods leave behind, once the weights are final. */
+  finishMethods(): Promise<MethodReport[]> {
+    return this.#methods.finish();
   }
 
   #interrupted(): Outcome {
@@ -264,6 +276,7 @@ export class Trainer {
     let counted = 0;
     const started = performance.now();
     this.optimizer.zeroGrad();
+    this.#methods.startWindow();
     for (const [micro, batch] of window.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
       const start = performance.now();
@@ -277,6 +290,7 @@ export class Trainer {
             scale: labelled === 0 ? 0 : 1 / labelled,
             lossScale: this.#lossScale.scale,
             noiseAlpha: recipe.neftune_noise_alpha,
+            objective: this.#methods.objective,
             isAborted: this.#options.isAborted,
           }),
         );
@@ -312,6 +326,7 @@ export class Trainer {
     const rates = this.#rates.at(this.recorder.scheduleSteps);
     const norm = scope(() => {
       scaleGradients(this.#trained, 1 / this.#lossScale.scale);
+      this.#methods.changeGradients();
       const found =
         recipe.max_grad_norm > 0
           ? clipGradNorm(this.#trained, recipe.max_grad_norm)
@@ -323,12 +338,14 @@ export class Trainer {
     if (why === undefined) {
       for (const [index, group] of this.optimizer.groups.entries()) group.learningRate = rates[index];
       this.optimizer.step();
+      this.#methods.afterStep();
     }
     this.optimizer.zeroGrad();
     this.#lossScale.update(overflowed);
     this.recorder.finishStep({
       losses: window.losses,
       bySource: window.bySource,
+      figures: this.#methods.figures(),
       gradNorm: norm,
       learningRate: rates[0] as number,
       epoch,

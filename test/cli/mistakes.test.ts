@@ -12,6 +12,7 @@ import { loadRecipe } from "../../lib/config/index.js";
 import { addonPath } from "../../lib/torch/native.js";
 import { runRecipe } from "../../lib/train/run.js";
 import { DATA } from "./mistakes/data.js";
+import { FORGETTING } from "./mistakes/forgetting.js";
 import { MODELS } from "./mistakes/models.js";
 import { METHODS, PLACES } from "./mistakes/places.js";
 import { COMMANDS, RECIPES } from "./mistakes/recipes.js";
@@ -28,6 +29,7 @@ const GROUPS: Record<string, Mistake[]> = {
   method: METHODS,
   vocabulary: VOCABULARY,
   sampling: SAMPLING,
+  forgetting: FORGETTING,
   place: PLACES,
 };
 

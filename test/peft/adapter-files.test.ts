@@ -9,6 +9,7 @@ import type { Tensor } from "../../lib/torch/index.js";
 import { liveTensors, loadSafetensors, ones, saveSafetensors } from "../../lib/torch/index.js";
 import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";
+import { python } from "../train/python.js";
 
 const LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 const temporary = (): string => mkdtempSync(join(tmpdir(), "qwen-pt-"));
@@ -42,6 +43,34 @@ describe("saving", () => {
         .subarray(-20000)
         .equals(bytes(fixture.path(name)).subarray(-20000)),
     ).toBe(true);
+  });
+
+  it("adapts the chosen layers alone, which PEFT finds in layers_to_transform", () => {
+    const model = fixture.model("tied");
+    addLora(model, { rank: 3, layers: [1] });
+    const dir = temporary();
+    saveAdapter(model, dir, { rank: 3, layers: [1] }, fixture.path("tied"));
+    expect(read(dir)).toMatchObject({ layers_to_transform: [1] });
+    const ours = [...adapters(model).keys()];
+    expect(ours).toHaveLength(LINEARS.length);
+    const peft = python(
+      `import json, sys, warnings
+warnings.simplefilter("error")
+from transformers import AutoModelForCausalLM
+from peft import PeftModel
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(sys.argv[1]), sys.argv[2])
+names = [n for n, m in model.base_model.model.named_modules() if hasattr(m, "lora_A")]
+print(json.dumps(names))`,
+      fixture.path("tied"),
+      dir,
+    );
+    expect([...(peft as string[])].sort()).toEqual([...ours].sort());
+    const again = fixture.model("tied");
+    loadAdapter(again, dir);
+    expect([...adapters(again).keys()]).toEqual(ours);
+    expect(() => addLora(fixture.model("tied"), { rank: 3, layers: [2] })).toThrow(
+      "lora_layers: layer 2 has no target; there are 0, 1",
+    );
   });
 
   it("names the layers that `all` meant", () => {
@@ -110,7 +139,7 @@ describe("refuses, in one line with file and key,", () => {
     ["peft_type", "LOHA", 'peft_type: "LOHA" is not supported'],
     ["use_qalora", true, "use_qalora: true is not supported"],
     ["rank_pattern", { q_proj: 2 }, 'rank_pattern: {"q_proj":2} is not supported'],
-    ["layers_to_transform", [0], "layers_to_transform: [0] is not supported"],
+    ["layers_to_transform", ["0"], "layers_to_transform: a list of layers' numbers is needed"],
     ["trainable_token_indices", [-1], "trainable_token_indices"],
     ["lora_bias", true, "lora_bias"],
     ["bias", "all", 'bias: "all" is not supported'],

@@ -60,6 +60,44 @@ it("leaves no handle behind that would keep the old weights", () => {
   expect(liveTensors()).toBe(before);
 });
 
+describe("chosen parts", () => {
+  const trained = (config: Parameters<typeof freeze>[1]): string[] => {
+    const model = fixture.model("tied");
+    freeze(model, { trainableLayers: 0, ...config }, "float32");
+    return [...model.namedParameters()].filter(([, p]) => p.requiresGrad).map(([name]) => name);
+  };
+
+  it("layers by their numbers, with the modules of freeze_trainable_modules", () => {
+    expect(trained({ layerIds: [0], trainableModules: ["input_layernorm"] })).toEqual([
+      "model.layers.0.input_layernorm.weight",
+    ]);
+    expect(trained({ layerIds: [1] })).toEqual(trained({ trainableLayers: 1 }));
+  });
+
+  it("parameters whose whole names match a glob", () => {
+    expect(trained({ patterns: ["*.1.mlp.??_proj.weight", "model.norm*"] })).toEqual([
+      "model.layers.1.mlp.up_proj.weight",
+      "model.norm.weight",
+    ]);
+    // nothing is a substring here, and a dot is a dot
+    expect(trained({ patterns: ["model?norm?weight"] })).toEqual(["model.norm.weight"]);
+  });
+
+  it.each([
+    [{ layerIds: [0, 2] }, "freeze_trainable_layer_ids: there is no layer 2; the model has 2, from 0 to 1"],
+    [
+      { patterns: ["norm"] },
+      'freeze_trainable_patterns: "norm" matches no parameter; names are such as model.embed',
+    ],
+    [
+      { layerIds: [1], names: ["model.layers.1.self_attn.q_proj.weight"] },
+      "freeze_trainable_heads: model.layers.1.self_attn.q_proj.weight is trained whole by another freeze_* key",
+    ],
+  ])("%o is refused", (config, message) => {
+    expect(() => trained(config)).toThrow(message);
+  });
+});
+
 describe("refuses a name that does not exist, with the choices,", () => {
   it("inside layers", () => {
     expect(() => freeze(fixture.model("tied"), { trainableModules: ["ffn"] }, "float32")).toThrow(

@@ -54,6 +54,13 @@ const METHODS: Record<string, RecipeInput> = {
     model_name_or_path: "model-bfloat16",
   },
   freeze: { ...KEYS, finetuning_type: "freeze", freeze_trainable_layers: 1, freeze_extra_modules: "norm" },
+  "chosen heads and norms": {
+    ...KEYS,
+    finetuning_type: "freeze",
+    freeze_trainable_heads: "0:2-3;1:0",
+    freeze_trainable_patterns: "*.1.*norm.weight",
+    weight_decay: 0.1,
+  },
   "freeze, bf16": {
     ...KEYS,
     finetuning_type: "freeze",

@@ -1,0 +1,57 @@
+// Mistakes with chosen parts of a model, and with what keeps a model from forgetting.
+import type { Mistake } from "./room.js";
+
+const freeze = { finetuning_type: "freeze" };
+
+export const FORGETTING: Mistake[] = [
+  {
+    name: "a layer that the model does not have",
+    keys: { ...freeze, freeze_trainable_layer_ids: "0,7" },
+    line: /freeze_trainable_layer_ids: there is no layer 7; the model has \d+, from 0 to \d+/,
+  },
+  {
+    name: "layers that are no numbers",
+    keys: { ...freeze, freeze_trainable_layer_ids: "top" },
+    line: /recipe\.yaml:\d+: freeze_trainable_layer_ids: expected whole numbers and ranges, such as 0,2-4, received "top"/,
+  },
+  {
+    name: "layers by number and by how many",
+    keys: { ...freeze, freeze_trainable_layer_ids: 1, freeze_trainable_layers: 1 },
+    line: /recipe\.yaml:\d+: freeze_trainable_layer_ids: it excludes freeze_trainable_layers; keep one/,
+  },
+  {
+    name: "a head that the model does not have",
+    keys: { ...freeze, freeze_trainable_heads: "0:0-9" },
+    line: /freeze_trainable_heads: there is no head \d+ in layer 0; the model has \d+, from 0 to/,
+  },
+  {
+    name: "heads without their layer",
+    keys: { ...freeze, freeze_trainable_heads: "0-3" },
+    line: /recipe\.yaml:\d+: freeze_trainable_heads: expected heads by layer, such as 3:0-3;5:1/,
+  },
+  {
+    name: "heads of a layer that is trained whole",
+    keys: { ...freeze, freeze_trainable_heads: "0:0", freeze_trainable_layer_ids: 0 },
+    line: /freeze_trainable_heads: model\.layers\.0\.self_attn\.q_proj\.weight is trained whole by another freeze_\* key/,
+  },
+  {
+    name: "a pattern that matches nothing",
+    keys: { ...freeze, freeze_trainable_patterns: "*.mlp" },
+    line: /freeze_trainable_patterns: "\*\.mlp" matches no parameter; names are such as model\.embed_tokens\.weight/,
+  },
+  {
+    name: "heads with LoRA",
+    keys: { freeze_trainable_heads: "0:0" },
+    line: /recipe\.yaml:\d+: freeze_trainable_heads: needs finetuning_type: freeze, not lora/,
+  },
+  {
+    name: "adapters on a layer that the model does not have",
+    keys: { lora_layers: "5" },
+    line: /lora_layers: layer 5 has no target; there are 0, 1/,
+  },
+  {
+    name: "adapters' layers with freeze",
+    keys: { ...freeze, lora_layers: 0 },
+    line: /recipe\.yaml:\d+: lora_layers: needs finetuning_type: lora, not freeze/,
+  },
+];
