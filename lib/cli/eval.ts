@@ -2,10 +2,10 @@
 import { existsSync, statSync } from "node:fs";
 import { UserError } from "../errors.js";
 import type { DocumentScore, InferenceOptions, Score } from "../train/index.js";
+import { type ScoredDomain, scoreTable } from "../train/score-table.js";
 import { readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
 import { DownloadLine } from "./download-line.js";
-import { count } from "./format.js";
 import { Progress } from "./progress.js";
 import { EXIT_CODES } from "./signals.js";
 
@@ -13,13 +13,6 @@ const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", 
 
 /** Shows what is fetched from a hub, and ends it. */
 type HubFollower = Required<Pick<InferenceOptions, "onEvent" | "signal">>;
-
-/** One model's score on one domain. */
-interface Row {
-  readonly data: string;
-  readonly model: string;
-  readonly score: Score;
-}
 
 export const run: Run = async (args, host) => {
   const { recipe, overrides, options } = readArguments("eval", args, OPTIONS);
@@ -42,12 +35,12 @@ export const run: Run = async (args, host) => {
   const hub: HubFollower = { onEvent: (event) => download.show(event), signal: stop.signal };
   try {
     const corpora = await readCorpora(data, options["dataset-dir"] ?? "data", limit, hub);
-    const rows: Row[] = [];
+    const rows: ScoredDomain[] = [];
     for (const one of modelsOf(model, options)) {
       const scored = await scoreModel({ ...one.where, ...hub }, corpora, length, stop.signal);
       rows.push(...scored.map(([name, score]) => ({ data: name, model: one.name, score })));
     }
-    host.out.write(`${table(rows)}\n`);
+    host.out.write(`${scoreTable(rows)}\n`);
     if (options.output !== undefined) {
       const { writeJson } = await import("../json.js");
       writeJson(options.output, rows);
@@ -134,47 +127,4 @@ async function scoreModel(
   }
   for (const parameter of model.parameters()) parameter.dispose();
   return scores;
-}
-
-const HEADS = ["data", "model", "documents", "tokens", "loss", "perplexity", "bits/char", "accuracy"];
-
-/** A line a domain and model; after the second of two models, how the perplexity changed. */
-function table(rows: readonly Row[]): string {
-  const names = [...new Set(rows.map(({ data }) => data))];
-  const cells = names.flatMap((name) => {
-    const [first, second] = rows.filter(({ data }) => data === name) as [Row, Row?];
-    const lines = [cellsOf(first)];
-    if (second !== undefined) {
-      const change = 100 * (second.score.perplexity / first.score.perplexity - 1);
-      lines.push([...cellsOf(second), `perplexity ${change < 0 ? "" : "+"}${change.toFixed(1)} %`]);
-    }
-    return lines;
-  });
-  const kept = HEADS.map((_, column) => cells.some((line) => line[column] !== ""));
-  const widths = HEADS.map((head, column) =>
-    Math.max(head.length, ...cells.map((line) => (line[column] as string).length)),
-  );
-  const lines = [HEADS, ...cells].map((line) =>
-    line
-      .map((cell, column) =>
-        column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .filter((_, column) => kept[column] ?? true)
-      .join("  ")
-      .trimEnd(),
-  );
-  return lines.join("\n");
-}
-
-function cellsOf({ data, model, score }: Row): string[] {
-  return [
-    data,
-    model,
-    count(score.documents),
-    count(score.tokens),
-    score.loss.toFixed(4),
-    score.perplexity < 1000 ? score.perplexity.toFixed(2) : count(Math.round(score.perplexity)),
-    score.bitsPerCharacter.toFixed(3),
-    `${(100 * score.accuracy).toFixed(1)} %`,
-  ];
 }

@@ -4,6 +4,7 @@ import { isSecret } from "../config/secret.js";
 import { formatSummary } from "../data/summary.js";
 import type { TrainEvent, TrainResult } from "../train/events.js";
 import { metricsTable } from "../train/results.js";
+import { scoreTable } from "../train/score-table.js";
 import { neededRecipe, readArguments, shellQuoted } from "./arguments.js";
 import type { Run } from "./commands.js";
 import { DownloadLine } from "./download-line.js";
@@ -122,6 +123,9 @@ function eventPrinter(progress: Progress): (event: TrainEvent) => void {
         break;
       case "evaluate":
         progress.onEvaluate(event);
+        break;
+      case "domains":
+        progress.print(`held-out text by domain:\n${scoreTable(event.rows)}`);
         break;
       case "log":
         progress.onLog(event);

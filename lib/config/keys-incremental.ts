@@ -3,6 +3,10 @@ import { choice, flag, float, inGroup, int, list } from "./key.js";
 import { languageTags } from "./language-tags.js";
 
 export const incrementalKeys = inGroup("incremental", ["train"], {
+  eval_domains: list({
+    default: null,
+    doc: "Datasets of held-out text, one a domain, scored before the first step and after the last: perplexity, bits per character and next-token accuracy, in a table and in domain_results.json.",
+  }),
   extend_vocab: int({
     default: null,
     min: 1,

@@ -18,6 +18,7 @@ function languages({ recipe }: Checked, setting: Setting): void {
     ...(recipe.eval_dataset ?? []),
     ...(recipe.extend_vocab_dataset ?? []),
     ...(recipe.replay_dataset ?? []),
+    ...(recipe.eval_domains ?? []),
   ];
   const stray = Object.keys(recipe.language_tag).find((name) => !known.includes(name));
   if (stray !== undefined)

@@ -2,6 +2,8 @@
 // Nothing here computes; `train()` produces these events, the command line and callers consume them.
 import type { DataSummary } from "../data/index.js";
 import type { DownloadEvent } from "../hub/index.js";
+import type { DomainReport } from "./domains.js";
+import type { ScoredDomain } from "./score-table.js";
 
 /** How a run ended. */
 export interface TrainResult {
@@ -22,6 +24,8 @@ export interface TrainResult {
   metrics: Record<string, number>;
   /** The content of eval_results.json, where the recipe evaluates. */
   evaluation?: Record<string, number>;
+  /** The content of domain_results.json, where the recipe has eval_domains. */
+  domains?: DomainReport;
 }
 
 /** Something worth saying once. */
@@ -104,6 +108,12 @@ export interface EvaluateEvent {
   total: number;
 }
 
+/** Held-out sets were scored: before the first step, and after the last one beside the figures before. */
+export interface DomainsEvent {
+  type: "domains";
+  rows: readonly ScoredDomain[];
+}
+
 /** Something was logged: `entry` is in trainer_state.json's log_history, `line` in trainer_log.jsonl. */
 export interface LogEvent {
   type: "log";
@@ -141,6 +151,7 @@ export type TrainEvent =
   | MicroStepEvent
   | StepEvent
   | EvaluateEvent
+  | DomainsEvent
   | LogEvent
   | CheckpointEvent
   | FileEvent

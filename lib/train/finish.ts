@@ -7,6 +7,7 @@ import { packageVersion } from "../version.js";
 import type { Weights } from "./adapters.js";
 import { modelCard } from "./card.js";
 import { rotateCheckpoints } from "./checkpoint-folder.js";
+import type { DomainEvaluation } from "./domains.js";
 import { perplexities, type SetMetrics } from "./evaluate.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { plotMetrics } from "./plot.js";
@@ -47,6 +48,8 @@ export interface Finishing {
   weights: Weights;
   /** Names of the evaluation sets. */
   evaluates: readonly (string | undefined)[];
+  /** What is scored once more. */
+  domains: DomainEvaluation | undefined;
 }
 
 /**
@@ -56,7 +59,7 @@ export async function finishRun(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  { save, weights, evaluates }: Finishing,
+  { save, weights, evaluates, domains }: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
   const { recorder, plan } = trainer;
@@ -87,6 +90,7 @@ export async function finishRun(
   saveTrainerState(recorder.state(), path.join(dir, STATE_FILE));
   file(STATE_FILE, "state and log history");
   if (recipe.plot_loss) await plot(recorder, dir, evaluates, emit);
+  const scored = await domains?.finish(dir); // before an evaluation that casts the weights
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
   for (const { files, lines } of await trainer.finishMethods()) {
@@ -95,7 +99,11 @@ export async function finishRun(
   }
   saveCard(recipe, recorder.history, dir);
   file("README.md", "model card");
-  return { ...result(recorder, recipe, outcome, metrics), ...(evaluation !== undefined && { evaluation }) };
+  return {
+    ...result(recorder, recipe, outcome, metrics),
+    ...(evaluation !== undefined && { evaluation }),
+    ...(scored !== undefined && { domains: scored }),
+  };
 }
 
 /** load_best_model_at_end: the best checkpoint's weights; with save_total_limit: 1 no other checkpoint stays. */

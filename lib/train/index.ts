@@ -1,5 +1,6 @@
 // Training: the public names. train() runs a recipe on a worker thread; Trainer and microStep are its parts.
 export { listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
+export type { DomainReport } from "./domains.js";
 export type * from "./events.js";
 export { exportModel } from "./export.js";
 export { type InferenceOptions, openModel } from "./inference.js";
@@ -8,6 +9,7 @@ export { countParameters } from "./model.js";
 export { type Plan, planRun } from "./plan.js";
 export { AbortError, type RunOptions, runRecipe } from "./run.js";
 export { type DocumentScore, type Score, type ScoreOptions, scoreDocuments, totalScore } from "./score.js";
+export { type ScoredDomain, scoreTable } from "./score-table.js";
 export { chooseDevice, type Prepared, prepare } from "./setup.js";
 export { evaluateBatch, idsOf, microStep, type StepOptions } from "./step.js";
 export { type TrainOptions, train } from "./train.js";

@@ -5,7 +5,7 @@ import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
 import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
-import { loadModel, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
+import { loadModel, type Qwen3Config, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
 import { accelerator, type Device, type DType } from "../torch/index.js";
 import { fetchAdapters } from "./located.js";
 import { enlarge } from "./vocabulary.js";
@@ -20,6 +20,8 @@ export interface InferenceOptions {
   device?: Device;
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
+  /** In place of the folder's config.json. */
+  config?: Qwen3Config;
   ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
   /** Revision, tokens and cache for names on a hub; a recipe has these keys. */
   hub?: HubKeys;
@@ -39,7 +41,7 @@ export async function openModel(
   const hub = { keys: options.hub, onEvent, signal };
   const folder = await fetchModel(options.model, hub);
   const adapters = await fetchAdapters(options.adapters ?? [], hub);
-  let config = readConfig(folder);
+  let config = options.config ?? readConfig(folder);
   if (options.ropeScaling) {
     const scaled = scaleRope(config, options.ropeScaling, undefined);
     config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };

@@ -2,7 +2,9 @@
 // the model afterwards may call it directly.
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
+import { datasetFetcher } from "../hub/index.js";
 import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
+import { DomainEvaluation, readDomains } from "./domains.js";
 import type { TrainEvent, TrainResult } from "./events.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { prepare } from "./setup.js";
@@ -30,11 +32,15 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   const emit = (event: TrainEvent): void => options.onEvent?.(event);
   holdLease();
   try {
+    const hub = datasetFetcher({ keys: loaded.recipe, onEvent: emit });
+    const texts = await readDomains(loaded.recipe, { hub, signal: options.signal });
     const prepared = await prepare(loaded, emit, options.signal);
     const { recipe, tokenizer, weights } = prepared;
+    const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted: options.isAborted });
     const save = (dir: string): void => {
       weights.save(dir);
       saveTokenizer(tokenizer, dir);
+      domains?.save(dir);
       if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.recorder.history, dir);
     };
     if (options.isAborted?.() === true) throw new AbortError("aborted before the first step");
@@ -64,7 +70,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
           trainer,
           recipe,
           outcome,
-          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name) },
+          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name), domains },
           emit,
         );
     emit({ type: "end", result });

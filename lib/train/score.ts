@@ -36,6 +36,8 @@ export interface ScoreOptions {
   /** autocast's dtype; none computes in the weights' own. */
   compute?: DType;
   signal?: AbortSignal;
+  /** Asked between batches; true ends the scoring with an AbortError. */
+  isAborted?: () => boolean;
 }
 
 interface Window {
@@ -74,6 +76,7 @@ export async function scoreDocuments(
   try {
     for (let at = 0; at < windows.length; ) {
       options.signal?.throwIfAborted();
+      if (options.isAborted?.() === true) throw new DOMException("the scoring was ended early", "AbortError");
       const rows = Math.max(1, Math.floor(BATCH_TOKENS / (windows[at] as Window).ids.length));
       scoreBatch(model, windows.slice(at, at + rows), scores, options);
       at += rows;

@@ -37,7 +37,7 @@ import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
-import { type CausalModel, countParameters } from "./model.js";
+import { countParameters } from "./model.js";
 import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
@@ -52,9 +52,13 @@ type Emit = (event: TrainEvent) => void;
 /** Everything that a trainer works with. */
 export interface Prepared {
   recipe: Recipe;
-  model: CausalModel;
+  /** The recipe with folders of this machine in place of names on a hub. */
+  located: Recipe;
+  model: Qwen3ForCausalLM;
   weights: Weights;
   tokenizer: Tokenizer;
+  /** The vocabulary has more entries than the recipe's model. */
+  grown: boolean;
   blocks: TokenBlocks;
   evaluation: readonly EvaluationSet[];
   /** With `streaming`, the steps to train on. */
@@ -309,6 +313,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     blocks,
     stream,
     sampler,
+    located: recipe,
+    grown: start !== undefined,
     evaluation,
     summary,
     device,
