@@ -1,10 +1,12 @@
-// Reads datasets and tokenizes them, one after another, into one arena. Which documents of it are trained on, and in
-// which order, is decided elsewhere.
+// Reads datasets and tokenizes them, one after another, each into an arena of its own. Which of their documents are
+// trained on, and in which order, is decided elsewhere.
 
 import type { DatasetEntry } from "./dataset-info.js";
+import { DocumentIds } from "./document-ids.js";
 import { readDocuments } from "./documents.js";
 import type { LegacyRandom } from "./numpy-random.js";
 import { countRows } from "./rows.js";
+import { type Documents, JoinedDocuments } from "./selection.js";
 import { TokenArena } from "./token-arena.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -27,7 +29,7 @@ export interface TextRule {
 }
 
 export class Intake {
-  readonly arena = new TokenArena();
+  readonly #arenas: TokenArena[] = [];
   readonly #tokenizer: Tokenizer;
   readonly #rule: TextRule;
   readonly #options: IntakeOptions;
@@ -42,24 +44,46 @@ export class Intake {
    * Tokenizes a dataset.
    *
    * @param random draws the rows of `num_samples`
-   * @returns the arena's numbers of its documents in their order, repeats included
+   * @returns the corpus's numbers of its documents in their order, repeats included
    */
-  async dataset(entry: DatasetEntry, maxSamples: number, random: LegacyRandom): Promise<Int32Array> {
-    const first = this.arena.documents;
+  async dataset(entry: DatasetEntry, maxSamples: number, random: LegacyRandom): Promise<DocumentIds> {
+    const first = this.#arenas.reduce((sum, { documents }) => sum + documents, 0);
+    const arena = new TokenArena();
     if (entry.numSamples === undefined) {
-      await this.#tokenize(entry, () => true, maxSamples);
-      return Int32Array.from({ length: this.arena.documents - first }, (_, i) => first + i);
+      await this.#tokenize(entry, () => true, maxSamples, arena);
+      this.#arenas.push(arena);
+      return DocumentIds.run(first, arena.documents);
     }
     const rows = drawRows(random, await countAll(entry.files), entry.numSamples).subarray(0, maxSamples);
     const wanted = new Set(rows);
-    await this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY);
+    await this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY, arena);
+    this.#arenas.push(arena);
     // The arena has the wanted rows in file order; the corpus takes them in drawn order.
     const place = new Map([...wanted].sort((a, b) => a - b).map((row, index) => [row, first + index]));
-    return rows.map((row) => place.get(row)!);
+    return DocumentIds.of(rows.map((row) => place.get(row)!));
+  }
+
+  /** Which dataset a document of the corpus is of, counted in the order of reading. */
+  datasetOf(document: number): number {
+    let before = 0;
+    return this.#arenas.findIndex(({ documents }) => {
+      before += documents;
+      return document < before;
+    });
+  }
+
+  /** The documents of all datasets so far, one after another. */
+  corpus(): Documents {
+    return this.#arenas.length === 1 ? this.#arenas[0]! : new JoinedDocuments([...this.#arenas]);
   }
 
   /** Tokenizes the rows before `end` that `wants` picks. Batches are encoded while the next are read. */
-  async #tokenize(entry: DatasetEntry, wants: (row: number) => boolean, end: number): Promise<void> {
+  async #tokenize(
+    entry: DatasetEntry,
+    wants: (row: number) => boolean,
+    end: number,
+    arena: TokenArena,
+  ): Promise<void> {
     let texts: string[] = [];
     let characters = 0;
     let row = 0;
@@ -72,7 +96,7 @@ export class Intake {
       encoding.push(batch);
       texts = [];
       characters = 0;
-      if (encoding.length > this.#tokenizer.lanes) await this.#take(encoding);
+      if (encoding.length > this.#tokenizer.lanes) await this.#take(encoding, arena);
     };
     if (end > 0) {
       for await (const text of readDocuments(entry)) {
@@ -85,13 +109,17 @@ export class Intake {
       }
     }
     if (texts.length > 0) await flush();
-    while (encoding.length > 0) await this.#take(encoding);
+    while (encoding.length > 0) await this.#take(encoding, arena);
   }
 
-  async #take(encoding: Promise<Int32Array[]>[]): Promise<void> {
-    appendAll(this.arena, await encoding.shift()!, this.#rule);
+  async #take(encoding: Promise<Int32Array[]>[], arena: TokenArena): Promise<void> {
+    appendAll(arena, await encoding.shift()!, this.#rule);
     this.#options.signal?.throwIfAborted();
-    this.#options.onProgress?.({ documents: this.arena.documents, tokens: this.arena.tokens });
+    const all = [...this.#arenas, arena];
+    this.#options.onProgress?.({
+      documents: all.reduce((sum, { documents }) => sum + documents, 0),
+      tokens: all.reduce((sum, { tokens }) => sum + tokens, 0),
+    });
   }
 }
 

@@ -10,6 +10,8 @@ export interface TokenBlocks {
   readonly tokens: number;
   /** A fresh copy of one block's ids. Packed blocks all have the same length, unpacked ones vary. */
   get(index: number): Int32Array;
+  /** As `get`, without holding the thread where ids are in a file. */
+  load?(index: number): Promise<Int32Array>;
   /**
    * Where documents begin inside a block, its own beginning first. Only where documents that share a block are to see
    * nothing of each other.
@@ -89,6 +91,13 @@ class PackedBlocks implements TokenBlocks {
     return block;
   }
 
+  async load(index: number): Promise<Int32Array> {
+    const { blockLength, bosId } = this.#layout;
+    const block = await this.#corpus.load(this.firstToken(index), blockLength);
+    if (bosId !== undefined) block[0] = bosId;
+    return block;
+  }
+
   /** Where a block begins in the corpus. */
   protected firstToken(index: number): number {
     checkIndex(index, this.length);
@@ -153,6 +162,11 @@ class DocumentBlocks implements TokenBlocks {
   get(index: number): Int32Array {
     checkIndex(index, this.length);
     return this.#corpus.slice(this.#corpus.start(index), this.#kept(index));
+  }
+
+  async load(index: number): Promise<Int32Array> {
+    checkIndex(index, this.length);
+    return this.#corpus.load(this.#corpus.start(index), this.#kept(index));
   }
 
   #kept(index: number): number {

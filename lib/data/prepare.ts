@@ -4,6 +4,7 @@
 import { UserError } from "../errors.js";
 import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./arguments.js";
 import type { BlockStream } from "./block-stream.js";
+import { DocumentIds } from "./document-ids.js";
 import { Intake, type IntakeOptions } from "./intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./mixing.js";
 import { LegacyRandom } from "./numpy-random.js";
@@ -94,9 +95,13 @@ async function tokenize(
   const random = new LegacyRandom(recipe.seed ?? 42);
   const corpora = await readCorpora(recipe, "dataset", intake, random, options);
   const evalCorpora = await readCorpora(recipe, "eval_dataset", intake, random, options);
+  const replayed = options.bySource
+    ? await readCorpora(recipe, "replay_dataset", intake, random, options)
+    : undefined;
+  const corpus = intake.corpus();
   const { train, held } = divide(recipe, mix(corpora, mixture, "dataset"), evalCorpora, mixture);
-  const lay = (ids: Int32Array) => {
-    const documents = select(intake.arena, ids);
+  const lay = (ids: DocumentIds) => {
+    const documents = select(corpus, ids);
     const blocks = layBlocks(documents, {
       blockLength: recipe.cutoff_len,
       packing: recipe.packing,
@@ -107,10 +112,8 @@ async function tokenize(
     });
     return { documents, blocks };
   };
-  const replayed = options.bySource
-    ? await readCorpora(recipe, "replay_dataset", intake, random, options)
-    : undefined;
-  const sourced = replayed && packSources(recipe, { train, corpora, replayed }, lay);
+  const owner = (id: number) => intake.datasetOf(id);
+  const sourced = replayed && packSources(recipe, { train, corpora, replayed, owner }, lay);
   const { documents, blocks } = sourced ?? lay(train);
   const evaluation = held.map(({ name, ids }) => ({
     name,
@@ -138,13 +141,16 @@ async function tokenize(
 /** The training documents of each dataset, packed by themselves, and the totals. */
 function packSources(
   recipe: DataRecipe,
-  given: { train: Int32Array; corpora: readonly ReadCorpus[]; replayed: readonly ReadCorpus[] },
-  lay: (ids: Int32Array) => { documents: Documents; blocks: TokenBlocks },
+  given: {
+    train: DocumentIds;
+    corpora: readonly ReadCorpus[];
+    replayed: readonly ReadCorpus[];
+    owner: (id: number) => number;
+  },
+  lay: (ids: DocumentIds) => { documents: Documents; blocks: TokenBlocks },
 ): { documents: { documents: number; tokens: number }; blocks: SourcedBlocks } {
-  const owner = new Map<number, number>();
-  for (const [source, { ids }] of given.corpora.entries()) for (const id of ids) owner.set(id, source);
   const names = given.corpora.map(({ name }) => name);
-  const trained = bySource(given.train, names, (id) => owner.get(id)!);
+  const trained = bySource(given.train, names, given.owner);
   const replayed = given.replayed.map(({ name, ids }) => ({ name, replay: true, ids }));
   const blocks = packBySource([...trained, ...replayed], lay, recipe.cutoff_len);
   const total = (field: "documents" | "tokens") =>
@@ -152,11 +158,11 @@ function packSources(
   return { documents: { documents: total("documents"), tokens: total("tokens") }, blocks };
 }
 
-/** A dataset as it was read: the arena's numbers of its documents. */
+/** A dataset as it was read: the corpus's numbers of its documents. */
 interface ReadCorpus {
   readonly name: string;
   readonly files: readonly string[];
-  readonly ids: Int32Array;
+  readonly ids: DocumentIds;
 }
 
 async function readCorpora(
@@ -177,13 +183,8 @@ async function readCorpora(
 }
 
 /** Several datasets as one. */
-function mix(corpora: readonly ReadCorpus[], mixture: Mixture, key: string): Int32Array {
-  const all = new Int32Array(corpora.reduce((sum, { ids }) => sum + ids.length, 0));
-  let at = 0;
-  for (const { ids } of corpora) {
-    all.set(ids, at);
-    at += ids.length;
-  }
+function mix(corpora: readonly ReadCorpus[], mixture: Mixture, key: string): DocumentIds {
+  const all = DocumentIds.join(corpora.map(({ ids }) => ids));
   const empty = corpora.find(({ ids }) => ids.length === 0);
   if (empty !== undefined && corpora.length > 1 && mixture.strategy !== "concat") {
     throw new UserError(`${key}: ${empty.name} has no rows to interleave; leave it out, or add some`);
@@ -192,26 +193,25 @@ function mix(corpora: readonly ReadCorpus[], mixture: Mixture, key: string): Int
     corpora.map(({ ids }) => ids.length),
     mixture,
   );
-  return order === undefined ? all : order.map((position) => all[position]!);
+  return order === undefined ? all : all.pick(order);
 }
 
 interface Held {
   readonly name: string | undefined;
-  readonly ids: Int32Array;
+  readonly ids: DocumentIds;
 }
 
 /** Training documents and what is held out of them, or read beside them, for evaluation. */
 function divide(
   recipe: DataRecipe,
-  documents: Int32Array,
+  documents: DocumentIds,
   evalCorpora: readonly ReadCorpus[],
   mixture: Mixture,
-): { train: Int32Array; held: Held[] } {
+): { train: DocumentIds; held: Held[] } {
   const size = heldOut(recipe);
   if (size !== undefined && documents.length > 0) {
     const { train, test } = heldOutSplit(documents.length, size, mixture.seed);
-    const at = (positions: Int32Array) => positions.map((position) => documents[position]!);
-    return { train: at(train), held: [{ name: undefined, ids: at(test) }] };
+    return { train: documents.pick(train), held: [{ name: undefined, ids: documents.pick(test) }] };
   }
   if (evalCorpora.length === 0) return { train: documents, held: [] };
   const held = recipe.eval_on_each_dataset

@@ -2,6 +2,7 @@
 // on is the policy's business (lib/methods), not this file's.
 
 import { UserError } from "../errors.js";
+import type { DocumentIds } from "./document-ids.js";
 import type { TokenBlocks } from "./packing.js";
 import type { Documents } from "./selection.js";
 
@@ -22,7 +23,7 @@ export interface BlockSource {
 export interface SourceDocuments {
   readonly name: string;
   readonly replay: boolean;
-  readonly ids: Int32Array;
+  readonly ids: DocumentIds;
 }
 
 /** The blocks of several sources as one list. */
@@ -56,6 +57,11 @@ export class SourcedBlocks implements TokenBlocks {
     return part.get(at);
   }
 
+  async load(index: number): Promise<Int32Array> {
+    const { part, at } = this.#find(index);
+    return part.load?.(at) ?? part.get(at);
+  }
+
   #find(index: number): { part: TokenBlocks; at: number } {
     const found = this.sources.findIndex(({ first, blocks }) => index < first + blocks);
     if (found === -1) throw new RangeError(`block ${index} does not exist: there are ${this.length}`);
@@ -71,7 +77,7 @@ export class SourcedBlocks implements TokenBlocks {
  */
 export function packBySource(
   sources: readonly SourceDocuments[],
-  lay: (ids: Int32Array) => { documents: Documents; blocks: TokenBlocks },
+  lay: (ids: DocumentIds) => { documents: Documents; blocks: TokenBlocks },
   blockLength: number,
 ): SourcedBlocks {
   const parts = sources.map((source) => ({ source, ...lay(source.ids) }));
@@ -93,7 +99,7 @@ function count(n: number, noun: string): string {
 
 /** Documents by the dataset that they are of, in their order; `owner` gives the dataset's number of a document. */
 export function bySource(
-  documents: Int32Array,
+  documents: DocumentIds,
   names: readonly string[],
   owner: (id: number) => number,
 ): SourceDocuments[] {

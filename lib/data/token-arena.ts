@@ -1,66 +1,69 @@
-// An append-only run of token ids in fixed chunks, with the place where each document begins. It grows without copying
-// and keeps four bytes a token; it knows nothing of blocks.
+// Token ids of many documents, end to end, with the place where each begins. Small ones are in memory, large ones in a
+// file; memory holds a few numbers for some thousand documents. It knows nothing of blocks.
 
-const CHUNK = 1 << 20;
+import { DocumentBounds } from "./document-bounds.js";
+import { NumberRun, type Place } from "./number-run.js";
+import type { Documents } from "./selection.js";
 
-/** Token ids of many documents, end to end. */
-export class TokenArena {
-  readonly #chunks: Int32Array[] = [];
-  #starts = new Float64Array(1024);
-  #documents = 0;
-  #tokens = 0;
+/** An append-only corpus of token ids. */
+export class TokenArena implements Documents {
+  readonly ids: NumberRun;
+  readonly #bounds: DocumentBounds;
+
+  /**
+   * @param ids where ids go, or those that are there
+   * @param lengths where the documents' lengths go, or those that are there
+   */
+  constructor(ids: Place | NumberRun = {}, lengths: Place | NumberRun = {}) {
+    this.ids = ids instanceof NumberRun ? ids : new NumberRun(ids);
+    this.#bounds = new DocumentBounds(lengths instanceof NumberRun ? lengths : new NumberRun(lengths));
+  }
 
   get documents(): number {
-    return this.#documents;
+    return this.#bounds.documents;
   }
 
   get tokens(): number {
-    return this.#tokens;
+    return this.#bounds.tokens;
+  }
+
+  get lengths(): NumberRun {
+    return this.#bounds.lengths;
   }
 
   /** Appends one document's ids. */
   append(ids: Int32Array): void {
-    if (this.#documents + 1 >= this.#starts.length) {
-      const grown = new Float64Array(this.#starts.length * 2);
-      grown.set(this.#starts);
-      this.#starts = grown;
-    }
-    let done = 0;
-    while (done < ids.length) {
-      const offset = this.#tokens % CHUNK;
-      if (offset === 0) this.#chunks.push(new Int32Array(CHUNK));
-      const part = ids.subarray(done, done + CHUNK - offset);
-      this.#chunks[this.#chunks.length - 1]!.set(part, offset);
-      this.#tokens += part.length;
-      done += part.length;
-    }
-    this.#starts[++this.#documents] = this.#tokens;
+    this.ids.append(ids);
+    this.#bounds.append(ids.length);
   }
 
   /** Where a document begins, in tokens; start(documents) is the end of the last one. */
   start(document: number): number {
-    return this.#starts[document]!;
+    return this.#bounds.start(document);
   }
 
   /** A fresh copy of `length` ids from `from`. */
   slice(from: number, length: number): Int32Array {
     const out = new Int32Array(length);
-    let done = 0;
-    while (done < length) {
-      const at = from + done;
-      const offset = at % CHUNK;
-      const part = this.#chunks[(at - offset) / CHUNK]!.subarray(
-        offset,
-        Math.min(CHUNK, offset + length - done),
-      );
-      out.set(part, done);
-      done += part.length;
-    }
+    this.ids.read(from, out);
+    return out;
+  }
+
+  /** As `slice`; where ids are in a file it is read while the thread goes on. */
+  async load(from: number, length: number): Promise<Int32Array> {
+    const out = new Int32Array(length);
+    await this.ids.load(from, out);
     return out;
   }
 
   /** A fresh copy of one document's ids. */
   document(index: number): Int32Array {
     return this.slice(this.start(index), this.start(index + 1) - this.start(index));
+  }
+
+  /** Closes its files. */
+  close(): void {
+    this.ids.close();
+    this.lengths.close();
   }
 }

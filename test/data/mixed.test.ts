@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { DocumentIds } from "../../lib/data/document-ids.js";
 import {
   type DataRecipe,
   formatSummary,
@@ -154,15 +155,15 @@ describe("the pieces", () => {
     const texts = [[1, 2, 3], [], [4], [5, 6, 7, 8], [], [9, 10]];
     for (const ids of texts) arena.append(Int32Array.from(ids));
     const order = Int32Array.from([3, 1, 5, 5, 4, 0, 2]);
-    const selection = new Selection(arena, order);
+    const selection = new Selection(arena, DocumentIds.of(order));
     const expected = Array.from(order).flatMap((id) => texts[id]!);
     expect(selection.tokens).toBe(expected.length);
     for (let from = 0; from < expected.length; from++)
       for (let length = 0; from + length <= expected.length; length++)
         expect(Array.from(selection.slice(from, length))).toEqual(expected.slice(from, from + length));
     expect(Array.from(order, (_, i) => selection.start(i))).toEqual([0, 4, 4, 6, 8, 8, 11]);
-    expect(select(arena, Int32Array.from([0, 1, 2, 3, 4, 5]))).toBe(arena);
-    expect(select(arena, Int32Array.from([0, 1, 2]))).not.toBe(arena);
+    expect(select(arena, DocumentIds.run(0, 6))).toBe(arena);
+    expect(select(arena, DocumentIds.run(0, 3))).not.toBe(arena);
   });
 
   it("a split divides the documents", () => {

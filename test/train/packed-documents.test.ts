@@ -107,6 +107,7 @@ describe("blocks", () => {
     tokens: bounds.at(-1) as number,
     start: (document: number) => bounds[document] as number,
     slice: (from: number, length: number) => Int32Array.from({ length }, (_, i) => from + i),
+    load: async (from: number, length: number) => corpus.slice(from, length),
   };
 
   it.each([
