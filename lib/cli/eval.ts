@@ -88,7 +88,7 @@ async function readCorpora(
   limit: number,
   { onEvent, signal }: HubFollower,
 ): Promise<Corpus[]> {
-  const [{ readDatasetInfo, readDocuments }, { datasetFetcher }] = await Promise.all([
+  const [{ isMarkdown, readDatasetInfo, readDocuments }, { datasetFetcher }] = await Promise.all([
     import("../data/index.js"),
     import("../hub/index.js"),
   ]);
@@ -97,11 +97,12 @@ async function readCorpora(
   for (const name of names.split(",").map((one) => one.trim())) {
     const isFile = /[./\\]/.test(name) && existsSync(name) && statSync(name).isFile();
     const found = isFile ? undefined : readDatasetInfo(dir, [name], fetcher.modelScope)[0]!;
-    const columns = found?.columns ?? ({ formatting: "alpaca", prompt: "text" } as const);
+    const columns = { formatting: "alpaca", prompt: "text" } as const;
+    const entry = found ?? { columns, wholeFile: isMarkdown(name) };
     const files =
       found?.source === undefined ? found?.files : await fetcher.files(found.source, name, signal);
     const texts: string[] = [];
-    for await (const text of readDocuments({ files: files ?? [name], columns })) {
+    for await (const text of readDocuments({ ...entry, files: files ?? [name] })) {
       if (texts.length >= limit) break;
       if (text !== "") texts.push(text);
     }

@@ -7,7 +7,7 @@ const DETAILS: Readonly<Record<string, string>> = {
   init: `qwen-pt init [RECIPE] [--model M] [--data PATH] [--method lora|freeze|full] [--output DIR] [--yes] [--force]
 
 Writes a commented recipe (recipe.yaml) after four questions: which model, which data, which method, where to write. Data
-is a .jsonl, .json, .txt, .csv or .parquet file, or a folder; dataset_info.json beside it is written or extended.
+is a .jsonl, .json, .txt, .md, .csv or .parquet file, or a folder; dataset_info.json beside it is written or extended.
 
   --column  the column that holds the text, where it is not plain
   --yes     ask nothing: take the options, and defaults for the rest
@@ -41,7 +41,7 @@ Perplexity, bits per character and next-token accuracy on held-out text, a line 
 model as --before) also what they were before: what the training gained, and what it lost.
 Each document is scored on its own, after the end-of-text token, its end included.
 
-  --data         names in dataset_info.json, or .json and .jsonl files whose rows are {"text": ...}
+  --data         names in dataset_info.json, .json and .jsonl files of {"text": ...} rows, or .md files
   --dataset-dir  folder of dataset_info.json [data]
   --length       tokens that the model sees at once; longer documents are read in overlapping windows [1024]
   --documents    score only so many documents of each

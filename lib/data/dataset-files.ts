@@ -4,6 +4,7 @@ import { existsSync, opendirSync, statSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.js";
 import { FILE_ENDINGS, fileType } from "./rows.js";
+import { isMarkdown } from "./whole-files.js";
 
 /**
  * The files behind `file_name`, in reading order.
@@ -64,6 +65,7 @@ export function checkedFiles(where: string, files: readonly string[]): string[] 
 }
 
 function remedy(file: string): string {
+  if (isMarkdown(file)) return 'set "whole_file": true, which makes each file one document';
   if (path.extname(file) === ".tsv") return "save it with commas, as .csv";
   if (statSync(file).isDirectory()) return "name a folder that holds nothing but data files";
   return 'convert it to rows such as {"text": "..."}';

@@ -8,6 +8,7 @@ import { parseJson } from "../json.js";
 import { type Columns, resolveColumns } from "./columns.js";
 import { localFiles } from "./dataset-files.js";
 import { entryTag } from "./language-tags.js";
+import { isWholeFile, WHOLE_FILE_COLUMN, wholeFiles } from "./whole-files.js";
 
 const INFO_FILE = "dataset_info.json";
 
@@ -33,6 +34,8 @@ export interface DatasetEntry {
   readonly columns: Columns;
   /** Rows to draw at random, in drawn order; undefined for all rows in file order. */
   readonly numSamples: number | undefined;
+  /** Each file is one document, rather than rows. */
+  readonly wholeFile?: boolean;
   /** What stands in front of each document, such as [lang=zh-yue]. */
   readonly languageTag?: string | undefined;
 }
@@ -106,10 +109,12 @@ function resolveEntry(
   if (typeof fileName !== "string" || fileName === "") {
     throw new UserError(`${where}: file_name is missing; name a file of rows or a folder of them in ${dir}`);
   }
+  const wholeFile = isWholeFile(where, entry);
   return {
     name,
-    files: localFiles(dir, where, fileName),
-    columns: resolveColumns(where, entry),
+    files: (wholeFile ? wholeFiles : localFiles)(dir, where, fileName),
+    columns: wholeFile ? { formatting: "alpaca", prompt: WHOLE_FILE_COLUMN } : resolveColumns(where, entry),
+    ...(wholeFile && { wholeFile }),
     numSamples: resolveNumSamples(where, entry.num_samples),
     languageTag: entryTag(where, entry.language_tag),
   };
@@ -142,6 +147,10 @@ function hubEntry(
     if (typeof value === "string" && value !== "") return value;
     throw new UserError(`${where}: ${key} must be a text`);
   };
+  if (entry.whole_file !== undefined)
+    throw new UserError(
+      `${where}: whole_file is for local files; download the repository and name its folder in file_name`,
+    );
   return {
     name,
     files: [],

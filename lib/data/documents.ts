@@ -7,6 +7,7 @@ import { firstMessage } from "./conversations.js";
 import type { DatasetEntry, HubSource } from "./dataset-info.js";
 import { missingColumn, type Row } from "./row.js";
 import { fileType, readRows } from "./rows.js";
+import { readWholeFile } from "./whole-files.js";
 
 /** A column that this many JSON rows in a row lack is taken for missing, rather than empty in all of them. */
 const PATIENCE = 1000;
@@ -17,16 +18,16 @@ const PATIENCE = 1000;
  * @throws UserError with file and place for a malformed row, a text that is no string, or a column that is not there
  */
 export async function* readDocuments(
-  entry: Pick<DatasetEntry, "files" | "columns" | "languageTag">,
+  entry: Pick<DatasetEntry, "files" | "columns" | "languageTag" | "wholeFile">,
 ): AsyncGenerator<string> {
-  const { files, columns, languageTag: tag = "" } = entry;
+  const { files, columns, languageTag: tag = "", wholeFile } = entry;
   const wanted = wantedColumns(columns);
   // Rows of JSON may leave a column out where it is empty, so that it is missing only where many rows lack it.
   const missing = new Set(files[0] !== undefined && fileType(files[0]) === "json" ? wanted : []);
   let rows = 0;
   let first: Row | undefined;
   for (const file of files) {
-    for await (const row of readRows(file, wanted)) {
+    for await (const row of wholeFile ? readWholeFile(file) : readRows(file, wanted)) {
       first ??= row;
       for (const name of missing) if (Object.hasOwn(row.value, name)) missing.delete(name);
       if (++rows === PATIENCE) requireColumns(files, missing, first);

@@ -32,3 +32,4 @@ export { type DataSummary, formatSummary } from "./summary.js";
 export { documentSeparator } from "./template.js";
 export { loadTokenizer, readTokenizerFile, type Tokenizer, type TokenizerOptions } from "./tokenizer.js";
 export type { EngineName } from "./tokenizer-engines.js";
+export { documentsBelow, isMarkdown } from "./whole-files.js";

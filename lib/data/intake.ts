@@ -54,7 +54,7 @@ export class Intake {
       this.#arenas.push(arena);
       return DocumentIds.run(first, arena.documents);
     }
-    const rows = drawRows(random, await countAll(entry.files), entry.numSamples).subarray(0, maxSamples);
+    const rows = drawRows(random, await countAll(entry), entry.numSamples).subarray(0, maxSamples);
     const wanted = new Set(rows);
     await this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY, arena);
     this.#arenas.push(arena);
@@ -155,7 +155,8 @@ function appendAll(arena: TokenArena, encoded: readonly Int32Array[], { bosId }:
   }
 }
 
-async function countAll(files: readonly string[]): Promise<number> {
+async function countAll({ files, wholeFile }: DatasetEntry): Promise<number> {
+  if (wholeFile) return files.length;
   let rows = 0;
   for (const file of files) rows += await countRows(file);
   return rows;

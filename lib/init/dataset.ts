@@ -2,7 +2,7 @@
 // missing. It writes nothing itself.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { fileType, readRows } from "../data/index.js";
+import { documentsBelow, fileType, isMarkdown, readRows } from "../data/index.js";
 import { UserError } from "../errors.js";
 import { parseJson } from "../json.js";
 
@@ -39,6 +39,7 @@ const TEXT = ["text", "content", "prompt", "document", "raw_content", "body"];
 /** The entry for a file, by what its first row holds. */
 async function entryOf(file: string, column: string | undefined): Promise<Entries> {
   const file_name = path.basename(file);
+  if (isMarkdown(file)) return { file_name, whole_file: true };
   for await (const { value } of readRows(file)) {
     const texts = Object.keys(value).filter((key) => typeof value[key] === "string");
     if (column !== undefined) {
@@ -115,6 +116,16 @@ async function planFiles(
   return { dir, names, info, found: `${names.join(", ")}: ${place} is ${verb}` };
 }
 
+/** A folder whose files, and those of its folders, are one document each. */
+function planFolder(dir: string): DataPlan {
+  const info = { ...readInfo(dir) };
+  const name = freeName(path.resolve(dir), info);
+  info[name] = { file_name: ".", whole_file: true };
+  const place = path.join(dir, INFO);
+  const count = documentsBelow(dir).length;
+  return { dir, names: [name], info, found: `${name}: ${count} documents, one a file; ${place} is written` };
+}
+
 /** Datasets of a dataset_info.json whose files lie beside it. */
 function localNames(dir: string): string[] {
   return Object.entries(readInfo(dir)).flatMap(([name, entry]) => {
@@ -144,9 +155,12 @@ export async function planData(data: string, column?: string): Promise<DataPlan>
     .sort()
     .filter((name) => name !== INFO && fileType(name) !== undefined)
     .map((name) => path.join(target, name));
+  // a folder of notes: no rows of other formats, and Markdown somewhere
+  if (files.every((file) => /\.txt$/i.test(file)) && documentsBelow(target).some(isMarkdown))
+    return planFolder(target);
   if (files.length === 0)
     throw new UserError(
-      `${data}: holds no file of text; it may hold .jsonl, .json, .txt, .csv, .parquet or .arrow`,
+      `${data}: holds no file of text; it may hold .jsonl, .json, .txt, .md, .csv, .parquet or .arrow`,
     );
   return planFiles(target, files, column);
 }

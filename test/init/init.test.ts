@@ -179,6 +179,20 @@ describe("the data behind a path", () => {
     expect(await planData(dir)).toEqual({ dir, names: ["a"], found: expect.stringContaining("a of ") });
   });
 
+  it("a folder of Markdown, with folders in it: one dataset, a document a file; a single .md too", async () => {
+    write("notes.md", "# A\n\ntext\n");
+    write("more.txt", "text\n");
+    mkdirSync(at("chapters"));
+    write("chapters/one.md", "text\n");
+    const plan = await planData(dir);
+    const [name] = plan.names as [string];
+    expect(plan.info).toEqual({ [name]: { file_name: ".", whole_file: true } });
+    expect(plan.found).toContain("3 documents");
+    expect((await planData(at("notes.md"))).info).toEqual({
+      notes: { file_name: "notes.md", whole_file: true },
+    });
+  });
+
   it("a folder of files: each a dataset, two of one name told apart", async () => {
     write("x.jsonl", verse[0]);
     write("x.txt", "text\n");
