@@ -7,6 +7,8 @@ import type { Recipe } from "./schema.js";
 /** The key that asks for an order of its own, if any: the first of them. */
 function orderingKey(recipe: Recipe): keyof Recipe | undefined {
   if (recipe.replay_dataset !== null) return "replay_dataset";
+  if (recipe.curriculum !== null) return "curriculum";
+  if (recipe.mix_by === "tokens") return "mix_by";
   return undefined;
 }
 
@@ -23,6 +25,8 @@ export function samplingRules(checked: Checked, setting: Setting): void {
     throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
   };
   replay(checked, fail);
+  mixture(recipe, fail);
+  stages(recipe, fail);
   const asking =
     orderingKey(recipe) ?? (recipe.log_loss_by_source ? ("log_loss_by_source" as const) : undefined);
   if (asking !== undefined) surroundings(recipe, asking, fail);
@@ -44,6 +48,57 @@ function surroundings(recipe: Recipe, asking: string, fail: Fail): void {
       asking,
       `each dataset is packed by itself, and mix_strategy: ${recipe.mix_strategy} mixes documents before; remove mix_strategy`,
     );
+}
+
+/** Datasets that weights name must be the recipe's, and the other way round. */
+function mixture(recipe: Recipe, fail: Fail): void {
+  const { dataset, mix_weights: weights, mix_temperature: temperature } = recipe;
+  for (const key of ["mix_weights", "mix_temperature"] as const) {
+    if (recipe[key] === null) continue;
+    if (recipe.curriculum !== null)
+      fail(key, "each stage of the curriculum has weights of its own (mix); keep one of the two");
+    if (recipe.mix_by !== "tokens") fail(key, "it is for mixtures by token; set mix_by: tokens");
+  }
+  if (weights !== null && temperature !== null)
+    fail("mix_temperature", "mix_weights gives the shares already; keep one of the two");
+  if (recipe.mix_by === "tokens" && recipe.interleave_probs !== null)
+    fail("interleave_probs", "it is for mixtures by document; use mix_weights with mix_by: tokens");
+  if (Array.isArray(weights) && weights.length !== dataset.length)
+    fail("mix_weights", `${weights.length} for the ${dataset.length} of dataset; give one weight for each`);
+  if (weights === null || Array.isArray(weights)) return;
+  known(recipe, Object.keys(weights), "mix_weights", fail);
+  const missing = dataset.find((name) => !Object.hasOwn(weights, name));
+  if (missing !== undefined)
+    fail("mix_weights", `${missing} has no weight; give it one, or take it out of dataset`);
+}
+
+function stages(recipe: Recipe, fail: Fail): void {
+  const { dataset, curriculum } = recipe;
+  if (curriculum === null) return;
+  for (const [index, { until, mix }] of curriculum.entries()) {
+    const before = curriculum[index - 1]?.until ?? 0;
+    if (until <= before)
+      fail(
+        "curriculum",
+        `stage ${index + 1} ends at ${until} of the steps, and stage ${index} at ${before}: stages overlap; let until rise`,
+      );
+    known(recipe, Object.keys(mix), "curriculum", fail);
+  }
+  const end = curriculum.at(-1)?.until;
+  if (end !== 1)
+    fail(
+      "curriculum",
+      `the last stage ends at ${end} of the steps, and nothing comes after; let it end at 1`,
+    );
+  const missing = dataset.find((name) => !curriculum.some(({ mix }) => Object.hasOwn(mix, name)));
+  if (missing !== undefined)
+    fail("curriculum", `${missing} is in no stage; name it in the mix of one, or take it out of dataset`);
+}
+
+function known({ dataset }: Recipe, names: readonly string[], key: string, fail: Fail): void {
+  const stray = names.find((name) => !dataset.includes(name));
+  if (stray !== undefined)
+    fail(key, `${stray} is no dataset of this recipe, which has: ${dataset.join(", ")}; add it to dataset`);
 }
 
 function replay({ recipe, given }: Checked, fail: Fail): void {

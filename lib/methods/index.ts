@@ -1,6 +1,7 @@
 // What a recipe adds for incremental pre-training: the public names.
 
 export { AllMethods } from "./all-methods.js";
+export { competence, type Pacing } from "./competence.js";
 export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
 export {
   entryText,
@@ -11,9 +12,16 @@ export {
   nextId,
   type TokenizerJson,
 } from "./learn-merges.js";
+export { type MixStage, sharesOf, temperedShares } from "./mixture.js";
 export { Passes, type PassOptions } from "./passes.js";
 export { Proportions } from "./proportions.js";
-export { type DrawnSource, epochLength, RunOrder, type RunOrderOptions } from "./run-order.js";
+export {
+  type Curriculum,
+  type DrawnSource,
+  epochLength,
+  RunOrder,
+  type RunOrderOptions,
+} from "./run-order.js";
 export type {
   Figures,
   MethodReport,

@@ -3,6 +3,7 @@
 // place. It trains nothing, and knows neither recipes nor documents.
 
 import type { BlockSource, SourceSampler } from "../data/index.js";
+import type { MixStage } from "./mixture.js";
 import { Passes } from "./passes.js";
 import { Proportions } from "./proportions.js";
 
@@ -15,8 +16,20 @@ export interface RunOrderOptions {
   readonly length: number;
   /** Share of the tokens that comes from sources with `replay`; undefined where there are none. */
   readonly replayRatio: number | undefined;
+  /** The mixture of the others, from one block of the run on to the next; undefined draws from all as from one. */
+  readonly mixture?: readonly MixStage[] | undefined;
+  /** The easy ones first. */
+  readonly curriculum?: Curriculum | undefined;
   readonly shuffle: boolean;
   readonly seed: number;
+}
+
+/** Blocks by how hard they are, and how many of them are open. */
+export interface Curriculum {
+  /** By block; the lowest is the easiest. */
+  readonly scores: ArrayLike<number>;
+  /** The share, in (0, 1], of a source's blocks that is open at a block of the run. */
+  open(position: number): number;
 }
 
 /** What a run draws of a source. */
@@ -28,23 +41,17 @@ export interface DrawnSource {
   readonly epochs: number;
 }
 
-/** The blocks of an epoch: all new ones once, and as many to replay as their share asks for. */
+/** The blocks of an epoch: as many as there are new ones, and as many to replay as their share asks for. */
 export function epochLength(
   sources: readonly BlockSource[],
   size: (block: number) => number,
   replayRatio: number | undefined,
 ): number {
-  const tokens = (replay: boolean) => {
-    let sum = 0;
-    for (const source of sources)
-      if (source.replay === replay) for (const block of blocksOf(source)) sum += size(block);
-    return sum;
-  };
-  const count = (replay: boolean) =>
-    sources.reduce((sum, source) => sum + (source.replay === replay ? source.blocks : 0), 0);
-  if (replayRatio === undefined) return count(false);
-  const mean = tokens(true) / count(true);
-  return count(false) + Math.round((replayRatio / (1 - replayRatio)) * (tokens(false) / mean));
+  const fresh = blocksOf(sources, false);
+  if (replayRatio === undefined) return fresh.length;
+  const mean = meanSize(blocksOf(sources, true), size);
+  const replayed = ((replayRatio / (1 - replayRatio)) * fresh.length * meanSize(fresh, size)) / mean;
+  return fresh.length + Math.round(replayed);
 }
 
 /** A sampler of blocks that belong to sources. */
@@ -69,7 +76,7 @@ export class RunOrder implements SourceSampler {
   }
 
   sourceOf(block: number): number {
-    return this.#options.sources.findIndex(({ first, blocks }) => block < first + blocks);
+    return sourceOf(this.#options.sources, block);
   }
 
   /** What the first `blocks` blocks of the run are made of. */
@@ -95,30 +102,61 @@ export class RunOrder implements SourceSampler {
 class Draws {
   /** Blocks drawn so far. */
   position = 0;
-  readonly #size: (block: number) => number;
+  readonly #options: RunOrderOptions;
+  /** Replay's turn (1) or not (0). */
+  readonly #replayTurn: Proportions | undefined;
   readonly #replay: Passes | undefined;
-  readonly #new: Passes;
-  readonly #shares: Proportions | undefined;
+  /** One for each source where there is a mixture, else one for all of them. */
+  readonly #passes: readonly Passes[];
+  readonly #unit: number;
+  #stage = -1;
+  /** Whose turn it is in the mixture. */
+  #turn: Proportions | undefined;
 
-  constructor({ sources, size, replayRatio, shuffle, seed }: RunOrderOptions) {
-    this.#size = size;
-    const passes = (replay: boolean) => {
-      const blocks = sources.filter((source) => source.replay === replay).flatMap((s) => [...blocksOf(s)]);
-      return new Passes(Int32Array.from(blocks), { shuffle, seed: streamSeed(seed, replay ? 1 : 0) });
-    };
-    this.#new = passes(false);
+  constructor(options: RunOrderOptions) {
+    const { sources, size, replayRatio, mixture } = options;
+    this.#options = options;
+    const fresh = blocksOf(sources, false);
+    this.#unit = meanSize(fresh, size);
+    this.#passes =
+      mixture === undefined
+        ? [this.#passesOf(fresh, 0)]
+        : sources.map((source, index) => this.#passesOf(blocksOf([source], source.replay), index + 2));
     if (replayRatio === undefined) return;
-    this.#replay = passes(true);
-    this.#shares = new Proportions([1 - replayRatio, replayRatio], meanSize(sources, size));
+    const replayed = blocksOf(sources, true);
+    this.#replay = this.#passesOf(replayed, 1);
+    this.#replayTurn = new Proportions(
+      [1 - replayRatio, replayRatio],
+      meanSize([...fresh, ...replayed], size),
+    );
   }
 
   next(): number {
+    const replays = this.#replayTurn?.next() === 1;
+    const block = replays ? this.#replay!.next() : this.#fresh();
+    this.#replayTurn?.add(replays ? 1 : 0, this.#options.size(block));
     this.position++;
-    if (this.#shares === undefined || this.#replay === undefined) return this.#new.next();
-    const turn = this.#shares.next();
-    const block = turn === 0 ? this.#new.next() : this.#replay.next();
-    this.#shares.add(turn, this.#size(block));
     return block;
+  }
+
+  #fresh(): number {
+    const { mixture, curriculum, size } = this.#options;
+    const open = curriculum?.open(this.position);
+    if (mixture === undefined) return this.#passes[0]!.next(open);
+    while (this.#stage + 1 < mixture.length && mixture[this.#stage + 1]!.first <= this.position)
+      this.#turn = new Proportions(mixture[++this.#stage]!.shares, this.#unit);
+    const source = this.#turn!.next();
+    const block = this.#passes[source]!.next(open);
+    this.#turn!.add(source, size(block));
+    return block;
+  }
+
+  #passesOf(blocks: number[], stream: number): Passes {
+    const { curriculum, shuffle, seed } = this.#options;
+    const scores = curriculum?.scores;
+    // a stable sort: blocks of one score stay in their order
+    if (scores !== undefined) blocks.sort((a, b) => scores[a]! - scores[b]!);
+    return new Passes(Int32Array.from(blocks), { shuffle, seed: streamSeed(seed, stream) });
   }
 }
 
@@ -127,17 +165,17 @@ function streamSeed(seed: number, stream: number): bigint {
   return (BigInt(stream) << 64n) | BigInt(seed);
 }
 
-function* blocksOf({ first, blocks }: BlockSource): Generator<number> {
-  for (let block = first; block < first + blocks; block++) yield block;
+function sourceOf(sources: readonly BlockSource[], block: number): number {
+  return sources.findIndex(({ first, blocks }) => block < first + blocks);
 }
 
-function meanSize(sources: readonly BlockSource[], size: (block: number) => number): number {
-  let sum = 0;
-  let count = 0;
-  for (const source of sources)
-    for (const block of blocksOf(source)) {
-      sum += size(block);
-      count++;
-    }
-  return sum / count;
+/** The blocks of the sources that are replayed, or of those that are not. */
+function blocksOf(sources: readonly BlockSource[], replay: boolean): number[] {
+  return sources
+    .filter((source) => source.replay === replay)
+    .flatMap(({ first, blocks }) => Array.from({ length: blocks }, (_, i) => first + i));
+}
+
+function meanSize(blocks: readonly number[], size: (block: number) => number): number {
+  return blocks.reduce((sum, block) => sum + size(block), 0) / blocks.length;
 }

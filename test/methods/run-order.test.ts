@@ -2,7 +2,14 @@
 // order from whatever epoch it is asked for.
 import { describe, expect, it } from "vitest";
 import type { BlockSource } from "../../lib/data/index.js";
-import { epochLength, RunOrder, type RunOrderOptions } from "../../lib/methods/index.js";
+import {
+  competence,
+  epochLength,
+  RunOrder,
+  type RunOrderOptions,
+  sharesOf,
+  temperedShares,
+} from "../../lib/methods/index.js";
 
 /** Sources of so many blocks each; names that begin with "old" are replayed. */
 function sourcesOf(blocks: Record<string, number>): BlockSource[] {
@@ -72,6 +79,131 @@ describe("replay", () => {
   it("without shuffling, blocks come as they stand", () => {
     const order = runOf({ new: 4, old: 3 }, { replayRatio: 0.5, shuffle: false });
     expect(epochs(order, 2)).toEqual([0, 4, 1, 5, 2, 6, 3, 4, 0, 5, 1, 6, 2, 4, 3, 5]);
+  });
+});
+
+describe("a mixture by token", () => {
+  const sources = { prose: 40, poetry: 25, notes: 7, old: 9 };
+  const weights = { prose: 5, poetry: 3, notes: 2 };
+  const mixture = [{ first: 0, shares: sharesOf(sourcesOf(sources), weights) }];
+
+  it("has every source's share within a block over every prefix, and replay's over it", () => {
+    for (const replayRatio of [undefined, 0.1]) {
+      const given = replayRatio === undefined ? { prose: 40, poetry: 25, notes: 7 } : sources;
+      const order = runOf(given, {
+        mixture: [{ first: 0, shares: sharesOf(sourcesOf(given), weights) }],
+        replayRatio,
+      });
+      const counts = order.names.map(() => 0);
+      const wanted = [0.5, 0.3, 0.2];
+      for (const [n, block] of epochs(order, 6).entries()) {
+        counts[order.sourceOf(block)]++;
+        const fresh = counts[0] + counts[1] + counts[2];
+        for (const [i, share] of wanted.entries())
+          expect(Math.abs(counts[i] - share * fresh)).toBeLessThanOrEqual(0.75 + 1e-9);
+        if (replayRatio !== undefined)
+          expect(Math.abs(counts[3] - 0.1 * (n + 1))).toBeLessThanOrEqual(0.5 + 1e-9);
+      }
+    }
+  });
+
+  it("goes through a source that is used up again, in another order, before any block comes a third time", () => {
+    const order = runOf(sources, { mixture });
+    const notes = epochs(order, 2).filter((block) => order.sourceOf(block) === 2);
+    expect(notes.length).toBeGreaterThan(21);
+    for (let pass = 0; pass < 3; pass++) expect(new Set(notes.slice(7 * pass, 7 * pass + 7)).size).toBe(7);
+    expect(notes.slice(0, 7)).not.toEqual(notes.slice(7, 14));
+  });
+
+  it("by temperature: p in proportion to n^(1/T)", () => {
+    const given = sourcesOf({ a: 100, b: 10, c: 1 });
+    const tokens = ({ blocks }: BlockSource) => blocks;
+    const close = (found: number[], wanted: number[]) => {
+      for (const [i, share] of wanted.entries()) expect(found[i]).toBeCloseTo(share, 12);
+    };
+    close(temperedShares(given, tokens, 1), [100 / 111, 10 / 111, 1 / 111]);
+    const root = 10 + Math.sqrt(10) + 1;
+    close(temperedShares(given, tokens, 2), [10 / root, Math.sqrt(10) / root, 1 / root]);
+    close(temperedShares(given, tokens, 1e15), [1 / 3, 1 / 3, 1 / 3]);
+  });
+});
+
+describe("a curriculum in stages", () => {
+  it("has each stage's mixture within a block from its first block on, and the stages where they belong", () => {
+    const given = sourcesOf({ prose: 40, poetry: 25, notes: 7 });
+    const stages: { first: number; mix: Record<string, number> }[] = [
+      { first: 0, mix: { prose: 1 } },
+      { first: 50, mix: { prose: 1, poetry: 3 } },
+      { first: 120, mix: { notes: 1, poetry: 1 } },
+    ];
+    const order = runOf(
+      { prose: 40, poetry: 25, notes: 7 },
+      { mixture: stages.map(({ first, mix }) => ({ first, shares: sharesOf(given, mix) })) },
+    );
+    const all = epochs(order, 3);
+    for (const [index, { first, mix }] of stages.entries()) {
+      const shares = sharesOf(given, mix);
+      const counts = [0, 0, 0];
+      for (const [n, block] of all.slice(first, stages[index + 1]?.first).entries()) {
+        counts[order.sourceOf(block)]++;
+        for (const [i, share] of shares.entries()) {
+          if (share === 0) expect(counts[i]).toBe(0);
+          expect(Math.abs(counts[i] - share * (n + 1))).toBeLessThanOrEqual(0.5 + 1e-9);
+        }
+      }
+    }
+  });
+});
+
+describe("a curriculum by a score", () => {
+  const scores = Array.from({ length: 50 }, (_, block) => (block * 17) % 50);
+  const easiest = scores.map((_, block) => block).sort((a, b) => scores[a] - scores[b]);
+
+  it("in order, is the order of the scores", () => {
+    const order = runOf({ a: 20, b: 30 }, { curriculum: { scores, open: () => 1 }, shuffle: false });
+    expect([...order.order(0)]).toEqual(easiest);
+  });
+
+  it("shuffled, draws only from what is open, and from all of that in the end", () => {
+    const open = (position: number) => Math.min(1, 0.1 + position / 100);
+    const order = runOf({ a: 20, b: 30 }, { curriculum: { scores, open } });
+    const seen = new Set<number>();
+    for (const [position, block] of epochs(order, 4).entries()) {
+      const allowed = easiest.slice(0, Math.ceil(open(position) * 50 - 1e-9));
+      expect(allowed).toContain(block);
+      if (position < 5) expect(seen).not.toContain(block); // five are open, and none comes again before all have
+      seen.add(block);
+    }
+    expect(seen.size).toBe(50);
+  });
+
+  it("holds within each source of a mixture, and leaves replay alone", () => {
+    const given = { a: 20, b: 20, old: 10 };
+    const order = runOf(given, {
+      mixture: [{ first: 0, shares: sharesOf(sourcesOf(given), { a: 1, b: 1 }) }],
+      replayRatio: 0.5,
+      curriculum: { scores, open: () => 0.25 },
+    });
+    const seen = new Set(epochs(order, 4));
+    const lowest = (from: number, to: number) =>
+      easiest.filter((block) => block >= from && block < to).slice(0, 5);
+    const replayed = Array.from({ length: 10 }, (_, i) => 40 + i);
+    expect(seen).toEqual(new Set([...lowest(0, 20), ...lowest(20, 40), ...replayed]));
+  });
+
+  it.each([
+    // c(t) of Platanios et al. (2019), worked by hand: T = 100
+    ["linear", 0.01, 0, 0.01],
+    ["linear", 0.01, 50, 0.505],
+    ["linear", 0.2, 25, 0.4],
+    ["sqrt", 0.01, 0, 0.01],
+    ["sqrt", 0.1, 50, Math.sqrt(0.505)],
+    ["sqrt", 0.6, 75, Math.sqrt(0.84)],
+    ["sqrt", 0.01, 100, 1],
+    ["linear", 1, 3, 1],
+    ["sqrt", 0.1, 1e6, 1],
+  ] as const)("pacing %s from %f, step %i of 100: %f", (curve, start, step, wanted) => {
+    expect(competence(step, { curve, start, duration: 100 })).toBeCloseTo(wanted, 12);
   });
 });
 

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writ
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { datedData } from "./dated.js";
 import { folder, history, logLines, only, plain, type Ran, run, state, stopIn, weightsFile } from "./runs.js";
 
 // 6 steps an epoch, the last one short; 10 steps; dropout and shuffling
@@ -13,6 +14,7 @@ const KEYS: RecipeInput = {
   save_steps: 3,
   logging_steps: 2,
 };
+const DATED = datedData();
 const METHODS: Record<string, RecipeInput> = {
   lora: KEYS,
   "lora, no gradient checkpointing": { ...KEYS, disable_gradient_checkpointing: true },
@@ -46,6 +48,21 @@ const METHODS: Record<string, RecipeInput> = {
     replay_ratio: 0.3,
     per_device_train_batch_size: 2,
     gradient_accumulation_steps: 3,
+  },
+  "a mixture by token, with replay": {
+    ...KEYS,
+    dataset_dir: DATED,
+    dataset: "one,three",
+    replay_dataset: "two",
+    replay_ratio: 0.2,
+    mix_by: "tokens",
+    mix_weights: { one: 2, three: 1 },
+    neat_packing: true,
+  },
+  "a curriculum in stages": {
+    ...KEYS,
+    dataset: "one,two",
+    curriculum: [{ until: 0.5, mix: { one: 1 } }, { mix: { one: 1, two: 2 } }],
   },
   "full, pure_bf16": {
     ...KEYS,

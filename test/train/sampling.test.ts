@@ -60,3 +60,65 @@ describe("replay", () => {
     }
   });
 });
+
+describe("mixtures and stages", () => {
+  it("by token follow the weights, whatever the sizes, and say how often each dataset is gone through", async () => {
+    const ran = await run({
+      ...KEYS,
+      max_steps: 10,
+      dataset: "one,two",
+      mix_by: "tokens",
+      mix_weights: "1,3",
+    });
+    expect(messages(ran).find((text) => text.startsWith("of "))).toMatch(
+      /^of 40 blocks: one 25\.0 % of the tokens \(10 blocks, .*two 75\.0 % of the tokens \(30 blocks, /,
+    );
+    for (const { share_two, step } of history(ran.dir).slice(0, -1))
+      expect(Math.abs(share_two - 0.75) * step * 4).toBeLessThanOrEqual(0.5 + 1e-9);
+    expect(messages(ran).at(-1)).toMatch(/^trained on: one 25\.00 % .*, two 75\.00 %/);
+  });
+
+  it("by temperature: each dataset's own size at 1", async () => {
+    const ran = await run({
+      ...KEYS,
+      max_steps: 10,
+      dataset: "one,two",
+      mix_by: "tokens",
+      max_samples: null,
+    });
+    const [one, two] = (messages(ran).find((text) => text.startsWith("of ")) ?? "").match(
+      /[\d.]+(?= epochs)/g,
+    )!;
+    expect(Math.abs(Number(one) - Number(two))).toBeLessThan(0.15);
+  });
+
+  it("of a curriculum begin with their steps", async () => {
+    const ran = await run({
+      ...KEYS,
+      max_steps: 10,
+      dataset: "one,two",
+      curriculum: [
+        { until: 0.3, mix: { one: 1 } },
+        { until: 0.5, mix: { two: 1 } },
+        { mix: { one: 1, two: 1 } },
+      ],
+    });
+    expect(messages(ran).filter((text) => text.startsWith("curriculum"))).toEqual([
+      "curriculum: steps 1 to 3: one 100.0 %",
+      "curriculum: steps 4 to 5: two 100.0 %",
+      "curriculum: steps 6 to 10: one 50.0 %, two 50.0 %",
+    ]);
+    const trained = history(ran.dir)
+      .slice(0, -1)
+      .map((entry) =>
+        Object.keys(entry)
+          .filter((key) => key.startsWith("loss_"))
+          .join(),
+      );
+    expect(trained).toEqual([
+      ...Array(3).fill("loss_one"),
+      ...Array(2).fill("loss_two"),
+      ...Array(5).fill("loss_one,loss_two"),
+    ]);
+  });
+});

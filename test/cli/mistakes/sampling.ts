@@ -1,4 +1,4 @@
-// Mistakes with what is trained on and when: replay.
+// Mistakes with what is trained on and when: replay, mixtures, stages, freshness, scores.
 import type { Mistake } from "./room.js";
 
 export const SAMPLING: Mistake[] = [
@@ -42,6 +42,82 @@ export const SAMPLING: Mistake[] = [
     name: "replay from finished blocks",
     keys: { replay_dataset: "two", tokenized_path: "tokens" },
     line: /recipe\.yaml:\d+: replay_dataset: the blocks of a tokenized_path do not say of which dataset they are/,
+  },
+  {
+    name: "a mixture by token with documents interleaved",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_strategy: "interleave_over" },
+    line: /mix_by: each dataset is packed by itself, and mix_strategy: interleave_over mixes documents before/,
+  },
+  {
+    name: "a weight for too many datasets",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_weights: "1,2,3" },
+    line: /recipe\.yaml:\d+: mix_weights: 3 for the 2 of dataset; give one weight for each/,
+  },
+  {
+    name: "a weight of 0",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_weights: { one: 0, two: 1 } },
+    line: /recipe\.yaml:\d+: mix_weights: expected a weight above 0 for each dataset/,
+  },
+  {
+    name: "a weight for another dataset",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_weights: { one: 1, three: 1 } },
+    line: /mix_weights: three is no dataset of this recipe, which has: one, two; add it to dataset/,
+  },
+  {
+    name: "a dataset without a weight",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_weights: { one: 1 } },
+    line: /mix_weights: two has no weight; give it one, or take it out of dataset/,
+  },
+  {
+    name: "weights of a mixture by document",
+    keys: { dataset: "one,two", mix_weights: { one: 1, two: 1 } },
+    line: /mix_weights: it is for mixtures by token; set mix_by: tokens/,
+  },
+  {
+    name: "weights and a temperature",
+    keys: { dataset: "one,two", mix_by: "tokens", mix_weights: "1,1", mix_temperature: 2 },
+    line: /mix_temperature: mix_weights gives the shares already; keep one of the two/,
+  },
+  {
+    name: "overlapping stages",
+    keys: {
+      dataset: "one,two",
+      curriculum: [
+        { until: 0.6, mix: { one: 1 } },
+        { until: 0.4, mix: { two: 1 } },
+      ],
+    },
+    line: /recipe\.yaml:\d+: curriculum: stage 2 ends at 0\.4 of the steps, and stage 1 at 0\.6: stages overlap; let until rise/,
+  },
+  {
+    name: "stages that end before the run",
+    keys: { curriculum: [{ until: 0.6, mix: { one: 1 } }] },
+    line: /curriculum: the last stage ends at 0\.6 of the steps, and nothing comes after; let it end at 1/,
+  },
+  {
+    name: "a stage of an unknown dataset",
+    keys: { curriculum: [{ until: 0.6, mix: { one: 1 } }, { mix: { prose: 1 } }] },
+    line: /curriculum: prose is no dataset of this recipe, which has: one; add it to dataset/,
+  },
+  {
+    name: "a dataset in no stage",
+    keys: { dataset: "one,two", curriculum: [{ mix: { one: 1 } }] },
+    line: /curriculum: two is in no stage; name it in the mix of one, or take it out of dataset/,
+  },
+  {
+    name: "a stage beyond the end",
+    keys: { curriculum: [{ until: 30, mix: { one: 1 } }] },
+    line: /curriculum: expected until to be a share of the steps, above 0 and at most 1, in stage 1/,
+  },
+  {
+    name: "a stage with a word too many",
+    keys: { curriculum: [{ from: 0, mix: { one: 1 } }] },
+    line: /curriculum: expected stages such as \{until: 0\.3, mix: \{prose: 1\}\}; stage 1 has from/,
+  },
+  {
+    name: "a stage too short for a step",
+    keys: { dataset: "one,two", curriculum: [{ until: 0.01, mix: { one: 1 } }, { mix: { two: 1 } }] },
+    line: /curriculum: stage 1 has none of the run's \d+ steps?; train longer, or join stages/,
   },
   {
     name: "loss by source of interleaved documents",
