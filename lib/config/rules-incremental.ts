@@ -2,6 +2,7 @@
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import type { Setting } from "./rules.js";
+import { forgettingRules } from "./rules-forgetting.js";
 import { partsRules } from "./rules-parts.js";
 
 /** Resolves what depends on other keys, and refuses what contradicts itself. */
@@ -9,6 +10,7 @@ export function incrementalRules(checked: Checked, setting: Setting): void {
   languages(checked, setting);
   vocabulary(checked, setting);
   partsRules(checked, setting);
+  forgettingRules(checked, setting);
 }
 
 function languages({ recipe }: Checked, setting: Setting): void {

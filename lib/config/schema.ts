@@ -3,6 +3,7 @@ import type { InputOf, Key, ValueOf } from "./key.js";
 import { dataKeys } from "./keys-data.js";
 import { elsewhereKeys } from "./keys-elsewhere.js";
 import { evaluationKeys } from "./keys-evaluation.js";
+import { forgettingKeys } from "./keys-forgetting.js";
 import { generationKeys } from "./keys-generation.js";
 import { incrementalKeys } from "./keys-incremental.js";
 import { methodKeys } from "./keys-method.js";
@@ -22,6 +23,7 @@ const TABLE = {
   ...outputKeys,
   ...incrementalKeys,
   ...samplingKeys,
+  ...forgettingKeys,
   ...partsKeys,
   ...generationKeys,
 };

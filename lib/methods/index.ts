@@ -2,6 +2,9 @@
 
 export { AllMethods } from "./all-methods.js";
 export { competence, type Pacing } from "./competence.js";
+export { type ElasticTerm, ElasticWeights, elasticNames, elasticTerms } from "./elastic-weights.js";
+export { estimateFisher, type Fisher, type FisherOptions, type LayeredModel } from "./fisher.js";
+export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./fisher-file.js";
 export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
 export {
   entryText,

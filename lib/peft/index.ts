@@ -13,6 +13,7 @@ export {
   saveAdapter,
   saveConverted,
 } from "./adapter-files.js";
+export { baseWeights, withoutAdapter } from "./base-model.js";
 export type { FreezeConfig } from "./freeze.js";
 export { freeze, full } from "./freeze.js";
 export type { LoraConfig } from "./lora.js";

@@ -55,6 +55,10 @@ export class LoraLinear extends Module {
   lora_B: Linear; // weight [out, rank]
   /** DoRA only: [out] */
   lora_magnitude_vector: Tensor | undefined = undefined;
+  /** Whether the base layer holds what a decomposition (PiSSA) left of the weight. */
+  readonly decomposed: boolean;
+  /** Without it the base layer computes alone. */
+  enabled = true;
 
   /**
    * Draws as PEFT does, on the CPU: A by Linear's own rule, B likewise, then A once more, and B becomes zero; with
@@ -70,6 +74,7 @@ export class LoraLinear extends Module {
   ) {
     super();
     this.base_layer = base;
+    this.decomposed = init !== true;
     base.requiresGrad_(false);
     const stored = base.weight.dtype;
     const wide: DType = stored === "float64" ? "float64" : "float32";
@@ -114,6 +119,7 @@ export class LoraLinear extends Module {
 
   /** x [..., in] -> [..., out], in the base layer's result dtype */
   forward(x: Tensor): Tensor {
+    if (!this.enabled) return this.base_layer.forward(x);
     const together = this.forwardTogether([this], x);
     if (together !== undefined) return together[0] as Tensor;
     const out = this.base_layer.forward(x);
@@ -145,6 +151,7 @@ export class LoraLinear extends Module {
 
   #isPlain(x: Tensor): boolean {
     const { weight, bias } = this.base_layer;
+    if (!this.enabled) return false;
     if (this.lora_magnitude_vector !== undefined || bias !== undefined || weight.requiresGrad) return false;
     if (this.training && this.dropout > 0) return false;
     const { dtype } = this.lora_A.weight;

@@ -12,6 +12,8 @@ import { noGrad, scope, Tensor } from "../torch/index.js";
 export class SavedModule extends Module {
   original_module: Layer;
   modules_to_save: Layer;
+  /** Without it the original computes. */
+  enabled = true;
 
   constructor(original: Layer, dtype: DType) {
     super();
@@ -21,13 +23,17 @@ export class SavedModule extends Module {
     this.modules_to_save.requiresGrad_();
   }
 
-  /** The copy's weight, where it has one. */
+  /** The weight of the one that computes, where it has one. */
   get weight(): Tensor | undefined {
-    return (this.modules_to_save as Layer & { weight?: Tensor }).weight;
+    return (this.#computing as Layer & { weight?: Tensor }).weight;
+  }
+
+  get #computing(): Layer {
+    return this.enabled ? this.modules_to_save : this.original_module;
   }
 
   forward(x: Tensor): Tensor {
-    return this.modules_to_save.forward(x);
+    return this.#computing.forward(x);
   }
 
   /** The trained copy, in the original's dtype. */

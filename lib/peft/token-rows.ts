@@ -17,6 +17,8 @@ export class TokenRows extends Module {
   base_layer: Embedding | Linear;
   /** [rows, width]; one tensor for the embedding and the head of a tied model. */
   rows: Tensor;
+  /** Without it the table is used as it was. */
+  enabled = true;
   readonly #places: Places;
 
   /** @param rows the embedding's, for the head of a tied model */
@@ -46,6 +48,7 @@ export class TokenRows extends Module {
   /** An embedding: ids [...] -> [..., width]. A head: x [..., width] -> logits [..., count]. */
   forward(x: Tensor): Tensor {
     const base = this.base_layer;
+    if (!this.enabled) return base.forward(x);
     if (base instanceof Linear) return linear(x, this.weight as Tensor);
     const { table } = this.#places.on(x.device);
     const place = table.indexSelect(0, x.flatten()).view([...x.shape]);
@@ -56,7 +59,8 @@ export class TokenRows extends Module {
 
   /** A head's whole table with the trained rows in place, which autograd follows; undefined for an embedding. */
   get weight(): Tensor | undefined {
-    return this.base_layer instanceof Linear ? this.#whole() : undefined;
+    if (!(this.base_layer instanceof Linear)) return undefined;
+    return this.enabled ? this.#whole() : this.base_layer.weight;
   }
 
   #whole(): Tensor {

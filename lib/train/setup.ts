@@ -37,7 +37,9 @@ import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
+import { recipeMethods } from "./methods.js";
 import { countParameters } from "./model.js";
+
 import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
@@ -297,6 +299,17 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     recipe,
     { name: given.model_name_or_path, device, resume, start },
     emit,
+  );
+  const reference = (): Qwen3ForCausalLM => {
+    manualSeed(recipe.seed); // what a fresh model drew, this one draws too
+    return loadBase(
+      recipe,
+      modelConfig(recipe, () => {}),
+      { name: "", device, resume: undefined, start },
+    );
+  };
+  methods.unshift(
+    ...(await recipeMethods({ recipe, model, reference, tokenizer, hub, device, emit, signal })),
   );
   manualSeed(recipe.seed);
   model.train();

@@ -78,6 +78,16 @@ const METHODS: Record<string, RecipeInput> = {
     freeze_trainable_patterns: "*.1.*norm.weight",
     weight_decay: 0.1,
   },
+  "lora against forgetting": { ...KEYS, ewc_lambda: 10, ewc_dataset: "two", ewc_samples: 3 },
+  "full against forgetting, bf16": {
+    ...KEYS,
+    finetuning_type: "full",
+    bf16: true,
+    model_name_or_path: "model-bfloat16",
+    ewc_lambda: 10,
+    ewc_dataset: "two",
+    ewc_samples: 3,
+  },
   "freeze, bf16": {
     ...KEYS,
     finetuning_type: "freeze",

@@ -45,6 +45,37 @@ export const FORGETTING: Mistake[] = [
     line: /recipe\.yaml:\d+: freeze_trainable_heads: needs finetuning_type: freeze, not lora/,
   },
   {
+    name: "elastic weights without a general corpus",
+    keys: { ewc_lambda: 1 },
+    line: /recipe\.yaml:\d+: ewc_lambda: it needs a general corpus; set ewc_dataset to a name in dataset_info\.json/,
+  },
+  {
+    name: "a negative lambda",
+    keys: { ewc_lambda: -1, ewc_dataset: "two" },
+    line: /recipe\.yaml:\d+: ewc_lambda: expected a number, above 0, received -1/,
+  },
+  {
+    name: "a general corpus that is not there",
+    keys: { ewc_lambda: 1, ewc_dataset: "general" },
+    line: /general is not defined in data\/dataset_info\.json, which has: one, two/,
+  },
+  {
+    name: "a general corpus that is empty",
+    keys: { ewc_lambda: 1, ewc_dataset: "two" },
+    make: (room) => room.write("data/two.jsonl", ""),
+    line: /ewc_dataset: two has no rows; add some to data\/two\.jsonl/,
+  },
+  {
+    name: "a file that holds no Fisher information",
+    keys: { ewc_lambda: 1, ewc_fisher: "model/model.safetensors" },
+    line: /ewc_fisher: model\/model\.safetensors holds no Fisher information; name another file/,
+  },
+  {
+    name: "elastic weights of a DoRA adapter",
+    keys: { ewc_lambda: 1, ewc_dataset: "two", use_dora: true },
+    line: /recipe\.yaml:\d+: ewc_lambda: the change of a weight is no plain product with use_dora; remove one/,
+  },
+  {
     name: "adapters on a layer that the model does not have",
     keys: { lora_layers: "5" },
     line: /lora_layers: layer 5 has no target; there are 0, 1/,

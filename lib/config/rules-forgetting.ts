@@ -1,0 +1,35 @@
+// What the keys against forgetting mean together, and with others. Part of rules-incremental.ts.
+import { UserError } from "../errors.js";
+import type { Checked } from "./check.js";
+import type { Setting } from "./rules.js";
+
+/** Resolves what depends on other keys, and refuses what contradicts itself. */
+export function forgettingRules(checked: Checked, setting: Setting): void {
+  const fail: Fail = (key, why) => {
+    throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
+  };
+  elastic(checked, setting, fail);
+}
+
+type Fail = (key: string, why: string) => never;
+
+function elastic({ recipe, given, notes }: Checked, setting: Setting, fail: Fail): void {
+  if (recipe.ewc_lambda === null) {
+    for (const key of ["ewc_dataset", "ewc_samples", "ewc_fisher"] as const)
+      if (given.has(key)) notes.push(`${setting.where(key)}: ${key} has no effect without ewc_lambda`);
+    return;
+  }
+  recipe.ewc_dataset ??= recipe.replay_dataset;
+  if (recipe.ewc_dataset === null && recipe.ewc_fisher === null)
+    fail("ewc_lambda", "it needs a general corpus; set ewc_dataset to a name in dataset_info.json");
+  if (recipe.ewc_dataset?.length === 0)
+    fail("ewc_dataset", "it names no dataset; name one of dataset_info.json, or remove it");
+  if (recipe.ewc_dataset !== null) recipe.ewc_samples ??= 256;
+  if (recipe.train_from_scratch)
+    fail("ewc_lambda", "a model that is trained from scratch has nothing to forget; remove one of the two");
+  if (recipe.use_dora || recipe.pissa_init)
+    fail(
+      "ewc_lambda",
+      `the change of a weight is no plain product with ${recipe.use_dora ? "use_dora" : "pissa_init"}; remove one of the two`,
+    );
+}
