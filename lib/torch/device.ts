@@ -12,9 +12,19 @@ export function deviceMemory(device: string): DeviceMemory {
   return guarded(() => native().deviceMemory(device));
 }
 
+/** Whether a device computes on its own, apart from the host: neither the processor nor `meta`. */
+export function isAccelerator(device: string): boolean {
+  return !/^(cpu|meta)\b/.test(device);
+}
+
+/** Bytes in use by what computes on a device: the accelerator's allocator's, or the process's resident memory. */
+export function memoryInUse(device: string): number {
+  return isAccelerator(device) ? deviceMemory(device).allocated : process.memoryUsage.rss();
+}
+
 /** Waits until everything enqueued on an accelerator is done. On the CPU there is nothing to wait for. */
 export function synchronize(device: string): void {
-  if (device.startsWith("cpu") || device.startsWith("meta")) return;
+  if (!isAccelerator(device)) return;
   guarded(() => native().synchronize(device));
 }
 

@@ -1,4 +1,5 @@
 // Random state. The CPU generator is PyTorch's Mersenne Twister: the same seed gives the same draws as in Python.
+import { isAccelerator } from "./device.js";
 import { guarded } from "./errors.js";
 import { Generator, wrapHandle } from "./handle.js";
 import { native } from "./native.js";
@@ -7,6 +8,11 @@ import type { Tensor } from "./tensor.js";
 /** Seeds every device's default generator, as `torch.manual_seed` does. */
 export function manualSeed(seed: number | bigint): void {
   guarded(() => native().manualSeed(seed));
+}
+
+/** The devices whose default generators a computation on `device` may draw from: the processor always, and its own. */
+export function drawingDevices(device: string): string[] {
+  return isAccelerator(device) ? ["cpu", device] : ["cpu"];
 }
 
 /** A CPU generator of its own. */

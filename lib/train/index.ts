@@ -11,6 +11,6 @@ export { AbortError, type RunOptions, runRecipe } from "./run.js";
 export { type DocumentScore, type Score, type ScoreOptions, scoreDocuments, totalScore } from "./score.js";
 export { type ScoredDomain, scoreTable } from "./score-table.js";
 export { chooseDevice, type Prepared, prepare } from "./setup.js";
-export { evaluateBatch, idsOf, microStep, type StepOptions } from "./step.js";
+export { evaluateBatch, idsOf, microStep, microStepLoss, type StepOptions } from "./step.js";
 export { type TrainOptions, train } from "./train.js";
 export { type Outcome, Trainer, type TrainerOptions } from "./trainer.js";

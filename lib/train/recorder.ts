@@ -5,7 +5,15 @@ import path from "node:path";
 import { type Recipe, withoutSecrets } from "../config/index.js";
 import type { Figures } from "../methods/index.js";
 import type { AdamW, GroupRates } from "../optim/index.js";
-import { type Device, deviceMemory, getRngState, keep, type Tensor } from "../torch/index.js";
+import {
+  type Device,
+  deviceMemory,
+  drawingDevices,
+  getRngState,
+  isAccelerator,
+  keep,
+  type Tensor,
+} from "../torch/index.js";
 import type { BestMetric } from "./best.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
@@ -223,7 +231,7 @@ export class Recorder {
   /** Takes the random state as it is at the end of a step, or of the evaluation after it: what a checkpoint holds. */
   snapshot(): void {
     const { device } = this.#options;
-    for (const name of device === "cpu" ? ["cpu"] : ["cpu", device]) {
+    for (const name of drawingDevices(device)) {
       this.#random.get(name)?.dispose();
       this.#random.set(name, keep(getRngState(name)));
     }
@@ -320,7 +328,7 @@ export class Recorder {
   #peak(): PeakMemory | undefined {
     const { device } = this.#options;
     const wanted = ["1", "true", "y"].includes((process.env["RECORD_VRAM"] ?? "").toLowerCase());
-    if (!wanted || device === "cpu") return undefined;
+    if (!wanted || !isAccelerator(device)) return undefined;
     const { peakAllocated, peakReserved } = deviceMemory(device);
     return { allocated: peakAllocated, reserved: peakReserved };
   }

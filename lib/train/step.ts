@@ -57,18 +57,27 @@ export function idsOf(batch: Batch, device: Device): Tensor {
 }
 
 /**
- * Runs one micro-step and returns its loss (already multiplied by `scale`).
+ * Runs one micro-step and returns its loss (already multiplied by `scale`). Waits for the device; a loop of many
+ * micro-steps reads `microStepLoss` after the last instead.
  * @throws StepAborted where `isAborted` ends it
  */
 export function microStep(model: CausalModel, batch: Batch, options: StepOptions): number {
+  return scope(() => microStepLoss(model, batch, options).item() / (options.lossScale ?? 1));
+}
+
+/**
+ * Runs one micro-step and leaves its loss on the device: a 0-dimensional tensor, the loss times `scale` and
+ * `lossScale`. Nothing is copied to the host.
+ * @throws StepAborted where `isAborted` ends it
+ */
+export function microStepLoss(model: CausalModel, batch: Batch, options: StepOptions): Tensor {
   return scope(() => {
     const { device } = options;
     const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
     const aim = options.objective?.(batch, options.lossScale ?? 1);
     const setting: Setting = { ...options, model, targets, batch, aim };
     const ids = idsOf(batch, device);
-    const loss = options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
-    return loss.item() / (options.lossScale ?? 1);
+    return options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
   });
 }
 

@@ -20,7 +20,7 @@ import {
   createGenerator,
   type Device,
   type DType,
-  deviceMemory,
+  memoryInUse,
   randperm,
   scope,
   type Tensor,
@@ -34,10 +34,11 @@ import { drawLoaderSeed } from "./loader-seed.js";
 import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
 import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
+import { readTogether } from "./reading.js";
 import { Recorder } from "./recorder.js";
 import { SourceAccount, type SourceLoss } from "./source-account.js";
 import { type SourcedBatch, sourceBatches, sourceLoss } from "./source-batches.js";
-import { microStep, StepAborted } from "./step.js";
+import { microStepLoss, StepAborted } from "./step.js";
 
 /** What a {@link Trainer} works with; `prepare` makes one from a recipe. */
 export interface TrainerOptions {
@@ -71,14 +72,16 @@ export interface Outcome {
 }
 
 interface WindowResult {
-  /** Each micro-step's share of the step's loss. */
-  losses: number[];
-  /** The same by source, where blocks have one. */
-  bySource: SourceLoss[];
+  /** Each micro-step's share of the step's loss, times the loss scale; on the device. */
+  losses: Tensor[];
+  batches: readonly SourcedBatch[];
+  /** Of all batches: what each share was divided by. */
+  labelled: number;
   tokens: number;
   /** Tokens that num_input_tokens_seen counts: with or without padding. */
   counted: number;
-  seconds: number;
+  /** `performance.now()` at its start. */
+  started: number;
 }
 
 /** After so many steps in a row that could not be applied, going on is pointless. */
@@ -270,8 +273,7 @@ export class Trainer {
       (sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0),
       0,
     );
-    const losses: number[] = [];
-    const bySource: SourceLoss[] = [];
+    const losses: Tensor[] = [];
     let tokens = 0;
     let counted = 0;
     const started = performance.now();
@@ -283,7 +285,7 @@ export class Trainer {
       try {
         if (this.#isAborted()) throw new StepAborted();
         losses.push(
-          microStep(model, batch, {
+          microStepLoss(model, batch, {
             device,
             compute: this.#precision.compute,
             checkpointing: !recipe.disable_gradient_checkpointing,
@@ -296,13 +298,12 @@ export class Trainer {
         );
       } catch (error) {
         this.optimizer.zeroGrad();
+        for (const loss of losses) loss.dispose();
         if (error instanceof StepAborted) return undefined;
         throw error;
       }
       const size = batch.inputIds.length;
       tokens += size;
-      if (batch.source !== undefined)
-        bySource.push(sourceLoss(batch, batch.source, (losses.at(-1) as number) * labelled));
       const { attentionMask } = batch;
       const padded = recipe.include_num_input_tokens_seen === "non_padding" && attentionMask !== undefined;
       counted += padded ? attentionMask.reduce((sum, one) => sum + one, 0) : size;
@@ -317,23 +318,16 @@ export class Trainer {
         seconds,
       });
     }
-    return { losses, bySource, tokens, counted, seconds: (performance.now() - started) / 1000 };
+    return { losses, batches: window, labelled, tokens, counted, started };
   }
 
   /** Clips and applies what a window left in the gradients, or says why it does not. */
   #finishStep(window: WindowResult, epoch: number): void {
-    const { recipe, device } = this.#options;
+    const { device } = this.#options;
     const rates = this.#rates.at(this.recorder.scheduleSteps);
-    const norm = scope(() => {
-      scaleGradients(this.#trained, 1 / this.#lossScale.scale);
-      this.#methods.changeGradients();
-      const found =
-        recipe.max_grad_norm > 0
-          ? clipGradNorm(this.#trained, recipe.max_grad_norm)
-          : gradNorm(this.#trained);
-      return found?.item() ?? 0;
-    });
-    const why = this.#refusal(window.losses, norm);
+    const { losses, norm } = this.#read(window.losses);
+    const seconds = (performance.now() - window.started) / 1000;
+    const why = this.#refusal(losses, norm);
     const overflowed = why !== undefined && this.#lossScale.canShrink;
     if (why === undefined) {
       for (const [index, group] of this.optimizer.groups.entries()) group.learningRate = rates[index];
@@ -343,26 +337,43 @@ export class Trainer {
     this.optimizer.zeroGrad();
     this.#lossScale.update(overflowed);
     this.recorder.finishStep({
-      losses: window.losses,
-      bySource: window.bySource,
+      losses,
+      bySource: bySource(window, losses),
       figures: this.#methods.figures(),
       gradNorm: norm,
       learningRate: rates[0] as number,
       epoch,
       tokens: window.tokens,
       counted: window.counted,
-      seconds: window.seconds,
-      memoryBytes: memoryOf(device),
+      seconds,
+      memoryBytes: memoryInUse(device),
       skipped: why,
       countsForSchedule: !overflowed,
     });
     this.#failures = why === undefined ? 0 : this.#failures + 1;
     // a loss that is not finite before it is scaled is not the scale's doing
-    if (this.#failures >= HOPELESS && !(overflowed && window.losses.every(Number.isFinite))) {
+    if (this.#failures >= HOPELESS && !(overflowed && losses.every(Number.isFinite))) {
       throw new UserError(
         `${this.#failures} steps in a row had no finite loss or gradient (the last: ${why}); lower learning_rate, use bf16 instead of fp16, or look for damage in the model and the data`,
       );
     }
+  }
+
+  /** Clips the gradients, then reads the losses and the gradients' norm from before: the only wait of a step. */
+  #read(scaled: readonly Tensor[]): { losses: number[]; norm: number } {
+    const { scale } = this.#lossScale;
+    const { max_grad_norm: most } = this.#options.recipe;
+    return scope(() => {
+      scaleGradients(this.#trained, 1 / scale);
+      this.#methods.changeGradients();
+      const norm = most > 0 ? clipGradNorm(this.#trained, most) : gradNorm(this.#trained);
+      const values = readTogether(norm === undefined ? scaled : [...scaled, norm]);
+      for (const loss of scaled) loss.dispose();
+      return {
+        losses: values.slice(0, scaled.length).map((loss) => loss / scale),
+        norm: values[scaled.length] ?? 0,
+      };
+    });
   }
 
   /** Why a step may not be applied: a loss or a gradient that is not finite. */
@@ -373,7 +384,9 @@ export class Trainer {
   }
 }
 
-/** Bytes in use: the accelerator's, or the process's resident memory. */
-export function memoryOf(device: Device): number {
-  return device === "cpu" ? process.memoryUsage.rss() : deviceMemory(device).allocated;
+/** What each micro-step of one source came to. */
+function bySource({ batches, labelled }: WindowResult, losses: readonly number[]): SourceLoss[] {
+  return batches.flatMap((batch, micro) =>
+    batch.source === undefined ? [] : [sourceLoss(batch, batch.source, (losses[micro] as number) * labelled)],
+  );
 }
