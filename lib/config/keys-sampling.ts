@@ -28,7 +28,7 @@ export const samplingKeys = inGroup("incremental", ["train"], {
   curriculum: curriculumStages,
   log_loss_by_source: flag({
     default: null,
-    defaultText: "true with replay_dataset, mix_by: tokens or curriculum, else false",
+    defaultText: "true where a key of this table packs each dataset by itself, else false",
     doc: "Log the mean loss of each dataset beside the loss, as loss_NAME, and its share of the tokens so far, as share_NAME; each dataset is then packed by itself, and a micro-step's blocks are of one dataset.",
   }),
 });

@@ -7,6 +7,7 @@ import type { Recipe } from "./schema.js";
 /** The key that asks for an order of its own, if any: the first of them. */
 function orderingKey(recipe: Recipe): keyof Recipe | undefined {
   if (recipe.replay_dataset !== null) return "replay_dataset";
+  if (recipe.time_decay_half_life !== null) return "time_decay_half_life";
   if (recipe.curriculum !== null) return "curriculum";
   if (recipe.mix_by === "tokens") return "mix_by";
   return undefined;
@@ -27,6 +28,7 @@ export function samplingRules(checked: Checked, setting: Setting): void {
   replay(checked, fail);
   mixture(recipe, fail);
   stages(recipe, fail);
+  freshness(checked, fail, setting);
   const asking =
     orderingKey(recipe) ?? (recipe.log_loss_by_source ? ("log_loss_by_source" as const) : undefined);
   if (asking !== undefined) surroundings(recipe, asking, fail);
@@ -93,6 +95,28 @@ function stages(recipe: Recipe, fail: Fail): void {
   const missing = dataset.find((name) => !curriculum.some(({ mix }) => Object.hasOwn(mix, name)));
   if (missing !== undefined)
     fail("curriculum", `${missing} is in no stage; name it in the mix of one, or take it out of dataset`);
+}
+
+const DECAY = [
+  "time_decay_column",
+  "time_decay_reference",
+  "time_decay_floor",
+  "time_decay_replacement",
+  "time_decay_samples",
+] as const;
+
+function freshness({ recipe, given, notes }: Checked, fail: Fail, setting: Setting): void {
+  if (recipe.time_decay_half_life === null) {
+    const idle = DECAY.filter((key) => given.has(key));
+    if (idle[0] !== undefined)
+      notes.push(
+        `${setting.where(idle[0])}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect without time_decay_half_life`,
+      );
+    return;
+  }
+  const { time_decay_column: columns } = recipe;
+  if (columns !== null && typeof columns !== "string")
+    known(recipe, Object.keys(columns), "time_decay_column", fail);
 }
 
 function known({ dataset }: Recipe, names: readonly string[], key: string, fail: Fail): void {

@@ -4,6 +4,7 @@ import { dataKeys } from "./keys-data.js";
 import { elsewhereKeys } from "./keys-elsewhere.js";
 import { evaluationKeys } from "./keys-evaluation.js";
 import { forgettingKeys } from "./keys-forgetting.js";
+import { freshnessKeys } from "./keys-freshness.js";
 import { generationKeys } from "./keys-generation.js";
 import { incrementalKeys } from "./keys-incremental.js";
 import { methodKeys } from "./keys-method.js";
@@ -22,6 +23,7 @@ const TABLE = {
   ...elsewhereKeys,
   ...outputKeys,
   ...incrementalKeys,
+  ...freshnessKeys,
   ...samplingKeys,
   ...forgettingKeys,
   ...partsKeys,

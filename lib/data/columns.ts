@@ -66,6 +66,12 @@ export function resolveColumns(where: string, entry: Record<string, unknown>): C
   return { formatting, messages, tags: messageTags(where, entry.tags) };
 }
 
+/** The column of a document's date, `columns.date`: LLaMA-Factory has none, and passes it over. */
+export function dateColumn(where: string, { columns }: Record<string, unknown>): string | undefined {
+  const date = (columns as Record<string, unknown> | null | undefined)?.date;
+  return textOf(date, `${where}: columns.date`);
+}
+
 function textColumns(where: string, given: Record<string, unknown> | undefined): TextColumns {
   if (given === undefined) return { formatting: "alpaca", prompt: "instruction", query: "input" };
   const named: { prompt?: string; query?: string; history?: string } = {};

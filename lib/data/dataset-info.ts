@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
-import { type Columns, resolveColumns } from "./columns.js";
+import { type Columns, dateColumn, resolveColumns } from "./columns.js";
 import { localFiles } from "./dataset-files.js";
 import { entryTag } from "./language-tags.js";
 import { isWholeFile, WHOLE_FILE_COLUMN, wholeFiles } from "./whole-files.js";
@@ -36,6 +36,8 @@ export interface DatasetEntry {
   readonly numSamples: number | undefined;
   /** Each file is one document, rather than rows. */
   readonly wholeFile?: boolean;
+  /** The column of a document's date. */
+  readonly dateColumn?: string | undefined;
   /** What stands in front of each document, such as [lang=zh-yue]. */
   readonly languageTag?: string | undefined;
 }
@@ -116,6 +118,7 @@ function resolveEntry(
     columns: wholeFile ? { formatting: "alpaca", prompt: WHOLE_FILE_COLUMN } : resolveColumns(where, entry),
     ...(wholeFile && { wholeFile }),
     numSamples: resolveNumSamples(where, entry.num_samples),
+    dateColumn: dateColumn(where, entry),
     languageTag: entryTag(where, entry.language_tag),
   };
 }
@@ -157,6 +160,7 @@ function hubEntry(
     source: { ...hub, subset: part("subset"), folder: part("folder"), split: part("split") ?? "train" },
     columns: resolveColumns(where, entry),
     numSamples: resolveNumSamples(where, entry.num_samples),
+    dateColumn: dateColumn(where, entry),
     languageTag: entryTag(where, entry.language_tag),
   };
 }

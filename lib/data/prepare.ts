@@ -3,7 +3,9 @@
 
 import { UserError } from "../errors.js";
 import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./arguments.js";
+import type { Arrange, ArrangeableSource } from "./arrangement.js";
 import type { BlockStream } from "./block-stream.js";
+import type { DatasetEntry } from "./dataset-info.js";
 import { DocumentIds } from "./document-ids.js";
 import { Intake, type IntakeOptions } from "./intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./mixing.js";
@@ -12,7 +14,13 @@ import { layBlocks, type TokenBlocks } from "./packing.js";
 import { prepareStream } from "./prepare-stream.js";
 import { type Documents, select } from "./selection.js";
 import { tooLittle, tooLittleHeld } from "./shortage.js";
-import { type BlockSource, bySource, packBySource, type SourcedBlocks } from "./sourced-blocks.js";
+import {
+  type BlockSource,
+  bySource,
+  packBySource,
+  type SourceDocuments,
+  type SourcedBlocks,
+} from "./sourced-blocks.js";
 import { type DatasetHub, localEntries } from "./sources.js";
 import type { DataSummary } from "./summary.js";
 import { documentSeparator } from "./template.js";
@@ -22,8 +30,11 @@ import type { Tokenizer } from "./tokenizer.js";
 export interface PrepareOptions extends IntakeOptions {
   /** How datasets of a hub become local files; without it they are refused. */
   readonly hub?: DatasetHub;
-  /** Packs each dataset by itself, those of replay_dataset too, so that every block belongs to one: `sources`. */
-  readonly bySource?: boolean;
+  /**
+   * Packs each dataset by itself, those of replay_dataset too, so that every block belongs to one: `sources`. A function
+   * says which documents of each are taken.
+   */
+  readonly bySource?: boolean | Arrange;
 }
 
 /** What a recipe's data comes to. */
@@ -113,7 +124,8 @@ async function tokenize(
     return { documents, blocks };
   };
   const owner = (id: number) => intake.datasetOf(id);
-  const sourced = replayed && packSources(recipe, { train, corpora, replayed, owner }, lay);
+  const arranged = replayed && (await arrange({ train, corpora, replayed, owner, corpus }, options.bySource));
+  const sourced = arranged && packSources(recipe, arranged.sources, lay);
   const { documents, blocks } = sourced ?? lay(train);
   const evaluation = held.map(({ name, ids }) => ({
     name,
@@ -135,33 +147,59 @@ async function tokenize(
     throw tooLittle(recipe, corpora, documents.documents, documents.tokens);
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
-  return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes: [] };
+  return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes: arranged?.notes ?? [] };
 }
 
-/** The training documents of each dataset, packed by themselves, and the totals. */
-function packSources(
-  recipe: DataRecipe,
+/** The training documents of each dataset: all of them, or those that the policy takes. */
+async function arrange(
   given: {
     train: DocumentIds;
     corpora: readonly ReadCorpus[];
     replayed: readonly ReadCorpus[];
     owner: (id: number) => number;
+    corpus: Documents;
   },
+  policy: PrepareOptions["bySource"],
+): Promise<{ sources: SourceDocuments[]; notes: readonly string[] }> {
+  const { corpora, corpus } = given;
+  const names = corpora.map(({ name }) => name);
+  const replayed = given.replayed.map(({ name, ids }) => ({ name, replay: true, ids }));
+  const sources = [...bySource(given.train, names, given.owner), ...replayed];
+  if (typeof policy !== "function") return { sources, notes: [] };
+  const { chosen, notes } = await policy(
+    [...corpora, ...given.replayed].map((entry, index): ArrangeableSource => {
+      const { ids, replay } = sources[index]!;
+      const first = entry.ids.first ?? 0;
+      return {
+        entry,
+        replay,
+        documents: ids.length,
+        row: (document) => ids.at(document) - first,
+        tokens: (document) => corpus.start(ids.at(document) + 1) - corpus.start(ids.at(document)),
+      };
+    }),
+  );
+  const taken = sources.map((source, index) => {
+    const positions = chosen[index];
+    return positions === undefined ? source : { ...source, ids: source.ids.pick(positions) };
+  });
+  return { sources: taken, notes };
+}
+
+/** The documents of each dataset, packed by themselves, and the totals. */
+function packSources(
+  recipe: DataRecipe,
+  sources: readonly SourceDocuments[],
   lay: (ids: DocumentIds) => { documents: Documents; blocks: TokenBlocks },
 ): { documents: { documents: number; tokens: number }; blocks: SourcedBlocks } {
-  const names = given.corpora.map(({ name }) => name);
-  const trained = bySource(given.train, names, given.owner);
-  const replayed = given.replayed.map(({ name, ids }) => ({ name, replay: true, ids }));
-  const blocks = packBySource([...trained, ...replayed], lay, recipe.cutoff_len);
+  const blocks = packBySource(sources, lay, recipe.cutoff_len);
   const total = (field: "documents" | "tokens") =>
     blocks.sources.reduce((sum, source) => sum + source[field], 0);
   return { documents: { documents: total("documents"), tokens: total("tokens") }, blocks };
 }
 
 /** A dataset as it was read: the corpus's numbers of its documents. */
-interface ReadCorpus {
-  readonly name: string;
-  readonly files: readonly string[];
+interface ReadCorpus extends DatasetEntry {
   readonly ids: DocumentIds;
 }
 

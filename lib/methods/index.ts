@@ -1,6 +1,7 @@
 // What a recipe adds for incremental pre-training: the public names.
 
 export { AllMethods } from "./all-methods.js";
+export { documentArrangement } from "./arrange-documents.js";
 export { competence, type Pacing } from "./competence.js";
 export { type ElasticTerm, ElasticWeights, elasticNames, elasticTerms } from "./elastic-weights.js";
 export { estimateFisher, type Fisher, type FisherOptions, type LayeredModel } from "./fisher.js";
@@ -25,6 +26,15 @@ export {
   RunOrder,
   type RunOrderOptions,
 } from "./run-order.js";
+export {
+  countsByYear,
+  type Decay,
+  drawWeighted,
+  expectedDraws,
+  logWeights,
+  totalWeight,
+  type YearCount,
+} from "./time-decay.js";
 export type {
   Figures,
   MethodReport,

@@ -14,7 +14,7 @@ import {
 } from "../data/index.js";
 import { UserError } from "../errors.js";
 import { datasetFetcher } from "../hub/index.js";
-import { HeldSlices, headSlices, type TrainingMethod } from "../methods/index.js";
+import { documentArrangement, HeldSlices, headSlices, type TrainingMethod } from "../methods/index.js";
 import { freeze, full } from "../peft/index.js";
 import {
   initializeWeights,
@@ -280,7 +280,11 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
-  const data = await prepareTrainingData(recipe, tokenizer, { signal, hub, bySource: packsBySource(recipe) });
+  const data = await prepareTrainingData(recipe, tokenizer, {
+    signal,
+    hub,
+    bySource: packsBySource(recipe) && (documentArrangement(recipe) ?? true),
+  });
   const { blocks, stream, summary, evaluation, notes } = data;
   for (const text of notes) emit({ type: "message", level: "info", text });
   if (recipe.do_eval && evaluation.length === 0)

@@ -59,6 +59,16 @@ const METHODS: Record<string, RecipeInput> = {
     mix_weights: { one: 2, three: 1 },
     neat_packing: true,
   },
+  "time decay": {
+    ...KEYS,
+    dataset_dir: DATED,
+    time_decay_half_life: "2y",
+    time_decay_column: "day",
+    time_decay_floor: 0.05,
+    replay_dataset: "two",
+    replay_ratio: 0.25,
+    val_size: 3,
+  },
   "a curriculum in stages": {
     ...KEYS,
     dataset: "one,two",

@@ -1,7 +1,10 @@
 // What is trained on and when, in whole runs: the loss of each source without another pass, what is said before and after,
 // and that a recipe of one dataset trains on the very blocks that it would train on without.
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { datedData } from "./dated.js";
 import { history, only, plain, type Ran, run } from "./runs.js";
 
 const messages = ({ events }: Ran): string[] => only(events, "message").map(({ text }) => text);
@@ -120,5 +123,66 @@ describe("mixtures and stages", () => {
       ...Array(2).fill("loss_two"),
       ...Array(5).fill("loss_one,loss_two"),
     ]);
+  });
+});
+
+describe("time decay", () => {
+  const DATED = datedData();
+  const keys: RecipeInput = {
+    ...KEYS,
+    max_steps: 2,
+    max_samples: null,
+    dataset_dir: DATED,
+    time_decay_half_life: "1y",
+    time_decay_column: "year",
+  };
+
+  it("shows the counts by year before training, and trains on what was drawn", async () => {
+    const ran = await run(keys);
+    const said = messages(ran);
+    const at = said.findIndex((text) => text.startsWith("time decay"));
+    expect(said[at]).toBe(
+      "time decay: half-life 1y before 2024-01-01, 40 draws with replacement from 40 documents",
+    );
+    const rows = said
+      .slice(at + 1, at + 11)
+      .map((text) => /^ {2}(\d+): 4 documents, ([\d.]+) draws expected, (\d+) drawn$/.exec(text)!);
+    expect(rows.map(([, year]) => Number(year))).toEqual(Array.from({ length: 10 }, (_, i) => 2015 + i));
+    // four documents a year: w / W of the ten years, which are 365 or 366 days apart
+    expect(Number(rows[9][2])).toBeCloseTo(40 * (0.5 / (1 - 0.5 ** 10)), 0);
+    expect(rows.reduce((sum, [, , , drawn]) => sum + Number(drawn), 0)).toBe(40);
+    const { summary } = only(ran.events, "data")[0];
+    expect(summary.documents).toBe(40);
+    const half = await run({ ...keys, time_decay_replacement: false });
+    expect(only(half.events, "data")[0].summary.documents).toBe(8); // 4 x (1 + 1/2 + 1/4 + ...), rounded
+  });
+
+  it("draws the same from the same seed, and leaves what is held out alone", async () => {
+    const blocks = async (other: RecipeInput) => only((await run({ ...keys, ...other })).events, "data")[0];
+    const [a, b, c] = [await blocks({}), await blocks({}), await blocks({ seed: 7 })];
+    expect(b).toEqual(a);
+    expect(c.example.ids).not.toEqual(a.example.ids);
+    const [held, plainly] = [
+      await blocks({ val_size: 6 }),
+      await blocks({ val_size: 6, time_decay_half_life: null }),
+    ];
+    expect(held.summary.evaluation).toEqual(plainly.summary.evaluation);
+    expect(held.summary.documents).toBe(34);
+  });
+
+  it("takes the column from dataset_info.json, and one for each dataset", async () => {
+    const info = path.join(DATED, "dataset_info.json");
+    const before = readFileSync(info, "utf8");
+    const entries = JSON.parse(before) as Record<string, { columns: Record<string, string> }>;
+    entries.one.columns.date = "day";
+    writeFileSync(info, JSON.stringify(entries));
+    try {
+      const ran = await run({ ...keys, dataset: "one,two", time_decay_column: { two: "year" } });
+      expect(messages(ran).join("\n")).toContain(
+        "before 2024-04-15, 60 draws with replacement from 60 documents",
+      );
+    } finally {
+      writeFileSync(info, before);
+    }
   });
 });

@@ -120,6 +120,63 @@ export const SAMPLING: Mistake[] = [
     line: /curriculum: stage 1 has none of the run's \d+ steps?; train longer, or join stages/,
   },
   {
+    name: "a half-life without a unit",
+    keys: { time_decay_half_life: 180 },
+    line: /recipe\.yaml:\d+: time_decay_half_life: expected a span such as 180d, 26w, 6m \(months\) or 2y, received 180/,
+  },
+  {
+    name: "a half-life of nothing",
+    keys: { time_decay_half_life: "0d" },
+    line: /time_decay_half_life: expected a span such as 180d/,
+  },
+  {
+    name: "a floor of 1",
+    keys: { time_decay_half_life: "2y", time_decay_floor: 1 },
+    line: /time_decay_floor: expected a number, at least 0 and below 1, received 1/,
+  },
+  {
+    name: "a reference that is no date",
+    keys: { time_decay_half_life: "2y", time_decay_reference: "yesterday" },
+    line: /time_decay_reference: expected a date such as 2024-05-01, .*, received "yesterday"/,
+  },
+  {
+    name: "documents drawn by age without a column of dates",
+    keys: { time_decay_half_life: "2y" },
+    line: /time_decay_column: one has no column of dates; name it here, or as "columns": \{"date": \.\.\.\}/,
+  },
+  {
+    name: "a document without a date",
+    keys: { time_decay_half_life: "2y", time_decay_column: "year" },
+    make: (room) =>
+      room.corpus('{"text": "a", "year": 2020}\n{"text": "b", "year": "song"}\n{"text": "c"}\n'),
+    line: /data\/one\.jsonl:2: column "year" has no date \("song"\); give the document a date such as/,
+  },
+  {
+    name: "a column of dates for another dataset",
+    keys: { time_decay_half_life: "2y", time_decay_column: { poems: "year" } },
+    line: /time_decay_column: poems is no dataset of this recipe, which has: one; add it to dataset/,
+  },
+  {
+    name: "more documents than there are, without replacement",
+    keys: {
+      time_decay_half_life: "2y",
+      time_decay_column: "year",
+      time_decay_replacement: false,
+      time_decay_samples: 3,
+    },
+    make: (room) => room.corpus('{"text": "a", "year": 2020}\n{"text": "b", "year": 2021}\n'),
+    line: /time_decay_samples: 3 of 2 documents cannot be drawn without replacement; lower it/,
+  },
+  {
+    name: "rows drawn twice over",
+    keys: { time_decay_half_life: "2y", time_decay_column: "year" },
+    make: (room) =>
+      room.json("data/dataset_info.json", {
+        one: { file_name: "one.jsonl", columns: { prompt: "text" }, num_samples: 3 },
+      }),
+    line: /time_decay_half_life: num_samples of one draws rows by itself; remove it from dataset_info\.json/,
+  },
+  {
     name: "loss by source of interleaved documents",
     keys: { dataset: "one,two", mix_strategy: "interleave_under", log_loss_by_source: true },
     line: /log_loss_by_source: each dataset is packed by itself, and mix_strategy: interleave_under mixes documents before/,
