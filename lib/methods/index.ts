@@ -8,6 +8,7 @@ export { estimateFisher, type Fisher, type FisherOptions, type LayeredModel } fr
 export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./fisher-file.js";
 export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
 export {
+  entryPieces,
   entryText,
   extendTokenizer,
   type LearnOptions,

@@ -158,6 +158,23 @@ export function extendTokenizer(tokenizer: TokenizerJson, entries: readonly NewE
   return { ...tokenizer, model: { ...model, vocab, merges: [...model.merges, ...merges] } };
 }
 
+/**
+ * The pieces of the entries that an extended tokenizer has, in the order of their ids: what {@link learnMerges} gave.
+ *
+ * @param first the first entry's id
+ */
+export function entryPieces(tokenizer: TokenizerJson, first: number): Int32Array[] {
+  const { vocab, merges } = (tokenizer as unknown as Parts).model;
+  const origins: number[][] = [];
+  const originsOf = (token: string) => origins[(vocab[token] as number) - first] ?? [vocab[token] as number];
+  for (const merge of merges) {
+    const [left, right] = (typeof merge === "string" ? merge.split(" ") : merge) as [string, string];
+    const id = vocab[left + right];
+    if (id !== undefined && id >= first) origins[id - first] = [...originsOf(left), ...originsOf(right)];
+  }
+  return origins.map((ids) => Int32Array.from(ids));
+}
+
 /** The text of an entry. */
 export function entryText(entry: Pick<NewEntry, "token">): string {
   return decodeByteLevel([entry.token]);

@@ -12,7 +12,7 @@ import {
   type Tokenizer,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
-import { extendTokenizer, learnMerges, nextId, type TokenizerJson } from "../methods/index.js";
+import { entryPieces, extendTokenizer, learnMerges, nextId, type TokenizerJson } from "../methods/index.js";
 import type { TrainEvent } from "./events.js";
 import type { PieceStart } from "./new-rows.js";
 
@@ -45,11 +45,11 @@ export async function learnedVocabulary(
   const first = nextId(given);
   const { resume } = setting;
   if (resume !== undefined && existsSync(path.join(resume, "tokenizer.json"))) {
-    const tokenizer = await loadTokenizer(dir, {
-      template: recipe.template,
-      json: readTokenizerFile(resume),
-    });
-    return { tokenizer, start: startOf(recipe, first, tokenizer, []) };
+    const json = readTokenizerFile(resume) as TokenizerJson;
+    const tokenizer = await loadTokenizer(dir, { template: recipe.template, json });
+    // an adapter has rows of its own, and what lies under them must be what it was made on
+    const pieces = await allPieces(base, tokenizer, first, entryPieces(json, first));
+    return { tokenizer, start: startOf(recipe, first, tokenizer, pieces) };
   }
   const { json, pieces, texts } =
     recipe.extend_vocab === null
@@ -63,10 +63,21 @@ export async function learnedVocabulary(
     addSpecialTokens: [...(recipe.add_special_tokens ?? []), ...tags],
   });
   if (texts !== undefined) await report(recipe, base, tokenizer, texts, pieces.length, emit);
-  const behind: Int32Array[] = [];
-  for (let id = first + pieces.length; id < nextId(tokenizer.extended as TokenizerJson); id++)
-    behind.push(await base.encode(tokenizer.decode([id])));
-  return { tokenizer, start: startOf(recipe, first, tokenizer, [...pieces, ...behind]) };
+  const all = await allPieces(base, tokenizer, first, pieces);
+  return { tokenizer, start: startOf(recipe, first, tokenizer, all) };
+}
+
+/** The pieces of learned entries, and of the tokens behind them: added ones, as the base tokenizer cuts them. */
+async function allPieces(
+  base: Tokenizer,
+  tokenizer: Tokenizer,
+  first: number,
+  learned: readonly Int32Array[],
+): Promise<Int32Array[]> {
+  const pieces = [...learned];
+  for (let id = first + learned.length; id < nextId(tokenizer.extended as TokenizerJson); id++)
+    pieces.push(await base.encode(tokenizer.decode([id])));
+  return pieces;
 }
 
 /** Tokens that were added to a tokenizer are listed in its vocabulary, so that none moves when it grows. */

@@ -5,7 +5,13 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../lib/data/index.js";
 import { UserError } from "../../lib/errors.js";
-import { entryText, extendTokenizer, learnMerges, type TokenizerJson } from "../../lib/methods/index.js";
+import {
+  entryPieces,
+  entryText,
+  extendTokenizer,
+  learnMerges,
+  type TokenizerJson,
+} from "../../lib/methods/index.js";
 import { findMerges } from "../../lib/methods/merge-search.js";
 
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -101,6 +107,11 @@ describe("an extended tokenizer", () => {
     const partial = entries.filter((entry) => entryText(entry).includes("\ufffd"));
     for (const entry of partial) expect(entry.token.length).toBeLessThan(4);
     expect(entries.map(entryText)).toContain("天下之");
+  });
+
+  it("tells the pieces of its entries by itself: a resumed run has nothing else to begin rows from", () => {
+    expect(entryPieces(after, 8192)).toEqual(entries.map(({ pieces }) => pieces));
+    expect(entryPieces(before, 8192)).toEqual([]);
   });
 
   const MIXED =
