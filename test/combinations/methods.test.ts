@@ -1,0 +1,31 @@
+// Each method with each other one: a run that is interrupted goes on as if it had not been, and neither method is
+// silently dropped, which shows in other weights than either alone leaves. A pair that is refused says so in a line.
+import { expect, it } from "vitest";
+import { loaded } from "../train/runs.js";
+import { BASE, METHODS, REFUSED, TUNINGS } from "./methods.js";
+import { expectResumable, weightsOf } from "./pairs.js";
+
+const entries = Object.entries(METHODS);
+
+for (const [i, [first, a]] of entries.entries()) {
+  for (const [second, b] of entries.slice(i + 1)) {
+    const tuning = Object.keys(TUNINGS).find(
+      (name) => (a.only ?? [name]).includes(name) && (b.only ?? [name]).includes(name),
+    );
+    if (tuning === undefined) continue; // each refuses the other's kind of fine-tuning: tunings.test.ts
+    const pair = `${first} + ${second}`;
+    const [one, two] = [a, b].map(({ keys }) => ({ ...TUNINGS[tuning], ...keys }));
+    const both = { ...one, ...b.keys };
+    const refusal = REFUSED[pair];
+    if (refusal !== undefined) {
+      it(`${pair}: refused`, () => expect(() => loaded({ ...BASE, ...both })).toThrow(refusal));
+      continue;
+    }
+    it(`${pair}, ${tuning}`, async () => {
+      await expectResumable(both);
+      const weights = await weightsOf(both);
+      if (!a.watches) expect(weights === (await weightsOf(two ?? {})), `${first} is dropped`).toBe(false);
+      if (!b.watches) expect(weights === (await weightsOf(one ?? {})), `${second} is dropped`).toBe(false);
+    });
+  }
+}
