@@ -6,7 +6,8 @@
 // cu_seqlens: int32 [documents + 1], where each document starts among the batch * seq tokens, then their number.
 // A token sees its own document up to itself. Without it every row of the batch is one document.
 //
-// On the CPU a kernel of our own (attention_forward.h, attention_backward.h); elsewhere ATen operators.
+// On the CPU a kernel of our own (attention_forward.h, attention_backward.h); elsewhere ATen operators: for documents
+// flash attention in 16 bits, memory-efficient attention in float32.
 
 #include "vector_kernels.h"
 
@@ -15,7 +16,9 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_efficient_attention_forward.h>
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/_fused_sdp_choice.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
@@ -28,6 +31,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace qwen_pt {
@@ -103,11 +107,84 @@ Tensor composite(const Tensor& query, const Tensor& key, const Tensor& value, co
   return at::cat(outs, 1).view(query.sizes());
 }
 
-/// Shapes alone: what cu_seqlens holds cannot be read. Of operators that have a meta kernel in C++, which libtorch's
-/// attention there has not.
+// On an accelerator: libtorch's kernels, those for documents of varying length included. Nothing is copied to the host.
+
+enum class Kernel { kRows, kFlash, kEfficient, kByDocument };
+
+bool isHalf(const Tensor& x) { return x.scalar_type() == at::kHalf || x.scalar_type() == at::kBFloat16; }
+
+bool suitsFlash(const Tensor& query) { return isHalf(query) && query.size(3) % 8 == 0 && query.size(3) <= 256; }
+
+/// Whether a device has a flash kernel for these operands.
+using HasFlash = bool (*)(const Tensor& query, const Tensor& key, const Tensor& value);
+
+/// Meta stands for any device, one that has it included.
+bool flashAnywhere(const Tensor& query, const Tensor&, const Tensor&) { return suitsFlash(query); }
+
+/// It is asked of libtorch, which goes by shapes and the device's properties.
+bool flashOnCuda(const Tensor& query, const Tensor& key, const Tensor& value) {
+  if (!suitsFlash(query)) return false;
+  constexpr int64_t kMath = 0, kMemoryEfficient = 2;  // sdp::SDPBackend
+  const auto chosen = at::_fused_sdp_choice(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), {}, 0.0,
+                                            /*is_causal=*/true, std::nullopt, query.size(2) != key.size(2));
+  return chosen != kMath && chosen != kMemoryEfficient;
+}
+
+/// Flash for 16 bits where the device has it; memory-efficient attention for those and for float32; float64 has neither.
+template <HasFlash hasFlash>
+Kernel kernelFor(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens) {
+  if (!cuSeqlens) return Kernel::kRows;
+  if (hasFlash(query, key, value)) return Kernel::kFlash;
+  const bool isKnown = isHalf(query) || query.scalar_type() == at::kFloat;
+  return isKnown && query.size(3) % 8 == 0 ? Kernel::kEfficient : Kernel::kByDocument;
+}
+
+/// Keys' or values' heads once for each head of the queries: what has no grouped queries wants them so.
+Tensor repeatedFor(const Tensor& query, const Tensor& of) {
+  const int64_t group = query.size(2) / of.size(2);
+  if (group == 1) return of;
+  return of.unsqueeze(3).expand({-1, -1, -1, group, -1}).flatten(2, 3);
+}
+
+Tensor attendDocuments(Kernel kernel, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& starts,
+                       double scale) {
+  const int64_t longest = query.size(1);  // no document is longer than a row: known without a look at cu_seqlens
+  const auto joined = [](const Tensor& x) { return x.flatten(0, 1); };  // [tokens, heads, dim]
+  if (kernel == Kernel::kFlash) {
+    return std::get<0>(at::_flash_attention_forward(joined(query), joined(key), joined(value), starts, starts, longest,
+                                                    longest, 0.0, /*is_causal=*/true, /*return_debug_mask=*/false,
+                                                    scale))
+        .view(query.sizes());
+  }
+  constexpr int64_t kCausalFromTopLeft = 1;
+  const auto row = [&](const Tensor& x) { return joined(x).unsqueeze(0); };  // [1, tokens, heads, dim]
+  return std::get<0>(at::_efficient_attention_forward(row(query), row(repeatedFor(query, key)),
+                                                      row(repeatedFor(query, value)), {}, starts, starts, longest,
+                                                      longest, 0.0, kCausalFromTopLeft, /*compute_log_sumexp=*/true,
+                                                      scale))
+      .view(query.sizes());
+}
+
+Tensor onCuda(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+              std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  const Kernel kernel = kernelFor<flashOnCuda>(query, key, value, cuSeqlens);
+  if (kernel == Kernel::kByDocument) return composite(query, key, value, cuSeqlens->cpu(), scale);
+  if (kernel != Kernel::kRows) return attendDocuments(kernel, query, key, value, *cuSeqlens, scaleOr(scale, query));
+  // with grouped queries libtorch has flash or the plain products [heads, seq, seq], nothing between
+  if (flashOnCuda(query, key, value)) return attendRows(query, key, value, scaleOr(scale, query));
+  return attendRows(query, repeatedFor(query, key), repeatedFor(query, value), scaleOr(scale, query));
+}
+
+/// Shapes alone. Documents go the way that they go on a device; whole rows, and float64, by operators that have a meta
+/// kernel in C++, which libtorch's attention there has not. What cu_seqlens holds cannot be read.
 Tensor onMeta(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
               std::optional<double> scale) {
   check(query, key, value, cuSeqlens);
+  const Kernel kernel = kernelFor<flashAnywhere>(query, key, value, cuSeqlens);
+  if (kernel == Kernel::kFlash || kernel == Kernel::kEfficient) {
+    return attendDocuments(kernel, query, key, value, *cuSeqlens, scaleOr(scale, query));
+  }
   const int64_t kvHeads = key.size(2);
   const Tensor grouped = query.unflatten(2, {kvHeads, -1}).permute({0, 2, 3, 1, 4});  // [batch, kvHeads, group, seq, dim]
   const auto shared = [](const Tensor& x) { return x.transpose(1, 2).unsqueeze(2); };  // [batch, kvHeads, 1, seq, dim]
@@ -115,16 +192,20 @@ Tensor onMeta(const Tensor& query, const Tensor& key, const Tensor& value, const
   return at::matmul(scores.softmax(-1), shared(value)).permute({0, 3, 1, 2, 4}).flatten(2, 3);
 }
 
-/// The kernel for documents of varying length; nothing is copied to the host.
-Tensor onCuda(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
-              std::optional<double> scale) {
+/// Which of libtorch's kernels causal_attention takes.
+template <HasFlash hasFlash>
+std::string choice(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens) {
   check(query, key, value, cuSeqlens);
-  if (!cuSeqlens) return attendRows(query, key, value, scaleOr(scale, query));
-  const int64_t longest = query.size(1);
-  return std::get<0>(at::_flash_attention_forward(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1),
-                                                  cuSeqlens, cuSeqlens, longest, longest, 0.0, /*is_causal=*/true,
-                                                  /*return_debug_mask=*/false, scaleOr(scale, query)))
-      .view(query.sizes());
+  switch (kernelFor<hasFlash>(query, key, value, cuSeqlens)) {
+    case Kernel::kRows:
+      return hasFlash(query, key, value) ? "rows, flash" : "rows, another";
+    case Kernel::kFlash:
+      return "documents, flash";
+    case Kernel::kEfficient:
+      return "documents, memory-efficient";
+    default:
+      return "document by document";
+  }
 }
 
 // On the CPU.
@@ -300,15 +381,22 @@ TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
       "composite_causal_attention(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) "
       "-> Tensor",
       composite);
+  library.def("attention_choice(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None) -> str");
 }
 
 // CPU and AutogradCPU both: beside a composite kernel, one for CPU alone would lose its gradient without a word.
 TORCH_LIBRARY_IMPL(qwen_pt, CompositeImplicitAutograd, library) { library.impl("causal_attention", composite); }
 TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("causal_attention", onCpu); }
 TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) { library.impl("causal_attention", autogradOnCpu); }
-TORCH_LIBRARY_IMPL(qwen_pt, Meta, library) { library.impl("causal_attention", onMeta); }
+TORCH_LIBRARY_IMPL(qwen_pt, Meta, library) {
+  library.impl("causal_attention", onMeta);
+  library.impl("attention_choice", choice<flashAnywhere>);
+}
 TORCH_LIBRARY_IMPL(qwen_pt, AutogradMeta, library) { library.impl("causal_attention", onMeta); }
-TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) { library.impl("causal_attention", onCuda); }
+TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) {
+  library.impl("causal_attention", onCuda);
+  library.impl("attention_choice", choice<flashOnCuda>);
+}
 TORCH_LIBRARY_IMPL(qwen_pt, AutogradCUDA, library) { library.impl("causal_attention", onCuda); }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCPU, library) {
   library.impl("causal_attention", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);

@@ -14,6 +14,7 @@ import {
   manualSeed,
   noGrad,
   randn,
+  schemaOf,
   setNumThreads,
   type Tensor,
   tensor,
@@ -213,6 +214,50 @@ it("runs on the meta device, where nothing can be read", () => {
     backward(out, out.detach());
   }
   expect(k.grad?.shape).toEqual([2, 9, 2, 16]);
+});
+
+describe("on an accelerator", () => {
+  const on = (dtype: DType, dim: number, heads: number): Tensor =>
+    zeros([2, 9, heads, dim], { device: "meta", dtype, requiresGrad: true });
+
+  it.each([
+    ["bfloat16", 128, "documents, flash"],
+    ["float16", 64, "documents, flash"],
+    ["float32", 128, "documents, memory-efficient"],
+    ["bfloat16", 512, "documents, memory-efficient"], // longer heads than flash has
+    ["bfloat16", 12, "document by document"], // no kernel has heads that are no multiple of 8
+    ["float64", 128, "document by document"],
+  ] as const)("documents in %s with heads of %i: %s", (dtype, dim, kernel) => {
+    const [q, k, v] = [on(dtype, dim, 4), on(dtype, dim, 2), on(dtype, dim, 2)];
+    const documents = zeros([4], { device: "meta", dtype: "int32" });
+    expect(call("qwen_pt::attention_choice", q, k, v, documents)).toBe(kernel);
+    const out = causalAttention(q, k, v, documents);
+    expect([out.shape, out.dtype]).toEqual([q.shape, dtype]);
+    backward(out, out.detach());
+    expect([q, k, v].map(({ grad }) => [grad?.shape, grad?.dtype])).toEqual(
+      [q, k, v].map((x) => [x.shape, dtype]),
+    );
+  });
+
+  it("whole rows go to flash in 16 bits, and with heads repeated elsewhere", () => {
+    const choose = (dtype: DType) =>
+      call("qwen_pt::attention_choice", on(dtype, 128, 4), on(dtype, 128, 2), on(dtype, 128, 2));
+    expect(["bfloat16", "float32"].map((dtype) => choose(dtype as DType))).toEqual([
+      "rows, flash",
+      "rows, another",
+    ]);
+  });
+
+  it("libtorch's kernels take the arguments that they are handed", () => {
+    const flash = schemaOf("aten::_flash_attention_forward").parameters.map(({ name }) => name);
+    expect(flash.slice(0, 10).join()).toBe(
+      "query,key,value,cum_seq_q,cum_seq_k,max_q,max_k,dropout_p,is_causal,return_debug_mask",
+    );
+    const efficient = schemaOf("aten::_efficient_attention_forward").parameters.map(({ name }) => name);
+    expect(efficient.slice(0, 11).join()).toBe(
+      "query,key,value,bias,cu_seqlens_q,cu_seqlens_k,max_seqlen_q,max_seqlen_k,dropout_p,custom_mask_type,compute_log_sumexp",
+    );
+  });
 });
 
 it("what does not fit is refused by name", () => {
