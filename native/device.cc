@@ -8,6 +8,8 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #ifdef _WIN32
@@ -122,6 +124,7 @@ napi_value buildInfo(napi_env env, Instance&, const Arguments&) {
 
 #ifdef _WIN32
 void* openLibrary(const std::string& path) { return LoadLibraryA(path.c_str()); }
+void preferExpandableSegments() {}  // there are none on Windows
 std::string folderOfTorch() {
   HMODULE module = GetModuleHandleA("torch_cpu.dll");
   char path[MAX_PATH] = {};
@@ -132,6 +135,10 @@ std::string folderOfTorch() {
 constexpr const char* kCudaLibrary = "torch_cuda.dll";
 #else
 void* openLibrary(const std::string& path) { return dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL); }
+/// Segments that grow keep the allocator of a device from falling into pieces. Whoever has set its options has chosen.
+void preferExpandableSegments() {
+  if (!getenv("PYTORCH_CUDA_ALLOC_CONF")) setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True", /*overwrite=*/0);
+}
 std::string folderOfTorch() {
   Dl_info info{};
   if (!dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) || !info.dli_fname) return "";
@@ -147,7 +154,9 @@ constexpr const char* kCudaLibrary = "libtorch_cuda.so";
 // machines without it.
 void loadAccelerators() {
   const std::string folder = folderOfTorch();
-  if (!folder.empty()) openLibrary(folder + kCudaLibrary);
+  if (folder.empty() || !std::filesystem::exists(folder + kCudaLibrary)) return;
+  preferExpandableSegments();  // the options are read once
+  openLibrary(folder + kCudaLibrary);
 }
 
 void defineDevice(napi_env env, napi_value exports, Instance& instance) {
