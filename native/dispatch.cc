@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "device.h"
 #include "dtype.h"
 #include "operator.h"
 
@@ -75,7 +76,7 @@ std::string describeOperands(const torch::jit::Stack& stack) {
     text += "[";
     for (int64_t i = 0; i < tensor.dim(); ++i) text += (i ? "," : "") + std::to_string(tensor.size(i));
     text += "]";
-    if (!tensor.is_cpu()) text += " " + tensor.device().str();
+    if (!isOnHost(tensor)) text += " " + tensor.device().str();
   };
   for (const auto& value : stack) {
     if (value.isTensor()) add(value.toTensor());

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "device.h"
 #include "mapped_tensor.h"
 
 namespace qwen_pt {
@@ -77,7 +78,7 @@ void Instance::report(Handle& handle) {
   const auto& storage = handle.tensor.storage();
   if (storage.use_count() > 2) return;  // a view: its storage is counted where it was made
   if (isMapped(storage)) return;         // a file's pages, which the kernel takes back by itself
-  if (handle.tensor.is_meta()) return;   // a shape and no memory
+  if (!hasMemory(handle.tensor)) return;
   handle.reportedBytes = static_cast<int64_t>(storage.nbytes());
   adjust(handle.reportedBytes);
 }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "atomic_file.h"
+#include "device.h"
 #include "dtype.h"
 #include "file_error.h"
 #include "instance.h"
@@ -164,7 +165,7 @@ SafetensorsEntry entryOf(const std::string& path, const std::string& name, const
   SafetensorsEntry entry;
   entry.name = name;
   const std::string which = path + ": tensor " + quoted(name);
-  if (tensor.layout() != at::kStrided || tensor.is_meta()) {
+  if (tensor.layout() != at::kStrided || !hasMemory(tensor)) {
     throw SafetensorsError(which + " cannot be written: it is sparse or on the meta device");
   }
   bool known = false;

@@ -60,7 +60,7 @@ async function examineGpu({ options, flags }: Arguments, host: Host): Promise<nu
 function deviceOf(wanted: string | undefined, { addon, libtorch }: Facts, why: string | undefined): string {
   if (addon.loaded === undefined)
     throw new UserError(`doctor --gpu: the addon does not load: ${addon.error}`);
-  if (wanted !== undefined && !/^(cpu|cuda(:0)?)$/.test(wanted))
+  if (wanted !== undefined && !["cpu", "cuda", "cuda:0"].includes(wanted))
     throw new UserError(`doctor --gpu: --device ${wanted}: it is cpu or cuda:0, the card that training uses`);
   if (wanted === "cpu") return "cpu";
   if (why === undefined && libtorch !== undefined) return "cuda:0";

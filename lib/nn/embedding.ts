@@ -1,7 +1,7 @@
 // A table of vectors by token id.
 
 import type { Tensor } from "../torch/index.js";
-import { empty, keep, op } from "../torch/index.js";
+import { empty, holdsValues, keep, op } from "../torch/index.js";
 import { normal_, zeroRow_ } from "./init.js";
 import type { LayerOptions } from "./linear.js";
 import { Module } from "./module.js";
@@ -21,7 +21,7 @@ export class Embedding extends Module {
     const { dtype = "float32", device = "cpu", paddingIdx } = options;
     this.paddingIdx = paddingIdx ?? -1;
     this.weight = keep(empty([count, width], { dtype, device }));
-    if (device === "meta") return;
+    if (!holdsValues(device)) return;
     normal_(this.weight, 0, 1);
     if (paddingIdx !== undefined) zeroRow_(this.weight, paddingIdx);
   }

@@ -1,7 +1,7 @@
 // y = x W^T + b.
 
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { empty, keep, linear } from "../torch/index.js";
+import { empty, holdsValues, keep, linear } from "../torch/index.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
 import { Module } from "./module.js";
 
@@ -25,7 +25,7 @@ export class Linear extends Module {
     const { bias = false, dtype = "float32", device = "cpu" } = options;
     this.weight = keep(empty([outFeatures, inFeatures], { dtype, device }));
     if (bias) this.bias = keep(empty([outFeatures], { dtype, device }));
-    if (device === "meta") return;
+    if (!holdsValues(device)) return;
     kaimingUniform_(this.weight, Math.sqrt(5));
     if (this.bias !== undefined) uniform_(this.bias, -1 / Math.sqrt(inFeatures), 1 / Math.sqrt(inFeatures));
   }

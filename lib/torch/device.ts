@@ -12,9 +12,25 @@ export function deviceMemory(device: string): DeviceMemory {
   return guarded(() => native().deviceMemory(device));
 }
 
+/** Whether a device is the processor, whose memory is the process's own. */
+export function isHost(device: string): boolean {
+  return /^cpu\b/.test(device);
+}
+
+/** Whether tensors there have values: on `meta` they have a shape alone. */
+export function holdsValues(device: string): boolean {
+  return !/^meta\b/.test(device);
+}
+
+/** The device that a run takes unless it is told otherwise: the first accelerator, or the processor. */
+export function defaultDevice(): string {
+  const found = accelerator();
+  return found === undefined ? "cpu" : `${found.type}:0`;
+}
+
 /** Whether a device computes on its own, apart from the host: neither the processor nor `meta`. */
 export function isAccelerator(device: string): boolean {
-  return !/^(cpu|meta)\b/.test(device);
+  return !isHost(device) && holdsValues(device);
 }
 
 /** Bytes in use by what computes on a device: the accelerator's allocator's, or the process's resident memory. */

@@ -1,4 +1,5 @@
 // How a tensor prints: PyTorch's brackets, long ones shortened, with its shape, dtype and device.
+import { holdsValues, isHost } from "./device.js";
 import { cat } from "./ops.js";
 import { scope } from "./scope.js";
 import type { Tensor } from "./tensor.js";
@@ -29,9 +30,9 @@ function edges(x: Tensor): Tensor {
 /** The text of a tensor: `Tensor [2, 2] float32 [[1.0000, 2.0000], [3.0000, 4.0000]]`, over several lines where long. */
 export function formatTensor(x: Tensor): string {
   if (x.isDisposed) return "Tensor (disposed)";
-  const where = x.device === "cpu" ? "" : ` ${x.device}`;
+  const where = isHost(x.device) ? "" : ` ${x.device}`;
   const head = `Tensor [${x.shape.join(", ")}] ${x.dtype}${where}${x.requiresGrad ? " requiresGrad" : ""}`;
-  if (x.device === "meta") return head;
+  if (!holdsValues(x.device)) return head;
   const short = x.numel() > longest;
   const shown = scope(() => (short ? edges(x.detach()) : x.detach()).toArray());
   const values = Array.from(shown as ArrayLike<number>);

@@ -1,6 +1,7 @@
 // The Tensor class: what someone from PyTorch reaches for, in camelCase, over a private native handle. Methods are
 // one line each over the operators of ops.ts; metadata that cannot change is cached.
 import { type BackwardOptions, backward } from "./autograd.js";
+import { isHost } from "./device.js";
 import {
   arrayOver,
   type Device,
@@ -633,7 +634,7 @@ function place(made: Tensor, options: TensorOptions & { shape?: readonly number[
   };
   if (shape !== undefined && shape.join() !== result.shape.join()) become(result.view(shape));
   if (dtype !== undefined && dtype !== result.dtype) become(result.to(dtype));
-  if (device !== undefined && device !== "cpu") become(result.to({ device }));
+  if (device !== undefined && !isHost(device)) become(result.to({ device }));
   if (requiresGrad === true) result.requiresGrad = true;
   return result;
 }

@@ -15,12 +15,12 @@ import { copyGenerationConfig, saveTokenizer } from "./tokenizer-files.js";
  * @throws UserError for anything wrong with what the recipe names; a folder that was made is gone then
  */
 export async function exportModel(recipe: Recipe, onEvent?: (event: HubEvent) => void): Promise<string> {
-  const { export_dir: dir, export_size: maxShardGigabytes, export_device: device } = recipe;
+  const { export_dir: dir, export_size: maxShardGigabytes, export_device: place } = recipe;
   checkWritable(dir, "export_dir");
   const { model, tokenizer } = await loadForInference(recipe, {
     merge: true,
     onEvent,
-    ...(device === "cpu" ? { device: "cpu" } : {}),
+    ...(place !== "auto" && { device: place }),
   });
   const made = mkdirSync(dir, { recursive: true });
   try {

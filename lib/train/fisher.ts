@@ -6,7 +6,7 @@ import type { Recipe } from "../config/index.js";
 import { type Batch, batchOf, type DatasetHub, prepareTrainingData, type Tokenizer } from "../data/index.js";
 import { messageOf, UserError } from "../errors.js";
 import { estimateFisher, type FisherSettings, loadFisher, saveFisher } from "../methods/index.js";
-import type { Device, DType, Tensor } from "../torch/index.js";
+import { type Device, type DType, isHost, type Tensor } from "../torch/index.js";
 import type { TrainEvent } from "./events.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import type { CausalModel } from "./model.js";
@@ -45,7 +45,7 @@ export async function fisherOf(source: FisherSource): Promise<Map<string, Tensor
   const settings = settingsOf(source);
   const load = (): Map<string, Tensor> => {
     const found = loadFisher(file, settings, weights.keys());
-    return device === "cpu" ? found : new Map([...found].map(([name, values]) => [name, values.to(device)]));
+    return isHost(device) ? found : new Map([...found].map(([name, values]) => [name, values.to(device)]));
   };
   if (existsSync(file)) {
     try {

@@ -6,7 +6,7 @@ import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
 import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
 import { loadModel, type Qwen3Config, type Qwen3ForCausalLM, readConfig, scaleRope } from "../qwen3/index.js";
-import { accelerator, type Device, type DType } from "../torch/index.js";
+import { type Device, type DType, defaultDevice, isHost } from "../torch/index.js";
 import { fetchAdapters } from "./located.js";
 import { enlarge } from "./vocabulary.js";
 
@@ -47,7 +47,7 @@ export async function openModel(
     config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
   }
   const tokenizer = await tokenizerOf(folder, adapters);
-  const placement = { ...(dtype === undefined ? {} : { dtype }), ...(device === "cpu" ? {} : { device }) };
+  const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
   const rows = Math.max(config.vocab_size, ...adapters.map((dir) => adapterRows(dir) ?? 0));
   const grows = rows > config.vocab_size;
   const model = loadModel(folder, config, grows ? {} : placement);
@@ -88,12 +88,11 @@ export async function loadForInference(
   recipe: Recipe,
   options: Pick<InferenceOptions, "merge" | "device" | "onEvent" | "signal"> = {},
 ): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
-  const found = recipe.use_cpu ? undefined : accelerator();
   return openModel({
     model: recipe.model_name_or_path,
     adapters: recipe.adapter_name_or_path ?? [],
     dtype: DTYPES[recipe.infer_dtype],
-    device: options.device ?? (found === undefined ? "cpu" : `${found.type}:0`),
+    device: options.device ?? (recipe.use_cpu ? "cpu" : defaultDevice()),
     merge: options.merge,
     ropeScaling: recipe.rope_scaling,
     hub: recipe,

@@ -29,6 +29,8 @@ import {
 import {
   accelerator,
   type Device,
+  defaultDevice,
+  isHost,
   manualSeed,
   setDeterministic,
   setFloat32Precision,
@@ -77,16 +79,16 @@ export interface Prepared {
 
 /** The device of a recipe: an accelerator where there is one and `use_cpu` does not forbid it. */
 export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Device {
-  const found = recipe.use_cpu ? undefined : accelerator();
-  if (found === undefined) return "cpu";
-  if (found.count > 1) {
+  if (recipe.use_cpu) return "cpu";
+  const device = defaultDevice();
+  const count = accelerator()?.count ?? 0;
+  if (count > 1)
     emit({
       type: "message",
       level: "info",
-      text: `${found.count} GPUs are here; one is used (${found.type}:0) in this version`,
+      text: `${count} GPUs are here; one is used (${device}) in this version`,
     });
-  }
-  return `${found.type}:0`;
+  return device;
 }
 
 const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
@@ -179,7 +181,7 @@ function loadBase(
   config: Qwen3Config,
   { device, resume, start }: Building,
 ): Qwen3ForCausalLM {
-  const onDevice = device === "cpu" ? {} : { device };
+  const onDevice = isHost(device) ? {} : { device };
   const rows = start === undefined ? config.vocab_size : rowsFor(start.tokens, config.vocab_size);
   if (resume !== undefined && recipe.finetuning_type !== "lora") {
     const model = new Qwen3ForCausalLM({ ...config, vocab_size: rows });
@@ -191,7 +193,7 @@ function loadBase(
   else loadWeights(model, recipe.model_name_or_path, start === undefined ? onDevice : {});
   if (start !== undefined && "pieces" in start) addRows(model, start);
   else if (start !== undefined) enlarge(model, rows, start);
-  if (device !== "cpu") model.to({ device });
+  if (!isHost(device)) model.to({ device });
   return model;
 }
 
@@ -225,7 +227,7 @@ function buildModel(
   const { name, device, resume, start } = building;
   const config = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";
-  const onDevice = device === "cpu" ? {} : { device };
+  const onDevice = isHost(device) ? {} : { device };
   const model = loadBase(recipe, config, building);
   const { trainable, compute } = precisionOf(recipe);
   if (recipe.upcast_layernorm) {

@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RecipeInput } from "../../config/index.js";
 import { messageOf } from "../../errors.js";
+import { isHost } from "../../torch/index.js";
 import { type StepEvent, train } from "../../train/index.js";
 
 const examples = fileURLToPath(new URL("../../../examples/", import.meta.url));
@@ -48,7 +49,7 @@ function recipeOf(steps: number, bf16: boolean, device: string, output: string):
     learning_rate: 1e-3,
     lr_scheduler_type: "constant",
     bf16,
-    use_cpu: device === "cpu",
+    use_cpu: isHost(device),
     report_to: "none",
   };
 }
@@ -95,7 +96,7 @@ export async function recipeRuns(device: string, steps: number): Promise<RecipeR
   for (const precision of ["float32", "bfloat16"] as const) {
     try {
       const done = await stepsOf(steps, precision === "bfloat16", device);
-      const beside = precision === "float32" && device !== "cpu";
+      const beside = precision === "float32" && !isHost(device);
       const reference = beside ? (await stepsOf(steps, false, "cpu")).map(({ loss }) => loss) : undefined;
       runs.push(summary(precision, done, reference));
     } catch (error) {
