@@ -9,7 +9,7 @@ export default defineConfig({
     globalSetup: ["test/setup/global.ts"],
     pool: "forks",
     maxWorkers: Math.max(1, Math.min(4, os.availableParallelism())),
-    env: { OMP_NUM_THREADS: "1", TOKENIZERS_PARALLELISM: "false" },
+    env: { OMP_NUM_THREADS: "1", TOKENIZERS_PARALLELISM: "false", QWEN_PT_TOKEN_CACHE: "off" },
     // CI asks for the counts in a file, beside the usual output.
     reporters: process.env.QWEN_PT_TALLY ? ["default", "./scripts/tally.mjs"] : ["default"],
     testTimeout: 120_000,

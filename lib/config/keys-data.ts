@@ -62,7 +62,10 @@ export const dataKeys = inGroup("data", ["train"], {
     default: null,
     doc: "Chat template by name; here it only decides the separator between documents and the padding token.",
   }),
-  overwrite_cache: silent("nothing is cached", flag({ default: false, doc: "Do not use cached data." })),
+  overwrite_cache: flag({
+    default: false,
+    doc: "Tokenize anew, whatever the cache of tokens holds, and keep the new tokens there.",
+  }),
   data_shared_file_system: silent(
     "one process reads the data",
     flag({ default: false, doc: "The nodes share a file system." }),

@@ -1,13 +1,16 @@
 // Reads datasets and tokenizes them, one after another, each into an arena of its own. Which of their documents are
 // trained on, and in which order, is decided elsewhere.
 
+import { createHash } from "node:crypto";
+import { packageVersion } from "../version.js";
+import type { CorpusCache, CorpusKey } from "./corpus-cache.js";
 import type { DatasetEntry } from "./dataset-info.js";
 import { DocumentIds } from "./document-ids.js";
 import { readDocuments } from "./documents.js";
 import type { LegacyRandom } from "./numpy-random.js";
 import { countRows } from "./rows.js";
 import { type Documents, JoinedDocuments } from "./selection.js";
-import { TokenArena } from "./token-arena.js";
+import type { TokenArena } from "./token-arena.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 // The tokenizer's results are some hundred bytes a token until their ids are copied, so a batch is bounded both ways.
@@ -32,35 +35,55 @@ export class Intake {
   readonly #arenas: TokenArena[] = [];
   readonly #tokenizer: Tokenizer;
   readonly #rule: TextRule;
+  readonly #cache: CorpusCache;
   readonly #options: IntakeOptions;
 
-  constructor(tokenizer: Tokenizer, rule: TextRule, options: IntakeOptions) {
+  constructor(tokenizer: Tokenizer, rule: TextRule, cache: CorpusCache, options: IntakeOptions) {
     this.#tokenizer = tokenizer;
     this.#rule = rule;
+    this.#cache = cache;
     this.#options = options;
   }
 
   /**
-   * Tokenizes a dataset.
+   * Tokenizes a dataset, or takes its tokens from the cache.
    *
    * @param random draws the rows of `num_samples`
    * @returns the corpus's numbers of its documents in their order, repeats included
    */
   async dataset(entry: DatasetEntry, maxSamples: number, random: LegacyRandom): Promise<DocumentIds> {
     const first = this.#arenas.reduce((sum, { documents }) => sum + documents, 0);
-    const arena = new TokenArena();
     if (entry.numSamples === undefined) {
-      await this.#tokenize(entry, () => true, maxSamples, arena);
+      const key = this.#key(entry, maxSamples);
+      const arena = await this.#cache.tokens(key, (to) => this.#tokenize(entry, () => true, maxSamples, to));
       this.#arenas.push(arena);
       return DocumentIds.run(first, arena.documents);
     }
-    const rows = drawRows(random, await countAll(entry), entry.numSamples).subarray(0, maxSamples);
-    const wanted = new Set(rows);
-    await this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY, arena);
-    this.#arenas.push(arena);
+    const rows = drawRows(random, await this.#countAll(entry), entry.numSamples);
+    const taken = rows.subarray(0, maxSamples);
+    const wanted = new Set(taken);
+    const key = this.#key(entry, digestOf(taken.slice().sort()));
+    const fill = (to: TokenArena) =>
+      this.#tokenize(entry, (row) => wanted.has(row), Number.POSITIVE_INFINITY, to);
+    this.#arenas.push(await this.#cache.tokens(key, fill));
     // The arena has the wanted rows in file order; the corpus takes them in drawn order.
     const place = new Map([...wanted].sort((a, b) => a - b).map((row, index) => [row, first + index]));
-    return DocumentIds.of(rows.map((row) => place.get(row)!));
+    return DocumentIds.of(taken.map((row) => place.get(row)!));
+  }
+
+  /** @param rows the most that are read, or a digest of those that are */
+  #key(entry: DatasetEntry, rows: number | string): CorpusKey {
+    const { name, files, columns, languageTag = "", wholeFile = false } = entry;
+    const { fingerprint } = this.#tokenizer;
+    const reading = [columns, wholeFile, languageTag, String(rows)];
+    return { name, files, rules: [packageVersion(), fingerprint, this.#rule, ...reading] };
+  }
+
+  async #countAll({ files, wholeFile }: DatasetEntry): Promise<number> {
+    if (wholeFile) return files.length;
+    let rows = 0;
+    for (const file of files) rows += await this.#cache.rows(file, () => countRows(file));
+    return rows;
   }
 
   /** Which dataset a document of the corpus is of, counted in the order of reading. */
@@ -155,11 +178,8 @@ function appendAll(arena: TokenArena, encoded: readonly Int32Array[], { bosId }:
   }
 }
 
-async function countAll({ files, wholeFile }: DatasetEntry): Promise<number> {
-  if (wholeFile) return files.length;
-  let rows = 0;
-  for (const file of files) rows += await countRows(file);
-  return rows;
+function digestOf(rows: Int32Array): string {
+  return createHash("sha256").update(rows).digest("hex");
 }
 
 /** Rows in LLaMA-Factory's order: a permutation's head, then draws with replacement where more are asked for. */

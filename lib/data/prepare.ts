@@ -5,6 +5,8 @@ import { UserError } from "../errors.js";
 import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./arguments.js";
 import type { Arrange, ArrangeableSource } from "./arrangement.js";
 import type { BlockStream } from "./block-stream.js";
+import { cacheSettings } from "./cache-settings.js";
+import { CorpusCache } from "./corpus-cache.js";
 import type { DatasetEntry } from "./dataset-info.js";
 import { DocumentIds } from "./document-ids.js";
 import { Intake, type IntakeOptions } from "./intake.js";
@@ -30,6 +32,8 @@ import type { Tokenizer } from "./tokenizer.js";
 export interface PrepareOptions extends IntakeOptions {
   /** How datasets of a hub become local files; without it they are refused. */
   readonly hub?: DatasetHub;
+  /** Called once where another process is tokenizing the same dataset, which is waited for. */
+  readonly onWait?: (dataset: string) => void;
   /**
    * Packs each dataset by itself, those of replay_dataset too, so that every block belongs to one: `sources`. A function
    * says which documents of each are taken.
@@ -54,6 +58,8 @@ export interface TrainingData {
   readonly evaluation: readonly EvaluationSet[];
   /** What a user should know of how the data came to be, a line each. */
   readonly notes: readonly string[];
+  /** What went wrong on the way, and was got over. */
+  readonly warnings?: readonly string[];
 }
 
 /** Blocks to evaluate on; they are visited in order. */
@@ -102,7 +108,13 @@ async function tokenize(
 ): Promise<TrainingData> {
   const separator = documentSeparator(recipe.template, tokenizer);
   const bosId = tokenizer.addBos ? tokenizer.bosId : undefined;
-  const intake = new Intake(tokenizer, { separator, bosId: recipe.packing ? undefined : bosId }, options);
+  const cache = new CorpusCache(recipe.tokenized_path ? undefined : cacheSettings(), {
+    overwrite: recipe.overwrite_cache ?? false,
+    signal: options.signal,
+    onWait: options.onWait,
+  });
+  const rule = { separator, bosId: recipe.packing ? undefined : bosId };
+  const intake = new Intake(tokenizer, rule, cache, options);
   const random = new LegacyRandom(recipe.seed ?? 42);
   const corpora = await readCorpora(recipe, "dataset", intake, random, options);
   const evalCorpora = await readCorpora(recipe, "eval_dataset", intake, random, options);
@@ -147,7 +159,9 @@ async function tokenize(
     throw tooLittle(recipe, corpora, documents.documents, documents.tokens);
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
-  return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes: arranged?.notes ?? [] };
+  const notes = [...cache.notes, ...(arranged?.notes ?? [])];
+  const { warnings } = cache;
+  return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes, warnings };
 }
 
 /** The training documents of each dataset: all of them, or those that the policy takes. */

@@ -18,11 +18,15 @@ export interface TokenizerEngine {
   rest?(): Promise<void>;
 }
 
-/** The Rust engine, or undefined where its binary does not load. Throws what the library says of a bad tokenizer. */
-export async function nativeEngine(json: object): Promise<TokenizerEngine | undefined> {
+/**
+ * The Rust engine, or undefined where its binary does not load. Throws what the library says of a bad tokenizer.
+ *
+ * @param json the text of a tokenizer.json
+ */
+export async function nativeEngine(json: string): Promise<TokenizerEngine | undefined> {
   const library = await import("tokenizers").catch(() => undefined);
   if (library === undefined) return undefined;
-  const tokenizer = library.Tokenizer.fromString(JSON.stringify(json));
+  const tokenizer = library.Tokenizer.fromString(json);
   // Settings that a saved tokenizer may carry; cutting and padding are decided elsewhere.
   tokenizer.disableTruncation();
   tokenizer.disablePadding();

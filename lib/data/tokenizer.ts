@@ -1,6 +1,7 @@
 // A Hugging Face tokenizer from a model's folder: what ends, pads and begins a document, and text to ids and back.
 // The work of tokenizing is an engine's (tokenizer-engines.ts). Chat templates are not read.
 
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
@@ -19,6 +20,8 @@ export interface Tokenizer {
   readonly extended: object | undefined;
   /** Whether its entries are others than the folder's files say. */
   readonly replaced: boolean;
+  /** SHA-256 of all that decides which ids a text becomes. */
+  readonly fingerprint: string;
   /** Which engine tokenizes: the Rust one, or the pure JavaScript one where no binary loads. */
   readonly engine: EngineName;
   /** Tokens, added ones included. */
@@ -80,7 +83,8 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const extended = count > 0 || options.json !== undefined ? structuredClone(json) : undefined;
   registerTokens(json, config, Object.values(names));
   const wanted = options.engine ?? "auto";
-  const library = await startEngine(file, json, config, wanted);
+  const text = JSON.stringify(json);
+  const library = await startEngine(file, { json, text, config }, wanted);
   const engine = wanted === "auto" ? quickEngine(library, json, options.quickFrom) : library;
   const id = (token: string) => engine.tokenToId(token);
   const eosToken =
@@ -95,6 +99,7 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     dir,
     extended,
     replaced: options.json !== undefined,
+    fingerprint: createHash("sha256").update(text).update(JSON.stringify(config)).digest("hex"),
     engine: engine.name,
     vocabSize: engine.size,
     eosToken,
@@ -215,13 +220,12 @@ function registerTokens(
 
 async function startEngine(
   file: string,
-  json: TokenizerJson,
-  config: Record<string, unknown>,
+  { json, text, config }: { json: TokenizerJson; text: string; config: Record<string, unknown> },
   wanted: EngineName | "auto",
 ): Promise<TokenizerEngine> {
   try {
     if (wanted !== "script") {
-      const native = await nativeEngine(json);
+      const native = await nativeEngine(text);
       if (native !== undefined) return native;
       if (wanted === "native") throw new Error("the package tokenizers has no binary for this system");
     }

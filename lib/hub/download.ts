@@ -2,10 +2,10 @@
 import { existsSync, statfsSync, statSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.js";
+import { lockFile } from "../file-lock.js";
 import type { Tally } from "./events.js";
 import { hubError, type Wanted } from "./failures.js";
 import { Http, type HttpOptions } from "./http.js";
-import { lockFile } from "./lock.js";
 import type { HubSettings } from "./settings.js";
 import { type Job, partialOf, Room, transfer } from "./transfer.js";
 

@@ -282,12 +282,16 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
+  const waiting = (name: string) =>
+    `dataset: ${name}: another process is tokenizing it; waiting for its tokens`;
   const data = await prepareTrainingData(recipe, tokenizer, {
     signal,
     hub,
     bySource: packsBySource(recipe) && (documentArrangement(recipe) ?? true),
+    onWait: (name) => emit({ type: "message", level: "info", text: waiting(name) }),
   });
-  const { blocks, stream, summary, evaluation, notes } = data;
+  const { blocks, stream, summary, evaluation, notes, warnings = [] } = data;
+  for (const text of warnings) emit({ type: "message", level: "warning", text });
   for (const text of notes) emit({ type: "message", level: "info", text });
   if (recipe.do_eval && evaluation.length === 0)
     throw new UserError(

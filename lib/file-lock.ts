@@ -1,5 +1,5 @@
 // One process at a time for a file. Where the system has flock(1), the lock is the one that Python's clients take on
-// the same file; elsewhere a file beside it, kept fresh while it is held. Only spares bandwidth: what is downloaded is
+// the same file; elsewhere a file beside it, kept fresh while it is held. Only spares work: what is made under it is
 // right without it too.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
