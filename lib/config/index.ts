@@ -2,6 +2,7 @@
 export { DATE_FORM, parseDate, parseSpan } from "./dates.js";
 export { describeKey, type KeyDescription, listKeys, nearestKey, recipeJsonSchema } from "./describe.js";
 export type { Command, Group, KeyClass } from "./key.js";
+export { type CurriculumScore, curriculumScore } from "./keys-curriculum.js";
 export type { DateColumns } from "./keys-freshness.js";
 export { framedTag, type LanguageTags, TAG_FORM } from "./language-tags.js";
 export { type LoadedRecipe, loadRecipe, type RecipeOptions, resolveRecipe } from "./recipe.js";

@@ -15,7 +15,7 @@ export const freshnessKeys = inGroup("incremental", ["train"], {
     type: SPAN_FORM,
     wantsText: true,
     json: { type: "string", pattern: "^[0-9.]+ ?[dwmy]$" },
-    doc: "Draw documents by their age: one that is so much older is half as likely, weight exp(-ln 2 x age / half-life). Documents are drawn once, from seed, after val_size and before packing; replay_dataset is left as it is. The expected counts by year are shown before training.",
+    doc: "Draw documents by their age: one that is so much older is half as likely, weight exp(-ln 2 x age / half-life); y is 365.25 days and m a twelfth of that. Documents are drawn once, from seed, after val_size and before packing; replay_dataset is left as it is. The expected counts by year are shown before training.",
     read(value) {
       if (parseSpan(value) === undefined) throw new Mismatch(SPAN_FORM);
       return value as string;

@@ -9,6 +9,7 @@ function orderingKey(recipe: Recipe): keyof Recipe | undefined {
   if (recipe.replay_dataset !== null) return "replay_dataset";
   if (recipe.time_decay_half_life !== null) return "time_decay_half_life";
   if (recipe.curriculum !== null) return "curriculum";
+  if (recipe.curriculum_by !== null) return "curriculum_by";
   if (recipe.mix_by === "tokens") return "mix_by";
   return undefined;
 }
@@ -29,6 +30,7 @@ export function samplingRules(checked: Checked, setting: Setting): void {
   mixture(recipe, fail);
   stages(recipe, fail);
   freshness(checked, fail, setting);
+  pacing(checked, fail, setting);
   const asking =
     orderingKey(recipe) ?? (recipe.log_loss_by_source ? ("log_loss_by_source" as const) : undefined);
   if (asking !== undefined) surroundings(recipe, asking, fail);
@@ -117,6 +119,27 @@ function freshness({ recipe, given, notes }: Checked, fail: Fail, setting: Setti
   const { time_decay_column: columns } = recipe;
   if (columns !== null && typeof columns !== "string")
     known(recipe, Object.keys(columns), "time_decay_column", fail);
+}
+
+function pacing({ recipe, given, notes }: Checked, fail: Fail, setting: Setting): void {
+  if (recipe.curriculum_by === null) {
+    const keys = ["curriculum_pacing", "curriculum_start", "curriculum_duration"] as const;
+    const idle = keys.filter((key) => given.has(key));
+    if (idle[0] !== undefined)
+      notes.push(
+        `${setting.where(idle[0])}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect without curriculum_by`,
+      );
+    return;
+  }
+  if (
+    recipe.curriculum_by !== "loss" &&
+    recipe.time_decay_half_life !== null &&
+    recipe.time_decay_replacement
+  )
+    fail(
+      "curriculum_by",
+      "sorting puts the copies side by side that time decay draws of a document; set time_decay_replacement: false, or curriculum_by: loss",
+    );
 }
 
 function known({ dataset }: Recipe, names: readonly string[], key: string, fail: Fail): void {

@@ -1,5 +1,6 @@
 // The one schema of every YAML key. The types Recipe and RecipeInput follow from it; nothing is written twice.
 import type { InputOf, Key, ValueOf } from "./key.js";
+import { curriculumKeys } from "./keys-curriculum.js";
 import { dataKeys } from "./keys-data.js";
 import { elsewhereKeys } from "./keys-elsewhere.js";
 import { evaluationKeys } from "./keys-evaluation.js";
@@ -24,6 +25,7 @@ const TABLE = {
   ...outputKeys,
   ...incrementalKeys,
   ...freshnessKeys,
+  ...curriculumKeys,
   ...samplingKeys,
   ...forgettingKeys,
   ...partsKeys,

@@ -1,18 +1,54 @@
-// Which documents of a corpus are trained on, and how often: drawn by their age where the recipe says so. It hands the
-// data path positions; it packs nothing.
+// Which documents of a corpus are trained on, how often and in which order: drawn by their age, sorted by a score, where
+// the recipe says so. It hands the data path positions; it packs nothing.
 
-import { DATE_FORM, type DateColumns, parseDate, parseSpan, type Recipe } from "../config/index.js";
+import {
+  type CurriculumScore,
+  curriculumScore,
+  DATE_FORM,
+  type DateColumns,
+  parseDate,
+  parseSpan,
+  type Recipe,
+} from "../config/index.js";
 import { type Arrange, type ArrangeableSource, columnValues, type DatasetEntry } from "../data/index.js";
 import { NumpyGenerator } from "../data/numpy-generator.js";
 import { UserError } from "../errors.js";
+import { sortedByScore } from "./score-order.js";
 import { countsByYear, drawWeighted, expectedDraws, logWeights, totalWeight } from "./time-decay.js";
 
 const DAY = 86_400_000;
 
 /** What the recipe makes of the documents before they are packed; undefined where all are taken as they stand. */
 export function documentArrangement(recipe: Recipe): Arrange | undefined {
-  if (recipe.time_decay_half_life === null) return undefined;
-  return (sources) => drawByAge(recipe, sources);
+  const decays = recipe.time_decay_half_life !== null;
+  const score = recipe.curriculum_by === null ? undefined : curriculumScore(recipe.curriculum_by);
+  const sorts = score !== undefined && score.by !== "loss";
+  if (!decays && !sorts) return undefined;
+  return async (sources) => {
+    const drawn = decays ? await drawByAge(recipe, sources) : { chosen: [], notes: [] };
+    if (!sorts) return drawn;
+    const chosen: (Int32Array | undefined)[] = [];
+    for (const [index, source] of sources.entries()) {
+      const positions = drawn.chosen[index] ?? Int32Array.from({ length: source.documents }, (_, i) => i);
+      chosen.push(source.replay ? undefined : sortedByScore(positions, await scoresOf(source, score)));
+    }
+    return { chosen, notes: drawn.notes };
+  };
+}
+
+/** How hard each document is: its tokens, or what a column says. */
+async function scoresOf(source: ArrangeableSource, score: CurriculumScore): Promise<ArrayLike<number>> {
+  if (score.by !== "column")
+    return Float64Array.from({ length: source.documents }, (_, document) => source.tokens(document));
+  const { column } = score;
+  return columnNumbers(source, column, "curriculum_by", (value, place) => {
+    const found =
+      typeof value === "bigint" || typeof value === "string" ? Number(value || Number.NaN) : value;
+    if (typeof found === "number" && Number.isFinite(found)) return found;
+    throw new UserError(
+      `${place}: column ${JSON.stringify(column)} has no number (${shown(value)}); give every document one, or leave it out`,
+    );
+  });
 }
 
 /** One draw over all sources but those that are replayed. */

@@ -27,6 +27,7 @@ export {
   RunOrder,
   type RunOrderOptions,
 } from "./run-order.js";
+export { quantiles, sortedByScore } from "./score-order.js";
 export {
   countsByYear,
   type Decay,

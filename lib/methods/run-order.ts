@@ -58,7 +58,7 @@ export function epochLength(
 export class RunOrder implements SourceSampler {
   readonly length: number;
   readonly names: readonly string[];
-  readonly #options: RunOrderOptions;
+  #options: RunOrderOptions;
   #draws: Draws;
 
   constructor(options: RunOrderOptions) {
@@ -73,6 +73,14 @@ export class RunOrder implements SourceSampler {
     if (this.#draws.position > first) this.#draws = new Draws(this.#options);
     while (this.#draws.position < first) this.#draws.next();
     return Int32Array.from({ length: this.length }, () => this.#draws.next());
+  }
+
+  /** Takes other scores for its curriculum, before anything is drawn. */
+  rank(scores: ArrayLike<number>): void {
+    const { curriculum } = this.#options;
+    if (curriculum === undefined) return;
+    this.#options = { ...this.#options, curriculum: { ...curriculum, scores } };
+    this.#draws = new Draws(this.#options);
   }
 
   sourceOf(block: number): number {
@@ -97,6 +105,9 @@ export class RunOrder implements SourceSampler {
     }));
   }
 }
+
+/** The stream of draws that replay has. */
+const REPLAY = 1;
 
 /** The draws of a run, one after another. */
 class Draws {
@@ -124,7 +135,7 @@ class Draws {
         : sources.map((source, index) => this.#passesOf(blocksOf([source], source.replay), index + 2));
     if (replayRatio === undefined) return;
     const replayed = blocksOf(sources, true);
-    this.#replay = this.#passesOf(replayed, 1);
+    this.#replay = this.#passesOf(replayed, REPLAY);
     this.#replayTurn = new Proportions(
       [1 - replayRatio, replayRatio],
       meanSize([...fresh, ...replayed], size),
@@ -155,7 +166,7 @@ class Draws {
     const { curriculum, shuffle, seed } = this.#options;
     const scores = curriculum?.scores;
     // a stable sort: blocks of one score stay in their order
-    if (scores !== undefined) blocks.sort((a, b) => scores[a]! - scores[b]!);
+    if (scores !== undefined && stream !== REPLAY) blocks.sort((a, b) => scores[a]! - scores[b]!);
     return new Passes(Int32Array.from(blocks), { shuffle, seed: streamSeed(seed, stream) });
   }
 }

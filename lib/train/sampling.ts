@@ -1,12 +1,16 @@
 // From a recipe and its blocks to the order of the run, where the recipe asks for one of its own (replay, mixtures,
 // curricula), and what is said of it before training. The policy is in lib/methods.
 import { packsBySource, type Recipe } from "../config/index.js";
-import type { BlockSource, SourceSampler, TokenBlocks } from "../data/index.js";
+import type { BlockSource, TokenBlocks } from "../data/index.js";
 import { UserError } from "../errors.js";
 import {
+  type Curriculum,
+  competence,
   type DrawnSource,
   epochLength,
   type MixStage,
+  type Pacing,
+  quantiles,
   RunOrder,
   sharesOf,
   temperedShares,
@@ -31,7 +35,7 @@ interface Setting {
 export function runSampler(
   recipe: Recipe,
   { blocks, sources }: SampledData,
-): { sampler: SourceSampler; notes: string[] } | undefined {
+): { sampler: RunOrder; notes: string[] } | undefined {
   if (!packsBySource(recipe) || sources === undefined) return undefined;
   const size = sizes(blocks, recipe);
   const replayRatio = recipe.replay_dataset === null ? undefined : recipe.replay_ratio;
@@ -43,13 +47,18 @@ export function runSampler(
     length,
     replayRatio,
     mixture: mixtureOf(setting),
+    curriculum: curriculumOf(setting),
     shuffle: !recipe.disable_shuffling,
     seed: recipe.data_seed ?? recipe.seed,
   });
   const total = blocksBefore(setting, setting.plan.totalSteps);
   return {
     sampler,
-    notes: [...stageLines(setting), `of ${counted(total, "block")}: ${describe(sampler.drawn(total))}`],
+    notes: [
+      ...stageLines(setting),
+      ...pacingLines(setting),
+      `of ${counted(total, "block")}: ${describe(sampler.drawn(total))}`,
+    ],
   };
 }
 
@@ -76,6 +85,34 @@ function mixtureOf(setting: Setting): MixStage[] | undefined {
     ? Object.fromEntries(dataset.map((name, i) => [name, weights[i] as number]))
     : (weights as Record<string, number>);
   return [{ first: 0, shares: sharesOf(sources, named) }];
+}
+
+/** The share of the blocks that is open as the run goes on; by loss, the scores come later (loss-curriculum.ts). */
+function curriculumOf({ recipe, sources, plan }: Setting): Curriculum | undefined {
+  if (recipe.curriculum_by === null) return undefined;
+  const pacing: Pacing = {
+    curve: recipe.curriculum_pacing,
+    start: recipe.curriculum_start,
+    duration: recipe.curriculum_duration * plan.totalSteps,
+  };
+  const { per_device_train_batch_size: batch, gradient_accumulation_steps: accumulation } = recipe;
+  const stepOf = (position: number) => {
+    const inEpoch = position % plan.examples;
+    return (
+      Math.floor(position / plan.examples) * plan.stepsPerEpoch + Math.floor(inEpoch / (batch * accumulation))
+    );
+  };
+  return { scores: quantiles(sources), open: (position) => competence(stepOf(position), pacing) };
+}
+
+/** What is said of a curriculum by a score. */
+function pacingLines({ recipe, plan }: Setting): string[] {
+  const { curriculum_by: by, curriculum_start: start, curriculum_duration: share } = recipe;
+  if (by === null) return [];
+  const last = Math.ceil(share * plan.totalSteps);
+  return [
+    `curriculum by ${by}: the easiest ${percent(start)} of each dataset at step 1, all of it from step ${last + 1} on`,
+  ];
 }
 
 /**

@@ -39,6 +39,7 @@ import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
+import { LossCurriculum } from "./loss-curriculum.js";
 import { recipeMethods } from "./methods.js";
 import { countParameters } from "./model.js";
 
@@ -321,6 +322,20 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   methods.unshift(
     ...(await recipeMethods({ recipe, model, reference, tokenizer, hub, device, emit, signal })),
   );
+  if (recipe.curriculum_by === "loss" && sampler !== undefined)
+    methods.push(
+      new LossCurriculum({
+        order: sampler,
+        sources: data.sources ?? [],
+        blocks,
+        model,
+        padId: tokenizer.padId,
+        device,
+        compute: precisionOf(recipe).compute,
+        signal,
+        say: (text) => emit({ type: "message", level: "info", text }),
+      }),
+    );
   manualSeed(recipe.seed);
   model.train();
   const { trainable, total } = countParameters(model);

@@ -69,9 +69,20 @@ const METHODS: Record<string, RecipeInput> = {
     replay_ratio: 0.25,
     val_size: 3,
   },
+  "a curriculum by loss": { ...KEYS, curriculum_by: "loss", replay_dataset: "two", replay_ratio: 0.2 },
+  "a curriculum by a column in a mixture": {
+    ...KEYS,
+    dataset_dir: DATED,
+    dataset: "one,three",
+    mix_by: "tokens",
+    curriculum_by: "column grade",
+    finetuning_type: "full",
+  },
   "a curriculum in stages": {
     ...KEYS,
     dataset: "one,two",
+    finetuning_type: "freeze",
+    freeze_trainable_layers: 1,
     curriculum: [{ until: 0.5, mix: { one: 1 } }, { mix: { one: 1, two: 2 } }],
   },
   "full, pure_bf16": {

@@ -186,3 +186,80 @@ describe("time decay", () => {
     }
   });
 });
+
+describe("a curriculum by a score", () => {
+  const one: RecipeInput = {
+    ...KEYS,
+    dataset_dir: datedData(),
+    max_samples: null,
+    disable_shuffling: true,
+    per_device_train_batch_size: 1,
+    gradient_accumulation_steps: 1,
+    max_steps: 40,
+    curriculum_start: 1,
+  };
+  /** Tokens of each micro-step, which without packing are a document's. */
+  const tokens = async (keys: RecipeInput) =>
+    only((await run({ ...one, ...keys })).events, "microStep").map((event) => event.tokens);
+  const rising = (numbers: number[]) => [...numbers].sort((a, b) => a - b);
+
+  it("by length and by a column, in order: documents sorted by them, and equal ones as they stand", async () => {
+    const plainly = await tokens({ packing: false });
+    expect(await tokens({ packing: false, curriculum_by: "length" })).toEqual(rising(plainly));
+    const grades = plainly.map((_, row) => (row * 7919) % 1009);
+    const order = grades.map((_, row) => row).sort((a, b) => grades[a] - grades[b]);
+    expect(await tokens({ packing: false, curriculum_by: "column grade" })).toEqual(
+      order.map((row) => plainly[row]),
+    );
+  });
+
+  it("by loss: the blocks as the model before training finds them", async () => {
+    const keys = { ...one, learning_rate: 1e-30, warmup_ratio: 0, max_steps: 12 };
+    const losses = async (other: RecipeInput) =>
+      history((await run({ ...keys, ...other })).dir)
+        .filter(({ loss }) => loss !== undefined)
+        .map(({ loss }) => loss);
+    const epoch = only((await run({ ...keys, max_steps: 1 })).events, "begin")[0].examples;
+    const plainly = await losses({ max_steps: epoch });
+    const sorted = await losses({ max_steps: epoch, curriculum_by: "loss" });
+    expect(sorted).toEqual(rising(sorted));
+    for (const [i, loss] of rising(plainly).entries()) expect(sorted[i]).toBeCloseTo(loss, 5);
+    expect(plainly).not.toEqual(sorted);
+  });
+
+  it("opens the data as its pacing says, and says so", async () => {
+    const ran = await run({
+      ...one,
+      packing: false,
+      disable_shuffling: false,
+      curriculum_by: "length",
+      curriculum_start: 0.1,
+      curriculum_duration: 0.5,
+    });
+    expect(messages(ran)).toContain(
+      "curriculum by length: the easiest 10.0 % of each dataset at step 1, all of it from step 21 on",
+    );
+    const lengths = rising(await tokens({ packing: false }));
+    for (const [step, event] of only(ran.events, "microStep").entries()) {
+      const open = Math.min(1, Math.sqrt((step * (1 - 0.01)) / 20 + 0.01));
+      expect(event.tokens).toBeLessThanOrEqual(lengths[Math.ceil(open * 40 - 1e-9) - 1]);
+    }
+  });
+
+  it("holds within a mixture, beside time decay without copies, and in replay's company", async () => {
+    const ran = await run({
+      ...one,
+      disable_shuffling: false,
+      max_steps: 20,
+      dataset: "one,three",
+      mix_by: "tokens",
+      curriculum_by: "length",
+      time_decay_half_life: "5y",
+      time_decay_column: "year",
+      time_decay_replacement: false,
+      replay_dataset: "two",
+      replay_ratio: 0.2,
+    });
+    expect(history(ran.dir)[19].share_two).toBeCloseTo(0.2, 12);
+  });
+});

@@ -177,6 +177,31 @@ export const SAMPLING: Mistake[] = [
     line: /time_decay_half_life: num_samples of one draws rows by itself; remove it from dataset_info\.json/,
   },
   {
+    name: "a curriculum by nothing known",
+    keys: { curriculum_by: "difficulty" },
+    line: /recipe\.yaml:\d+: curriculum_by: expected length, loss or column NAME, received "difficulty"/,
+  },
+  {
+    name: "a curriculum that starts with nothing",
+    keys: { curriculum_by: "length", curriculum_start: 0 },
+    line: /curriculum_start: expected a number, above 0 and at most 1, received 0/,
+  },
+  {
+    name: "a curriculum by a column without numbers",
+    keys: { curriculum_by: "column text" },
+    line: /data\/one\.jsonl:1: column "text" has no number \(".*\); give every document one, or leave it out/,
+  },
+  {
+    name: "a curriculum by a column that is not there",
+    keys: { curriculum_by: "column grade" },
+    line: /data\/one\.jsonl:1: column "grade" has no number \(nothing\); give every document one/,
+  },
+  {
+    name: "copies of a document sorted side by side",
+    keys: { curriculum_by: "length", time_decay_half_life: "2y" },
+    line: /curriculum_by: sorting puts the copies side by side that time decay draws of a document; set time_decay_replacement: false/,
+  },
+  {
     name: "loss by source of interleaved documents",
     keys: { dataset: "one,two", mix_strategy: "interleave_under", log_loss_by_source: true },
     line: /log_loss_by_source: each dataset is packed by itself, and mix_strategy: interleave_under mixes documents before/,
