@@ -22,6 +22,14 @@ Ctrl-C saves a checkpoint of the last finished step and leaves (130); a second o
 
   qwen-pt train recipe.yaml
   qwen-pt train recipe.yaml learning_rate=5e-5 output_dir=saves/second`,
+  estimate: `qwen-pt estimate RECIPE [KEY=VALUE ...] [--json]
+
+How much memory training from a recipe takes on the processor, at its peak, with gradient checkpointing and without, and
+whether that fits into what the machine or its container has left. From the model's config.json alone: no weights are
+read. Tokens that the recipe adds to the vocabulary are not counted.
+
+  qwen-pt estimate recipe.yaml
+  qwen-pt estimate recipe.yaml finetuning_type=full cutoff_len=2048 --json`,
   export: `qwen-pt export RECIPE [KEY=VALUE ...]
 
 Merges adapter_name_or_path into model_name_or_path and saves the whole model in export_dir.

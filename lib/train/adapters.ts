@@ -32,7 +32,8 @@ export interface AdaptedRecipe extends Recipe {
   readonly tokenIndices?: TokenIndices;
 }
 
-function loraConfig(recipe: AdaptedRecipe): LoraConfig {
+/** The recipe's new adapter. */
+export function loraConfig(recipe: AdaptedRecipe): LoraConfig {
   const all = recipe.lora_target.length === 1 && recipe.lora_target[0] === "all";
   return {
     rank: recipe.lora_rank,

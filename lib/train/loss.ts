@@ -4,7 +4,7 @@ import { crossEntropy, type DType, linearCrossEntropy, type Tensor, tensor } fro
 import type { CausalModel } from "./model.js";
 
 /** float32 logits that exist at a time, in bytes. */
-const CHUNK_BYTES = 64 << 20;
+export const CHUNK_BYTES = 64 << 20;
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */
 export function nextTokenLabels(labels: Int32Array, batch: number, length: number, device: string): Tensor {

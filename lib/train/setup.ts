@@ -14,8 +14,7 @@ import {
 } from "../data/index.js";
 import { UserError } from "../errors.js";
 import { datasetFetcher } from "../hub/index.js";
-import { documentArrangement, HeldSlices, headSlices, type TrainingMethod } from "../methods/index.js";
-import { freeze, full } from "../peft/index.js";
+import { documentArrangement, HeldSlices, type TrainingMethod } from "../methods/index.js";
 import {
   initializeWeights,
   loadWeights,
@@ -37,6 +36,7 @@ import {
 } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
+import { warnOfMemory } from "./estimate.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
 import { LossCurriculum } from "./loss-curriculum.js";
@@ -50,6 +50,7 @@ import { LOOP_FILE } from "./run-state.js";
 import { runSampler } from "./sampling.js";
 import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
+import { trainPart } from "./trained-part.js";
 import { enlarge, type RowStart, rowsFor } from "./vocabulary.js";
 
 type Emit = (event: TrainEvent) => void;
@@ -242,22 +243,7 @@ function buildModel(
     const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
     return { model, weights, methods: [] };
   }
-  const slices = headSlices(config, recipe.freeze_trainable_heads ?? {});
-  if (recipe.finetuning_type === "full") full(model, trainable);
-  else {
-    freeze(
-      model,
-      {
-        trainableLayers: recipe.freeze_trainable_layers,
-        ...(recipe.freeze_trainable_layer_ids !== null && { layerIds: recipe.freeze_trainable_layer_ids }),
-        trainableModules: recipe.freeze_trainable_modules,
-        extraModules: [...(recipe.freeze_extra_modules ?? []), ...tablesOf(config, start)],
-        patterns: recipe.freeze_trainable_patterns ?? [],
-        names: slices.keys(),
-      },
-      trainable,
-    );
-  }
+  const slices = trainPart(model, recipe, trainable, tablesOf(config, start));
   const save = (dir: string): void => {
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);
@@ -343,6 +329,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
+  if (isHost(device)) warnOfMemory(model, given, emit);
   return {
     recipe: given,
     model,
