@@ -156,11 +156,17 @@ function endLines(result: TrainResult): string {
     const steps = result.skippedSteps === 1 ? "1 step was" : `${count(result.skippedSteps)} steps were`;
     lines.push(`warning: ${steps} not applied because the loss or a gradient was not finite`);
   }
+  lines.push(`waited for data ${waited(result.dataWaitShare)} of the time`);
   const state = result.interrupted ? "interrupted" : "finished";
   lines.push(
     `${state} after ${count(result.steps)} ${result.steps === 1 ? "step" : "steps"}: ${result.outputDir}`,
   );
   return lines.join("\n");
+}
+
+/** A share in per cent; less than a tenth of one is not told apart. */
+function waited(share: number): string {
+  return share < 0.001 ? "less than 0.1 %" : `${(100 * share).toFixed(1)} %`;
 }
 
 /** The command that goes on where this run stopped. */

@@ -57,6 +57,17 @@ export function collate(blocks: readonly Int32Array[], padId: number, starts?: r
   return { ...plain, documents: Int32Array.from([...documents, batch * length]) };
 }
 
+/** As `batchOf`, without holding the thread where ids are in a file. */
+export async function loadBatch(
+  blocks: TokenBlocks,
+  indices: ArrayLike<number>,
+  padId: number,
+): Promise<Batch> {
+  const chosen = Array.from(indices);
+  const ids = await Promise.all(chosen.map((index) => blocks.load?.(index) ?? blocks.get(index)));
+  return collate(ids, padId, blocks.starts && chosen.map((index) => blocks.starts!(index)));
+}
+
 /** The batch of some of the blocks. */
 export function batchOf(blocks: TokenBlocks, indices: ArrayLike<number>, padId: number): Batch {
   const chosen = Array.from(indices);

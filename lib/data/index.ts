@@ -3,7 +3,7 @@
 export { type DataRecipe, datasetNames } from "./arguments.js";
 export type { Arrange, ArrangeableSource } from "./arrangement.js";
 export type { BlockStream, StreamWindow } from "./block-stream.js";
-export { type Batch, batchOf, collate, IGNORED_LABEL } from "./collate.js";
+export { type Batch, batchOf, collate, IGNORED_LABEL, loadBatch } from "./collate.js";
 export { columnValues } from "./column-values.js";
 export type { Columns, MessageColumns, MessageTags, TextColumns } from "./columns.js";
 export { type CorpusText, corpusTexts, type TextOptions } from "./corpus-texts.js";

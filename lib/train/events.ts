@@ -20,6 +20,8 @@ export interface TrainResult {
   checkpoint?: string;
   /** Steps whose loss or gradient was not finite and that were therefore not applied. */
   skippedSteps: number;
+  /** Share of the run's time, from 0 to 1, in which the model waited for its data. */
+  dataWaitShare: number;
   /** The content of train_results.json. */
   metrics: Record<string, number>;
   /** The content of eval_results.json, where the recipe evaluates. */
@@ -92,6 +94,8 @@ export interface StepEvent {
   learningRate: number;
   tokens: number;
   tokensPerSecond: number;
+  /** For which nothing could be computed, because the step's data was not there yet. */
+  dataWaitSeconds: number;
   memoryBytes: number;
   /** Why the step was not applied, where it was not. */
   skipped?: string;

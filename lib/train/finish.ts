@@ -37,6 +37,7 @@ function result(
     interrupted: outcome.interrupted,
     ...(outcome.checkpoint === undefined ? {} : { checkpoint: outcome.checkpoint }),
     skippedSteps: recorder.skippedSteps,
+    dataWaitShare: recorder.dataWaitShare,
     metrics,
   };
 }

@@ -98,6 +98,9 @@ export class Recorder {
   #startStep = 0;
   #startTokens = 0;
   #started = performance.now();
+  /** Seconds that the model waited for data: those of the step to be reported next, and of all. */
+  #waitedNow = 0;
+  #waited = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -130,6 +133,10 @@ export class Recorder {
   }
   get tokensSeen(): number {
     return this.#loop.tokensSeen;
+  }
+  /** Share of the run's time, from 0 to 1, in which the model waited for its data. */
+  get dataWaitShare(): number {
+    return this.#waited / Math.max(this.runtimeSeconds, 1e-9);
   }
   get runtimeSeconds(): number {
     return (performance.now() - this.#started) / 1000;
@@ -237,6 +244,12 @@ export class Recorder {
     }
   }
 
+  /** Counts the seconds for which a step's data was not there yet. */
+  waitedForData(seconds: number): void {
+    this.#waitedNow = seconds;
+    this.#waited += seconds;
+  }
+
   /** Counts a step and reports it. */
   finishStep(record: StepRecord): void {
     const { plan } = this.#options;
@@ -269,6 +282,7 @@ export class Recorder {
       learningRate: record.learningRate,
       tokens: record.tokens,
       tokensPerSecond: record.tokens / record.seconds,
+      dataWaitSeconds: this.#waitedNow,
       memoryBytes: record.memoryBytes,
       ...(record.skipped === undefined ? {} : { skipped: record.skipped }),
     });

@@ -3,14 +3,11 @@
 import type { Recipe } from "../config/index.js";
 import {
   type BlockStream,
-  batchOf,
-  collate,
   type EvaluationSet,
   RandomSampler,
   type Sampler,
   SequentialSampler,
   type SourceSampler,
-  type StreamWindow,
   type TokenBlocks,
 } from "../data/index.js";
 import { UserError } from "../errors.js";
@@ -37,8 +34,9 @@ import { LossScale, type Precision, precisionOf, scaleGradients } from "./precis
 import { readTogether } from "./reading.js";
 import { Recorder } from "./recorder.js";
 import { SourceAccount, type SourceLoss } from "./source-account.js";
-import { type SourcedBatch, sourceBatches, sourceLoss } from "./source-batches.js";
+import { type SourcedBatch, sourceLoss } from "./source-batches.js";
 import { microStepLoss, StepAborted } from "./step.js";
+import { TrainingWindows } from "./windows.js";
 
 /** What a {@link Trainer} works with; `prepare` makes one from a recipe. */
 export interface TrainerOptions {
@@ -103,12 +101,11 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #precision: Precision;
   readonly #lossScale: LossScale;
-  readonly #sampler: Sampler;
+  readonly #windows: TrainingWindows;
   readonly #trained: Tensor[];
   readonly #methods: AllMethods;
   readonly #rates: GroupRates;
   readonly #best: BestMetric;
-  #order: { epoch: number; blocks: Int32Array } | undefined;
   #failures = 0;
 
   constructor(options: TrainerOptions) {
@@ -129,11 +126,12 @@ export class Trainer {
       eps: recipe.adam_epsilon,
     });
     const seed = recipe.data_seed ?? recipe.seed;
-    this.#sampler =
+    const order: Sampler =
       sampler ??
       (recipe.disable_shuffling
         ? new SequentialSampler(blocks.length)
         : new RandomSampler(blocks.length, seed, permutation));
+    this.#windows = new TrainingWindows({ ...options, plan: this.plan, order });
     this.recorder = new Recorder({
       ...options,
       saveMethods: (dir) => this.#methods.save(dir),
@@ -161,13 +159,13 @@ export class Trainer {
       const stepInEpoch = this.recorder.step % this.plan.stepsPerEpoch;
       const first = stepInEpoch * accumulation;
       const count = batchesOfStep(this.plan, accumulation, stepInEpoch);
-      const streamed = await this.#options.stream?.window(this.recorder.step);
-      const window = streamed === undefined ? this.#window(epoch, first, count) : this.#collated(streamed);
+      const { batches, streamed, waited } = await this.#windows.take(this.recorder.step);
       if (stepInEpoch === 0) drawLoaderSeed();
-      const result = await this.#accumulate(window);
+      const result = await this.#accumulate(batches);
       if (result === undefined) return this.#interrupted();
       // In a stream transformers counts as if a pass were as long as the run.
       const position = streamed === undefined ? first + count : (streamed.before + 1) * accumulation;
+      this.recorder.waitedForData(waited);
       this.#finishStep(result, (streamed?.pass ?? epoch) + position / this.plan.batchesPerEpoch);
       if (!(await this.#after("step")) || this.#isAborted()) return this.#interrupted();
     }
@@ -243,31 +241,8 @@ export class Trainer {
     return this.#options.isAborted?.() ?? false;
   }
 
-  #collated({ batches }: StreamWindow): SourcedBatch[] {
-    return batches.map((blocks) => collate(blocks, this.#options.padId));
-  }
-
-  /** The batches of one optimizer step. */
-  #window(epoch: number, first: number, count: number): SourcedBatch[] {
-    if (this.#order?.epoch !== epoch) this.#order = { epoch, blocks: this.#sampler.order(epoch) };
-    const { per_device_train_batch_size: size } = this.#options.recipe;
-    const { blocks: corpus, padId, sampler } = this.#options;
-    const order = this.#order.blocks;
-    if (sampler !== undefined) {
-      const chosen = order.subarray(first * size, (first + count) * size);
-      return sourceBatches(chosen, size, sampler).map(({ source, blocks }) => ({
-        source,
-        ...batchOf(corpus, blocks, padId),
-      }));
-    }
-    return Array.from({ length: count }, (_, i) => {
-      const at = (first + i) * size;
-      return batchOf(corpus, order.subarray(at, at + size), padId);
-    });
-  }
-
   /** Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed. */
-  async #accumulate(window: SourcedBatch[]): Promise<WindowResult | undefined> {
+  async #accumulate(window: readonly SourcedBatch[]): Promise<WindowResult | undefined> {
     const { model, device, recipe, onEvent } = this.#options;
     const labelled = window.reduce(
       (sum, { labels }) => sum + labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0),

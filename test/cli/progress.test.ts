@@ -26,6 +26,7 @@ const step = (number: number, change: Partial<StepEvent> = {}): StepEvent => ({
   learningRate: 9.5e-5,
   tokens: 8192,
   tokensPerSecond: 812.4,
+  dataWaitSeconds: 0,
   memoryBytes: 2 * 1024 ** 3,
   ...change,
 });

@@ -14,6 +14,7 @@ const RESULT: TrainResult = {
   runtimeSeconds: 10,
   interrupted: false,
   skippedSteps: 0,
+  dataWaitShare: 0.0123,
   metrics: { train_loss: 3, epoch: 1 },
 };
 const EVENTS: TrainEvent[] = [
@@ -56,6 +57,7 @@ const EVENTS: TrainEvent[] = [
     learningRate: 1e-4,
     tokens: 8192,
     tokensPerSecond: 100,
+    dataWaitSeconds: 0.5,
     memoryBytes: 1e9,
   },
   { type: "log", entry: { loss: 3, grad_norm: 1, learning_rate: 1e-4, epoch: 0.5, step: 1 }, line: {} },
@@ -100,6 +102,7 @@ describe("a run to its end", () => {
       "loss curve saved in saves/run/training_loss.png",
       "***** train metrics *****",
       "  train_loss = 3.0",
+      "waited for data 1.2 % of the time",
       "finished after 2 steps: saves/run",
     ];
     let at = 0;
