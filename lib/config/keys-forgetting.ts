@@ -24,4 +24,15 @@ export const forgettingKeys = inGroup("incremental", ["train"], {
     defaultText: "fisher.safetensors in output_dir",
     doc: "File of Fisher information, float32 for each weight concerned: used where it is there and belongs to the model and to these keys, else estimated and written.",
   }),
+  distill_weight: float({
+    default: null,
+    above: 0,
+    below: 1,
+    doc: "Distillation from the base model: train on (1 - w) * cross entropy + w * T^2 KL(base model || model) at every predicted token of the training text. The loss that is logged stays the cross entropy; the divergence is logged as distill_loss.",
+  }),
+  distill_temperature: float({
+    default: 1,
+    above: 0,
+    doc: "T of distill_weight: both models' logits are divided by it before they are compared; above 1 unlikely tokens count for more.",
+  }),
 });

@@ -9,6 +9,7 @@ export function forgettingRules(checked: Checked, setting: Setting): void {
     throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
   };
   elastic(checked, setting, fail);
+  distillation(checked, setting, fail);
 }
 
 type Fail = (key: string, why: string) => never;
@@ -31,5 +32,22 @@ function elastic({ recipe, given, notes }: Checked, setting: Setting, fail: Fail
     fail(
       "ewc_lambda",
       `the change of a weight is no plain product with ${recipe.use_dora ? "use_dora" : "pissa_init"}; remove one of the two`,
+    );
+}
+
+function distillation({ recipe, given, notes }: Checked, setting: Setting, fail: Fail): void {
+  if (recipe.distill_weight === null) {
+    if (given.has("distill_temperature"))
+      notes.push(
+        `${setting.where("distill_temperature")}: distill_temperature has no effect without distill_weight`,
+      );
+    return;
+  }
+  if (recipe.train_from_scratch)
+    fail("distill_weight", "a model that is trained from scratch has no teacher; remove one of the two");
+  if (recipe.pissa_init && recipe.adapter_name_or_path !== null)
+    fail(
+      "distill_weight",
+      "pissa_init takes the base model apart after adapters were merged; remove one of the two",
     );
 }

@@ -3,7 +3,7 @@
 
 import type { Module } from "../nn/index.js";
 import { LoraLinear, SavedModule } from "../peft/index.js";
-import { noGrad, scope, type Tensor, zeros } from "../torch/index.js";
+import { keep, noGrad, scope, type Tensor, zeros } from "../torch/index.js";
 import type { Figures, TrainingMethod } from "./training-method.js";
 
 /** A weight that is trained as it is. */
@@ -69,7 +69,7 @@ export function elasticNames(model: Module, base: ReadonlyMap<string, Tensor>): 
  * rounded to it once.
  */
 export class ElasticWeights implements TrainingMethod {
-  #loss = 0;
+  #loss: Tensor | undefined;
 
   constructor(
     readonly terms: readonly ElasticTerm[],
@@ -80,11 +80,12 @@ export class ElasticWeights implements TrainingMethod {
     scope(() =>
       noGrad(() => {
         const [first] = this.terms;
+        this.#loss?.dispose();
         if (first === undefined) return;
         const total = zeros([], { dtype: "float64", device: first.fisher.device });
         for (const term of this.terms)
           scope(() => void total.add_("layer" in term ? this.#ofLora(term) : this.#ofWhole(term)));
-        this.#loss = (this.lambda / 2) * total.item();
+        this.#loss = keep(total.mul(this.lambda / 2));
       }),
     );
   }
@@ -110,7 +111,7 @@ export class ElasticWeights implements TrainingMethod {
   }
 
   figures(): Figures {
-    return { ewc_loss: this.#loss };
+    return { ewc_loss: this.#loss?.item() ?? 0 };
   }
 }
 

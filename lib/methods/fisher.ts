@@ -1,26 +1,8 @@
 // The diagonal of the empirical Fisher information of a model's weights, estimated on blocks of text. One block of the
 // model at a time is differentiated, so that beside the result no more than its gradients exist. Files: fisher-file.ts.
 import type { Batch } from "../data/index.js";
-import type { Module } from "../nn/index.js";
-import {
-  autocast,
-  backward,
-  type DType,
-  keep,
-  noGrad,
-  scope,
-  type Tensor,
-  tensor,
-  zeros,
-} from "../torch/index.js";
-
-/** A causal language model in the pieces between which gradients are passed on. */
-export interface LayeredModel extends Module {
-  readonly layers: readonly (Module & { forward(hidden: Tensor, positions: never): Tensor })[];
-  embed(inputIds: Tensor): Tensor;
-  rope(length: number, hidden: Tensor): unknown;
-  packed?(starts: Int32Array, batch: number, length: number, hidden: Tensor): unknown;
-}
+import { autocast, backward, type DType, keep, noGrad, scope, type Tensor, zeros } from "../torch/index.js";
+import { idsFor, type LayeredModel, lastHidden, positionsFor } from "./layered-model.js";
 
 export interface FisherOptions {
   /** autocast's dtype; undefined computes in the weights' own. */
@@ -103,27 +85,16 @@ class OneBlock {
 
   run(): void {
     const { model, batch } = this;
-    const { device } = model.parameters()[0] as Tensor;
-    const ids = tensor(batch.inputIds, { shape: [batch.batch, batch.length], dtype: "int64", device });
-    const embedded = noGrad(() => this.#under(() => model.embed(ids)));
-    const positions =
-      batch.documents === undefined || model.packed === undefined
-        ? model.rope(batch.length, embedded)
-        : model.packed(batch.documents, batch.batch, batch.length, embedded);
     const inputs: Tensor[] = [];
-    let hidden = embedded;
-    for (const layer of model.layers) {
-      inputs.push(hidden);
-      const input = hidden;
-      hidden = noGrad(() => this.#under(() => scope(() => layer.forward(input, positions as never))));
-    }
+    const hidden = this.#under(() => lastHidden(model, batch, (input) => inputs.push(input) > 0));
+    const positions = positionsFor(model, batch, inputs[0] as Tensor);
     const top = hidden.detach().requiresGrad_();
     this.#asking(this.#outside, () => {
       backward(this.#under(() => this.options.lossOf(top, batch)));
       let gradient = top.grad as Tensor;
       for (const [index, layer] of [...model.layers.entries()].reverse())
         gradient = this.#through(layer, inputs[index] as Tensor, positions, gradient);
-      const again = this.#under(() => model.embed(ids));
+      const again = this.#under(() => model.embed(idsFor(model, batch)));
       if (again.requiresGrad) backward(again, gradient);
       this.#addSquares(this.#outside);
     });

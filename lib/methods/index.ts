@@ -3,10 +3,18 @@
 export { AllMethods } from "./all-methods.js";
 export { documentArrangement } from "./arrange-documents.js";
 export { competence, type Pacing } from "./competence.js";
+export { Distillation, type DistillationOptions } from "./distillation.js";
+export {
+  type DistillationLoss,
+  type DistillationSettings,
+  distillationLoss,
+  type HeadRows,
+} from "./distillation-loss.js";
 export { type ElasticTerm, ElasticWeights, elasticNames, elasticTerms } from "./elastic-weights.js";
-export { estimateFisher, type Fisher, type FisherOptions, type LayeredModel } from "./fisher.js";
+export { estimateFisher, type Fisher, type FisherOptions } from "./fisher.js";
 export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./fisher-file.js";
 export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
+export { type LayeredModel, lastHidden } from "./layered-model.js";
 export {
   entryPieces,
   entryText,

@@ -8,7 +8,7 @@ export type Figures = Readonly<Record<string, number>>;
 
 /** What a micro-step's last hidden states come to. */
 export interface Objective {
-  /** What is differentiated: a 0-dimensional tensor, multiplied by `scale`. */
+  /** What is differentiated: a 0-dimensional tensor. Its gradients count, multiplied by `scale`; its value is not read. */
   readonly total: Tensor;
   /** Its part that is the cross entropy, which is what is logged as the loss; multiplied by `scale` too. */
   readonly crossEntropy: Tensor;

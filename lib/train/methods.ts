@@ -4,6 +4,7 @@ import type { Recipe } from "../config/index.js";
 import type { DatasetHub, Tokenizer } from "../data/index.js";
 import { UserError } from "../errors.js";
 import {
+  Distillation,
   ElasticWeights,
   elasticNames,
   elasticTerms,
@@ -38,7 +39,8 @@ interface Base {
 }
 
 function baseOf({ recipe, model, reference }: MethodSetting): Base {
-  const copy = recipe.finetuning_type === "lora" ? model : reference();
+  const own = recipe.finetuning_type === "lora" && !recipe.pissa_init;
+  const copy = own ? model : reference();
   return { model: copy, weights: baseWeights(copy), as: (body) => withoutAdapter(copy, body) };
 }
 
@@ -49,10 +51,27 @@ function baseOf({ recipe, model, reference }: MethodSetting): Base {
 export async function recipeMethods(setting: MethodSetting): Promise<TrainingMethod[]> {
   const { recipe } = setting;
   const methods: TrainingMethod[] = [];
-  if (recipe.ewc_lambda === null) return methods;
+  if (recipe.ewc_lambda === null && recipe.distill_weight === null) return methods;
   const base = baseOf(setting);
-  methods.push(await elasticWeights(setting, base, recipe.ewc_lambda));
+  if (recipe.ewc_lambda !== null) methods.push(await elasticWeights(setting, base, recipe.ewc_lambda));
+  if (recipe.distill_weight !== null) methods.push(distillation(setting, base, recipe.distill_weight));
   return methods;
+}
+
+function distillation({ model, recipe }: MethodSetting, base: Base, share: number): Distillation {
+  const decomposed = [...model.namedModules()].some(([, m]) => m instanceof LoraLinear && m.decomposed);
+  if (decomposed && !recipe.pissa_init)
+    throw new UserError(
+      "distill_weight: the adapter that is trained on is PiSSA, under which the base model is not whole; leave distill_weight out",
+    );
+  return new Distillation({
+    student: model,
+    teacher: base.model,
+    asTeacher: base.as,
+    share,
+    temperature: recipe.distill_temperature,
+    compute: precisionOf(recipe).compute,
+  });
 }
 
 async function elasticWeights(setting: MethodSetting, base: Base, lambda: number): Promise<ElasticWeights> {

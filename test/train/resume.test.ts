@@ -99,7 +99,13 @@ const METHODS: Record<string, RecipeInput> = {
     freeze_trainable_patterns: "*.1.*norm.weight",
     weight_decay: 0.1,
   },
-  "lora against forgetting": { ...KEYS, ewc_lambda: 10, ewc_dataset: "two", ewc_samples: 3 },
+  "lora against forgetting": {
+    ...KEYS,
+    distill_weight: 0.3,
+    ewc_lambda: 10,
+    ewc_dataset: "two",
+    ewc_samples: 3,
+  },
   "full against forgetting, bf16": {
     ...KEYS,
     finetuning_type: "full",
@@ -108,6 +114,8 @@ const METHODS: Record<string, RecipeInput> = {
     ewc_lambda: 10,
     ewc_dataset: "two",
     ewc_samples: 3,
+    distill_weight: 0.3,
+    distill_temperature: 2,
   },
   "freeze, bf16": {
     ...KEYS,

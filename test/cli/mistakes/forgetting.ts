@@ -76,6 +76,21 @@ export const FORGETTING: Mistake[] = [
     line: /recipe\.yaml:\d+: ewc_lambda: the change of a weight is no plain product with use_dora; remove one/,
   },
   {
+    name: "a share of distillation that is all",
+    keys: { distill_weight: 1 },
+    line: /recipe\.yaml:\d+: distill_weight: expected a number, above 0 and below 1, received 1/,
+  },
+  {
+    name: "a temperature of zero",
+    keys: { distill_weight: 0.5, distill_temperature: 0 },
+    line: /recipe\.yaml:\d+: distill_temperature: expected a number, above 0, received 0/,
+  },
+  {
+    name: "a teacher for a model from scratch",
+    keys: { distill_weight: 0.5, train_from_scratch: true, finetuning_type: "full" },
+    line: /recipe\.yaml:\d+: distill_weight: a model that is trained from scratch has no teacher; remove one/,
+  },
+  {
     name: "adapters on a layer that the model does not have",
     keys: { lora_layers: "5" },
     line: /lora_layers: layer 5 has no target; there are 0, 1/,
