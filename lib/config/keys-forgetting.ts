@@ -1,6 +1,6 @@
 // The schema's table of keys against forgetting that change the loss and the gradients, and of the report on it.
 // Replay, which changes what is trained on, is in keys-sampling.ts.
-import { float, inGroup, int, list, text } from "./key.js";
+import { flag, float, inGroup, int, list, text } from "./key.js";
 
 export const forgettingKeys = inGroup("incremental", ["train"], {
   ewc_lambda: float({
@@ -34,5 +34,20 @@ export const forgettingKeys = inGroup("incremental", ["train"], {
     default: 1,
     above: 0,
     doc: "T of distill_weight: both models' logits are divided by it before they are compared; above 1 unlikely tokens count for more.",
+  }),
+  forgetting_report: flag({
+    default: null,
+    defaultText: "true with forgetting_dataset, else false",
+    doc: "Score general text, and eval_dataset beside it, before the first step and after the last: forgetting_report.txt, .json and .png, with perplexity, bits per character and accuracy.",
+  }),
+  forgetting_dataset: list({
+    default: null,
+    defaultText: "ewc_dataset, else replay_dataset",
+    doc: "Datasets of dataset_info.json that stand for what is not to be forgotten in forgetting_report; held-out ones tell more than those that are replayed.",
+  }),
+  forgetting_samples: int({
+    default: 500,
+    min: 1,
+    doc: "Documents of each dataset that forgetting_report reads, the first ones.",
   }),
 });

@@ -10,6 +10,7 @@ export function forgettingRules(checked: Checked, setting: Setting): void {
   };
   elastic(checked, setting, fail);
   distillation(checked, setting, fail);
+  report(checked, setting, fail);
 }
 
 type Fail = (key: string, why: string) => never;
@@ -50,4 +51,18 @@ function distillation({ recipe, given, notes }: Checked, setting: Setting, fail:
       "distill_weight",
       "pissa_init takes the base model apart after adapters were merged; remove one of the two",
     );
+}
+
+function report({ recipe, given, notes }: Checked, setting: Setting, fail: Fail): void {
+  recipe.forgetting_report ??= recipe.forgetting_dataset !== null;
+  if (!recipe.forgetting_report) {
+    for (const key of ["forgetting_dataset", "forgetting_samples"] as const)
+      if (given.has(key)) notes.push(`${setting.where(key)}: ${key} has no effect without forgetting_report`);
+    return;
+  }
+  recipe.forgetting_dataset ??= recipe.ewc_dataset ?? recipe.replay_dataset;
+  if (recipe.forgetting_dataset === null)
+    fail("forgetting_report", "it needs general text; set forgetting_dataset to a name in dataset_info.json");
+  if (recipe.forgetting_dataset?.length === 0)
+    fail("forgetting_dataset", "it names no dataset; name one of dataset_info.json, or remove it");
 }

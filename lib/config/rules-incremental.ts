@@ -21,6 +21,8 @@ function languages({ recipe }: Checked, setting: Setting): void {
     ...(recipe.extend_vocab_dataset ?? []),
     ...(recipe.replay_dataset ?? []),
     ...(recipe.eval_domains ?? []),
+    ...(recipe.ewc_dataset ?? []),
+    ...(recipe.forgetting_dataset ?? []),
   ];
   const stray = Object.keys(recipe.language_tag).find((name) => !known.includes(name));
   if (stray !== undefined)

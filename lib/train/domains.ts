@@ -8,6 +8,7 @@ import { UserError } from "../errors.js";
 import { parseJson } from "../json.js";
 import { getRngState, keep, setRngState } from "../torch/index.js";
 import type { TrainEvent } from "./events.js";
+import { reportedSets } from "./forgetting-report.js";
 import { openModel } from "./inference.js";
 import type { CausalModel } from "./model.js";
 import { precisionOf } from "./precision.js";
@@ -36,24 +37,35 @@ export interface DomainOptions {
 }
 
 /**
- * The documents of named datasets, at most `max_samples` of each, with their language tags.
+ * The documents of the sets that are scored before and after, at most `max_samples` of each and of those that only the
+ * forgetting report names at most `forgetting_samples`, with their language tags.
  * @throws UserError for a name that is not known, and for a set without text
  */
 export async function readDomains(
   recipe: Recipe,
   options: { readonly hub?: DatasetHub; readonly signal?: AbortSignal },
 ): Promise<Domain[]> {
-  const names = recipe.eval_domains ?? [];
+  const scored = recipe.eval_domains ?? [];
+  const reported = reportedSets(recipe).map(({ name }) => name);
+  const names = [...new Set([...scored, ...reported])];
   if (names.length === 0) return [];
   const domains = names.map((name) => ({ name, texts: [] as string[] }));
   for await (const { dataset, text } of corpusTexts(recipe, names, options))
-    domains.find(({ name }) => name === dataset)?.texts.push(text);
+    takeText(
+      domains.find(({ name }) => name === dataset)?.texts,
+      text,
+      scored.includes(dataset) ? Number.POSITIVE_INFINITY : recipe.forgetting_samples,
+    );
   const empty = domains.find(({ texts }) => texts.length === 0);
   if (empty !== undefined)
     throw new UserError(
-      `eval_domains: ${empty.name} has no text; name a dataset with documents, or leave it out`,
+      `${scored.includes(empty.name) ? "eval_domains" : "forgetting_dataset"}: ${empty.name} has no text; name a dataset with documents, or leave it out`,
     );
   return domains;
+}
+
+function takeText(texts: string[] | undefined, text: string, most: number): void {
+  if (texts !== undefined && texts.length < most) texts.push(text);
 }
 
 /** The scores of a run's domains, before and after. */

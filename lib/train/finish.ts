@@ -7,9 +7,10 @@ import { packageVersion } from "../version.js";
 import type { Weights } from "./adapters.js";
 import { modelCard } from "./card.js";
 import { rotateCheckpoints } from "./checkpoint-folder.js";
-import type { DomainEvaluation } from "./domains.js";
+import type { DomainEvaluation, DomainReport } from "./domains.js";
 import { perplexities, type SetMetrics } from "./evaluate.js";
 import type { TrainEvent, TrainResult } from "./events.js";
+import { writeForgettingReport } from "./forgetting-report.js";
 import { plotMetrics } from "./plot.js";
 import { type Recorder, STATE_FILE, saveArguments } from "./recorder.js";
 import { saveResults, trainMetrics } from "./results.js";
@@ -92,6 +93,7 @@ export async function finishRun(
   file(STATE_FILE, "state and log history");
   if (recipe.plot_loss) await plot(recorder, dir, evaluates, emit);
   const scored = await domains?.finish(dir); // before an evaluation that casts the weights
+  if (scored !== undefined) await reportForgetting(recipe, scored, dir, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
   for (const { files, lines } of await trainer.finishMethods()) {
@@ -105,6 +107,18 @@ export async function finishRun(
     ...(evaluation !== undefined && { evaluation }),
     ...(scored !== undefined && { domains: scored }),
   };
+}
+
+/** Writes what was forgotten and what was gained, where the recipe asks for it. */
+async function reportForgetting(
+  recipe: Recipe,
+  scored: DomainReport,
+  dir: string,
+  emit: (event: TrainEvent) => void,
+): Promise<void> {
+  const { files, lines } = await writeForgettingReport(recipe, scored, dir);
+  for (const text of lines) emit({ type: "message", level: "info", text });
+  for (const file of files) emit({ type: "file", path: file, what: "forgetting report" });
 }
 
 /** load_best_model_at_end: the best checkpoint's weights; with save_total_limit: 1 no other checkpoint stays. */

@@ -37,19 +37,24 @@ export interface Curve {
   values: readonly number[];
 }
 
-/** Draws a curve as a PNG of 1280 x 960 pixels (a 640 x 480 chart at twice the density). */
+/** Draws a curve as a PNG. */
 export async function drawCurve(curve: Curve): Promise<Uint8Array> {
+  return drawChart(chartOptions(curve), curve.title + curve.label);
+}
+
+/** Draws a chart as a PNG of 1280 x 960 pixels (640 x 480 at twice the density); `words` are all that it shows. */
+export async function drawChart(option: EChartsOption, words: string): Promise<Uint8Array> {
   const [echarts, { Resvg }] = await Promise.all([import("echarts"), import("@resvg/resvg-js")]);
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 640, height: 480 });
   let svg: string;
   try {
-    chart.setOption(chartOptions(curve));
+    chart.setOption({ textStyle: { fontFamily: FAMILY, color: INK }, ...option });
     svg = chart.renderToSVGString();
   } finally {
     chart.dispose();
   }
   // a folder may have a Chinese name: only then are the system's fonts worth the search
-  const exotic = [...(curve.title + curve.label)].some((letter) => letter > LAST_LETTER && letter !== "…");
+  const exotic = [...words].some((letter) => letter > LAST_LETTER && letter !== "…");
   const font = { fontFiles: [FONT], loadSystemFonts: exotic, defaultFontFamily: FAMILY };
   return new Resvg(svg, { font, fitTo: { mode: "zoom", value: 2 } }).render().asPng();
 }

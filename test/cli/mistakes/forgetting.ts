@@ -91,6 +91,17 @@ export const FORGETTING: Mistake[] = [
     line: /recipe\.yaml:\d+: distill_weight: a model that is trained from scratch has no teacher; remove one/,
   },
   {
+    name: "a report without general text",
+    keys: { forgetting_report: true },
+    line: /recipe\.yaml:\d+: forgetting_report: it needs general text; set forgetting_dataset to a name in dataset_info\.json/,
+  },
+  {
+    name: "general text that is empty",
+    keys: { forgetting_dataset: "two" },
+    make: (room) => room.write("data/two.jsonl", ""),
+    line: /forgetting_dataset: two has no text; name a dataset with documents, or leave it out/,
+  },
+  {
     name: "adapters on a layer that the model does not have",
     keys: { lora_layers: "5" },
     line: /lora_layers: layer 5 has no target; there are 0, 1/,
