@@ -89,6 +89,10 @@ export const METHODS: Readonly<Record<string, Method>> = {
       ],
     },
   },
+  "time decay": {
+    keys: { time_decay_half_life: "5y", time_decay_column: "year", time_decay_replacement: false },
+  },
+  "easy data first": { keys: { curriculum_by: "loss", curriculum_start: 0.3, curriculum_pacing: "linear" } },
   "elastic weights": { keys: { ewc_lambda: 50, ewc_dataset: "general", ewc_samples: 4 } },
   distillation: { keys: { distill_weight: 0.4, distill_temperature: 2 } },
   "forgetting report": { keys: { forgetting_dataset: "held" }, watches: true },
