@@ -42,7 +42,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   }),
   disable_gradient_checkpointing: flag({
     default: false,
-    doc: "Keep every layer's activations instead of computing them again in the backward pass: faster, more memory.",
+    doc: "Another word for gradient_checkpointing: false.",
   }),
   infer_dtype: choice({
     default: "auto",

@@ -1,5 +1,6 @@
 // The schema's table of training keys: steps, optimizer, schedule, precision and the order of blocks, as transformers'
 // TrainingArguments (4.57 and 5.x together) and LLaMA-Factory take them. See also keys-elsewhere.ts.
+import { gradientCheckpointing } from "./gradient-checkpointing.js";
 import {
   anything,
   choice,
@@ -30,6 +31,12 @@ const working = {
     default: 1,
     min: 1,
     doc: "Passes whose gradients are summed before one step.",
+  }),
+  gradient_checkpointing: gradientCheckpointing,
+  activation_offload: choice({
+    default: "none",
+    values: ["none", "disk"],
+    doc: "Where activations that gradient checkpointing keeps wait for the backward pass: in memory, or in a file in output_dir, for long contexts.",
   }),
   learning_rate: float({ default: 5e-5, min: 0, doc: "Peak learning rate." }),
   weight_decay: float({
@@ -188,12 +195,8 @@ const optimization = {
     "a batch that does not fit stops the run; lower per_device_train_batch_size",
     flag({ default: false, doc: "Halve the batch until it fits." }),
   ),
-  gradient_checkpointing: silent(
-    "disable_gradient_checkpointing decides",
-    flag({ default: false, doc: "Gradient checkpointing, on by default here." }),
-  ),
   gradient_checkpointing_kwargs: silent(
-    "disable_gradient_checkpointing decides",
+    "there is one way to compute again",
     anything({ default: null, doc: "Settings of gradient checkpointing." }),
   ),
   fp8: refused(LATER, flag({ default: false, doc: "Matrix products in fp8." })),

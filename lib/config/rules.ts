@@ -2,6 +2,7 @@
 import { UserError } from "../errors.js";
 import type { Checked } from "./check.js";
 import { dataFault } from "./data-rules.js";
+import { checkpointingRules } from "./gradient-checkpointing.js";
 import type { Command } from "./key.js";
 import { evaluationRules } from "./rules-evaluation.js";
 import { incrementalRules } from "./rules-incremental.js";
@@ -34,6 +35,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     variants(checked, setting);
     warmUp(checked, setting);
     schedule(checked, setting);
+    checkpointingRules(checked, setting);
     evaluationRules(checked, setting);
     incrementalRules(checked, setting);
     samplingRules(checked, setting);

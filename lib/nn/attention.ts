@@ -2,6 +2,36 @@
 
 import type { Tensor } from "../torch/index.js";
 import { op } from "../torch/index.js";
+import { recallable } from "./recall.js";
+
+interface Options {
+  scale?: number;
+}
+
+const attend =
+  op<(query: Tensor, key: Tensor, value: Tensor, cuSeqlens?: Tensor, options?: Options) => Tensor>(
+    "qwen_pt::causal_attention",
+  );
+const attendAndKeep = op<
+  (
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cuSeqlens?: Tensor,
+    options?: Options,
+  ) => [out: Tensor, logsumexp: Tensor]
+>("qwen_pt::causal_attention_kept");
+const recall = op<
+  (
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    logsumexp: Tensor,
+    cuSeqlens?: Tensor,
+    options?: Options,
+  ) => Tensor
+>("qwen_pt::causal_attention_recalled");
 
 /**
  * softmax(scale q k^T) v, each token over itself and what precedes it in its document (Vaswani et al. 2017,
@@ -11,7 +41,16 @@ import { op } from "../torch/index.js";
  * `cuSeqlens`, int32 [documents + 1]: where each document starts among the batch * seq tokens, then their number.
  * Without it every row is a document. `scale` is dim^-0.5 unless given. Memory is linear in seq.
  */
-export const causalAttention =
-  op<(query: Tensor, key: Tensor, value: Tensor, cuSeqlens?: Tensor, options?: { scale?: number }) => Tensor>(
-    "qwen_pt::causal_attention",
+export function causalAttention(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  cuSeqlens?: Tensor,
+  options: Options = {},
+): Tensor {
+  return recallable(
+    () => attend(query, key, value, cuSeqlens, options),
+    () => attendAndKeep(query, key, value, cuSeqlens, options),
+    ([out, logsumexp]) => recall(query, key, value, out as Tensor, logsumexp as Tensor, cuSeqlens, options),
   );
+}

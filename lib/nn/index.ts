@@ -8,4 +8,5 @@ export { Linear } from "./linear.js";
 export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
 export { forwardAll, Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
+export { type Recalled, recallable, recalling, remembering, shapeOnly, withoutRecall } from "./recall.js";
 export { swiglu } from "./swiglu.js";

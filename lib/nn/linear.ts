@@ -1,9 +1,13 @@
 // y = x W^T + b.
 
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { empty, holdsValues, keep, linear } from "../torch/index.js";
+import { autocastDType, empty, holdsValues, keep, linear, op } from "../torch/index.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
 import { Module } from "./module.js";
+import { isRecallable, recallable } from "./recall.js";
+
+const recast = op<(x: Tensor, weight: Tensor) => Tensor>("qwen_pt::linear_recast");
+const recall = op<(x: Tensor, weight: Tensor, given: Tensor) => Tensor>("qwen_pt::linear_recast_recalled");
 
 export interface LayerOptions {
   bias?: boolean;
@@ -40,6 +44,19 @@ export class Linear extends Module {
 
   /** x [..., inFeatures] -> [..., outFeatures] */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    const { weight, bias } = this;
+    if (bias !== undefined || !(isRecallable() || isNarrowed(weight))) return linear(x, weight, bias);
+    const plain = (): Tensor => recast(x, weight);
+    return recallable(
+      plain,
+      () => [plain()],
+      ([given]) => recall(x, weight, given as Tensor),
+    );
   }
+}
+
+/** Whether autocast would make a narrow copy of a trained weight, and keep it. */
+function isNarrowed(weight: Tensor): boolean {
+  const compute = autocastDType();
+  return compute !== undefined && weight.dtype !== compute && weight.requiresGrad;
 }

@@ -3,7 +3,7 @@
 
 import { UserError } from "../errors.js";
 import type { Layer } from "../nn/index.js";
-import { Linear, Module } from "../nn/index.js";
+import { Linear, Module, recallable, withoutRecall } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
@@ -47,6 +47,17 @@ const fused =
       scalings: readonly number[],
     ) => Tensor[]
   >("qwen_pt::lora_linear");
+
+const recall = op<
+  (
+    x: Tensor,
+    weights: readonly Tensor[],
+    a: readonly Tensor[],
+    b: readonly Tensor[],
+    scalings: readonly number[],
+    given: readonly Tensor[],
+  ) => Tensor[]
+>("qwen_pt::lora_linear_recalled");
 
 /** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling; with DoRA see dora.ts. */
 export class LoraLinear extends Module {
@@ -122,15 +133,25 @@ export class LoraLinear extends Module {
     if (!this.enabled) return this.base_layer.forward(x);
     const together = this.forwardTogether([this], x);
     if (together !== undefined) return together[0] as Tensor;
-    const out = this.base_layer.forward(x);
     const { lora_magnitude_vector: magnitude } = this;
-    if (magnitude !== undefined) return doraForward(this, magnitude, x, out).to(out.dtype);
+    // DoRA's gradients depend on the base layer's result, which a second pass may know by its shape alone
+    if (magnitude !== undefined) return withoutRecall(() => this.#stretched(magnitude, x));
+    const out = this.base_layer.forward(x);
+    return out.add(withoutRecall(() => this.#update(x))).to(out.dtype);
+  }
+
+  #stretched(magnitude: Tensor, x: Tensor): Tensor {
+    const out = this.base_layer.forward(x);
+    return doraForward(this, magnitude, x, out).to(out.dtype);
+  }
+
+  /** B(A(dropout(x))) * scaling */
+  #update(x: Tensor): Tensor {
     const drops = this.training && this.dropout > 0;
     // PEFT widens x to A's dtype. Under autocast the product narrows it again at once, so that only dropout would see it.
     const input = drops || autocastDType() === undefined ? x.to(this.lora_A.weight.dtype) : x;
     const dropped = drops ? dropout(input, this.dropout, true) : input;
-    const update = this.lora_B.forward(this.lora_A.forward(dropped)).mul(this.scaling);
-    return out.add(update).to(out.dtype);
+    return this.lora_B.forward(this.lora_A.forward(dropped)).mul(this.scaling);
   }
 
   /** One operator for plain LoRA layers that compute in one dtype: x is read once, and one node stands for all. */
@@ -140,13 +161,12 @@ export class LoraLinear extends Module {
       if (!(layer instanceof LoraLinear && layer.#isPlain(x))) return undefined;
       loras.push(layer);
     }
-    return fused(
-      x,
-      loras.map(({ base_layer }) => base_layer.weight),
-      loras.map(({ lora_A }) => lora_A.weight),
-      loras.map(({ lora_B }) => lora_B.weight),
-      loras.map(({ scaling }) => scaling),
-    );
+    const weights = loras.map(({ base_layer }) => base_layer.weight);
+    const a = loras.map(({ lora_A }) => lora_A.weight);
+    const b = loras.map(({ lora_B }) => lora_B.weight);
+    const scalings = loras.map(({ scaling }) => scaling);
+    const plain = (): Tensor[] => fused(x, weights, a, b, scalings);
+    return recallable(plain, plain, (given) => recall(x, weights, a, b, scalings, given));
   }
 
   #isPlain(x: Tensor): boolean {

@@ -3,7 +3,16 @@
 
 import { UserError } from "../errors.js";
 import type { Layer, WeightedLayer } from "../nn/index.js";
-import { causalAttention, Embedding, forwardAll, Linear, Module, RMSNorm, swiglu } from "../nn/index.js";
+import {
+  causalAttention,
+  Embedding,
+  forwardAll,
+  Linear,
+  Module,
+  RMSNorm,
+  shapeOnly,
+  swiglu,
+} from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, op, tensor } from "../torch/index.js";
 import type { KVCache } from "./cache.js";
@@ -116,7 +125,9 @@ export class Qwen3MLP extends Module {
   /** x [..., hidden] -> [..., hidden] */
   forward(x: Tensor): Tensor {
     const [gate, up] = forwardAll([this.gate_proj, this.up_proj], x) as [Tensor, Tensor];
-    return this.down_proj.forward(swiglu(gate, up));
+    const product = swiglu(gate, up);
+    // what comes of it is only added to: a second pass over the block asks for its shape alone
+    return shapeOnly(() => this.down_proj.forward(product));
   }
 }
 
@@ -241,6 +252,12 @@ export class Qwen3ForCausalLM extends Module {
   get headWeight(): Tensor | undefined {
     const { weight, bias } = this.lm_head as Layer & { weight?: Tensor; bias?: Tensor };
     return bias === undefined ? weight : undefined;
+  }
+
+  /** The embedding's table, unless an adapter is in its place. */
+  get embeddingTable(): Embedding | undefined {
+    const { embed_tokens } = this.model;
+    return embed_tokens instanceof Embedding ? embed_tokens : undefined;
   }
 
   /** Logits [batch, seq, vocab] in the model's own dtype. */

@@ -260,6 +260,21 @@ export const linearCrossEntropy = op<
     chunkBytes?: number,
   ) => Tensor
 >("qwen_pt::linear_cross_entropy");
+/**
+ * The same for a weight that trains: its gradient is added to `weightGrad` (float32 or float64, [vocabulary, d]) at once,
+ * in the forward pass, and no second table of the weight's size is made. The weight may be wider than the hidden states.
+ */
+export const linearCrossEntropyInto = op<
+  (
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    scale: number,
+    ignoreIndex: number,
+    chunkBytes: number,
+    weightGrad: Tensor,
+  ) => Tensor
+>("qwen_pt::linear_cross_entropy_into");
 
 // Copies and conversions.
 export const clone = op<(self: Tensor) => Tensor>("aten::clone");

@@ -1,10 +1,20 @@
 // From the last block's output to the loss: final norm, head, cross entropy of the next token. The full logits
 // [tokens, vocabulary] never exist.
-import { crossEntropy, type DType, linearCrossEntropy, type Tensor, tensor } from "../torch/index.js";
+import {
+  crossEntropy,
+  type DType,
+  isGradEnabled,
+  linearCrossEntropy,
+  linearCrossEntropyInto,
+  type Tensor,
+  tensor,
+} from "../torch/index.js";
 import type { CausalModel } from "./model.js";
+import { gradientOf } from "./table-gradient.js";
 
-/** float32 logits that exist at a time, in bytes. */
+/** Logits that exist at a time, in bytes; more where the weight trains, for its gradient is rounded once a chunk. */
 export const CHUNK_BYTES = 64 << 20;
+const TRAINED_CHUNK_BYTES = 160 << 20;
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */
 export function nextTokenLabels(labels: Int32Array, batch: number, length: number, device: string): Tensor {
@@ -31,6 +41,11 @@ export function headLoss(
   const weight = model.headWeight;
   if (weight === undefined) return chunkedHeadLoss(model, rows, targets, scale);
   const dtype = compute ?? weight.dtype;
+  const isWide = weight.dtype === "float32" || weight.dtype === "float64";
+  if (isGradEnabled() && weight.requiresGrad && weight.isLeaf && isWide) {
+    const into = gradientOf(weight);
+    return linearCrossEntropyInto(rows.to(dtype), weight, targets, scale, -100, TRAINED_CHUNK_BYTES, into);
+  }
   return linearCrossEntropy(rows.to(dtype), weight.to(dtype), targets, scale, -100, CHUNK_BYTES);
 }
 

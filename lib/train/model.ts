@@ -11,6 +11,14 @@ export interface Block extends Module {
   forward(hidden: Tensor, positions: never): Tensor;
 }
 
+/** An embedding that is a lookup in a table and nothing else. */
+export interface EmbeddingTable {
+  /** [vocabulary, d] */
+  readonly weight: Tensor;
+  /** The row that gets no gradient; below 0 for none. */
+  readonly paddingIdx: number;
+}
+
 /** A causal language model in the pieces that training needs. `Qwen3ForCausalLM` is one. */
 export interface CausalModel extends Module {
   readonly layers: readonly Block[];
@@ -29,6 +37,8 @@ export interface CausalModel extends Module {
   head(normed: Tensor): Tensor;
   /** The head's weight [vocabulary, d] where the head is that product and nothing else. */
   readonly headWeight: Tensor | undefined;
+  /** The embedding's table, where the embedding is that lookup and nothing else. */
+  readonly embeddingTable?: EmbeddingTable | undefined;
 }
 
 /** Elements of all parameters, of the trained ones, and of all but the embedding (for counting operations). */

@@ -90,7 +90,7 @@ function outOfMemory(error: OutOfMemoryError, recipe: Recipe): UserError {
     recipe.per_device_train_batch_size > 1
       ? `lower per_device_train_batch_size (${recipe.per_device_train_batch_size}) and raise gradient_accumulation_steps`
       : `lower cutoff_len (${recipe.cutoff_len})`,
-    ...(recipe.disable_gradient_checkpointing ? ["set disable_gradient_checkpointing: false"] : []),
+    ...(recipe.gradient_checkpointing === false ? ["set gradient_checkpointing: selective or true"] : []),
     ...(recipe.finetuning_type === "lora" ? [] : ["train with finetuning_type: lora"]),
     "take a smaller model",
   ];

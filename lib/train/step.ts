@@ -1,6 +1,5 @@
-// One micro-step: forward and backward of a batch, gradients added to the trainable parameters. With gradient
-// checkpointing only the blocks' inputs are kept and each block is computed again, last to first, in a loop of our
-// own: no JavaScript runs inside a backward pass.
+// One micro-step: forward and backward of a batch, gradients added to the trainable parameters. What is computed twice
+// with gradient checkpointing is recompute.ts's affair.
 import type { Batch } from "../data/index.js";
 import type { Objective, ObjectiveOf } from "../methods/index.js";
 import {
@@ -8,24 +7,30 @@ import {
   backward,
   type Device,
   type DType,
-  getRngState,
   noGrad,
   scope,
-  setRngState,
   type Tensor,
   tensor,
 } from "../torch/index.js";
+import type { ActivationStore } from "./activation-store.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import type { Block, CausalModel } from "./model.js";
 import { withNoise } from "./neftune.js";
+import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
+import { addRowGradients } from "./table-gradient.js";
 
 /** How a micro-step computes. */
 export interface StepOptions {
   device: Device;
   /** autocast's dtype; undefined computes in the weights' own. */
   compute: DType | undefined;
-  /** Keep the blocks' inputs only and compute them again in the backward pass. */
-  checkpointing: boolean;
+  /**
+   * Keep the blocks' inputs only and compute the blocks again in the backward pass (true), or keep the results of
+   * matrix products and attention too and compute the rest again (selective), or keep everything (false).
+   */
+  checkpointing: Checkpointing;
+  /** Where what is kept for the backward pass waits, with checkpointing; undefined for memory. */
+  store?: ActivationStore | undefined;
   /** Multiplies the loss: 1 / labels in the accumulation window. */
   scale: number;
   /** Multiplies the gradients and not the loss that is reported; for float16. */
@@ -77,7 +82,7 @@ export function microStepLoss(model: CausalModel, batch: Batch, options: StepOpt
     const aim = options.objective?.(batch, options.lossScale ?? 1);
     const setting: Setting = { ...options, model, targets, batch, aim };
     const ids = idsOf(batch, device);
-    return options.checkpointing ? checkpointed(setting, ids) : whole(setting, ids);
+    return options.checkpointing === false ? whole(setting, ids) : checkpointed(setting, ids);
   });
 }
 
@@ -98,17 +103,18 @@ export function evaluateBatch(
         targets,
         batch,
       };
-      return forward(setting, idsOf(batch, options.device)).crossEntropy.item();
+      const ids = idsOf(batch, options.device);
+      return forward(setting, () => embed(setting, ids)).crossEntropy.item();
     }),
   );
 }
 
-function forward(setting: Setting, ids: Tensor): Objective {
+function forward(setting: Setting, embedded: () => Tensor): Objective {
   const { model, compute, device } = setting;
   return autocast(
     compute,
     () => {
-      let hidden = embed(setting, ids);
+      let hidden = embedded();
       const positions = positionsOf(setting, hidden);
       for (const block of model.layers) {
         stopIfAborted(setting);
@@ -127,10 +133,60 @@ function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
   return noiseAlpha === null || noiseAlpha === undefined ? hidden : withNoise(hidden, noiseAlpha);
 }
 
+/**
+ * The embedded batch, and what adds the table's gradient once that of the embedded batch is known. A table that trains
+ * gets its rows' gradients at once: autograd would make a table of mostly zeros to add up.
+ */
+function embedWithGradient(setting: Setting, ids: Tensor): { embedded: Tensor; finish(): void } {
+  const { model, noiseAlpha } = setting;
+  const table = model.embeddingTable;
+  if (!table?.weight.requiresGrad) return { embedded: embed(setting, ids), finish() {} };
+  const rows = noGrad(() => model.embed(ids))
+    .detach()
+    .requiresGrad_();
+  // a view: the caller disposes of what the first block has read
+  const embedded =
+    noiseAlpha === null || noiseAlpha === undefined
+      ? rows.view([...rows.shape])
+      : withNoise(rows, noiseAlpha);
+  const finish = (): void => {
+    if (rows.grad !== undefined) addRowGradients(table, ids, rows.grad);
+  };
+  return { embedded, finish };
+}
+
 function whole(setting: Setting, ids: Tensor): Tensor {
-  const { total, crossEntropy } = forward(setting, ids);
-  backward(total);
+  let finish = (): void => {};
+  const { total, crossEntropy } = forward(setting, () => {
+    const begun = embedWithGradient(setting, ids);
+    finish = begun.finish;
+    return begun.embedded;
+  });
+  if (total.requiresGrad) backward(total); // a head that trains alone has its gradient already
+  finish();
   return crossEntropy.detach();
+}
+
+function checkpointed(setting: Setting, ids: Tensor): Tensor {
+  const { model, compute, device, store, checkpointing } = setting;
+  const under = <T>(body: () => T): T => autocast(compute, body, device);
+  const { embedded, finish } = under(() => embedWithGradient(setting, ids));
+  const positions = positionsOf(setting, embedded);
+  let crossEntropy: Tensor | undefined;
+  throughBlocksTwice(model.layers, embedded, {
+    selective: checkpointing === "selective",
+    device,
+    store,
+    run: (block, hidden) => under(() => run(block, hidden, positions)),
+    top(hidden) {
+      const objective = under(() => lossOf(setting, hidden));
+      crossEntropy = objective.crossEntropy.detach();
+      if (objective.total.requiresGrad) backward(objective.total);
+    },
+    beforeBlock: () => stopIfAborted(setting),
+  });
+  finish();
+  return crossEntropy as unknown as Tensor;
 }
 
 function positionsOf({ model, batch: { documents, batch, length } }: Setting, hidden: Tensor): unknown {
@@ -152,72 +208,4 @@ function lossOf({ model, targets, scale, lossScale, compute, aim }: Setting, hid
 
 function stopIfAborted({ isAborted }: Setting): void {
   if (isAborted?.() === true) throw new StepAborted("the step was ended early");
-}
-
-interface Kept {
-  input: Tensor;
-  random: Tensor | undefined;
-}
-
-function isTrained(block: Block): boolean {
-  for (const parameter of block.parameters()) if (parameter.requiresGrad) return true;
-  return false;
-}
-
-/**
- * Below the first trained block nothing is kept and nothing computed again; its own input needs no gradient unless
- * the embedding trains.
- */
-function checkpointed(setting: Setting, ids: Tensor): Tensor {
-  const { model, compute, device } = setting;
-  const under = <T>(body: () => T): T => autocast(compute, body, device);
-  const embedded = under(() => embed(setting, ids));
-  const positions = positionsOf(setting, embedded);
-  const trained = model.layers.map(isTrained);
-  const first = embedded.requiresGrad ? 0 : trained.indexOf(true);
-  const kept: Kept[] = [];
-  let hidden = noGrad(() => embedded.detach());
-  for (const [index, block] of model.layers.entries()) {
-    stopIfAborted(setting);
-    const isKept = first >= 0 && index >= first;
-    const input = hidden;
-    if (isKept) kept[index] = { input, random: drawsRandom(block) ? getRngState(device) : undefined };
-    hidden = noGrad(() => under(() => run(block, input, positions)));
-    if (!isKept) input.dispose();
-  }
-  const top = hidden.detach().requiresGrad_(first >= 0);
-  const { total, crossEntropy } = under(() => lossOf(setting, top));
-  backward(total);
-  let gradient = top.grad;
-  const after = kept.some((entry) => entry?.random !== undefined) ? getRngState(device) : undefined;
-  for (let index = model.layers.length - 1; first >= 0 && index >= first; index--) {
-    stopIfAborted(setting);
-    const { input, random } = kept[index] as Kept;
-    const seed = gradient as Tensor;
-    const needsInput = index > first || embedded.requiresGrad;
-    if (random !== undefined) setRngState(random, device);
-    gradient = scope(() => {
-      const leaf = input.detach().requiresGrad_(needsInput);
-      backward(
-        under(() => run(model.layers[index] as Block, leaf, positions)),
-        seed,
-      );
-      return leaf.grad;
-    });
-    seed.dispose();
-    input.dispose();
-  }
-  if (after !== undefined) setRngState(after, device);
-  if (embedded.requiresGrad) backward(embedded, gradient);
-  return crossEntropy.detach();
-}
-
-/** Whether a block's forward draws random numbers, so that computing it again must start from the same state. */
-function drawsRandom(block: Block): boolean {
-  for (const [, module] of block.namedModules()) {
-    const rate = (module as { dropout?: unknown; config?: { attention_dropout?: number } }).dropout;
-    const attention = (module as { config?: { attention_dropout?: number } }).config?.attention_dropout ?? 0;
-    if (module.training && ((typeof rate === "number" && rate > 0) || attention > 0)) return true;
-  }
-  return false;
 }

@@ -22,6 +22,7 @@ import {
   scope,
   type Tensor,
 } from "../torch/index.js";
+import { DiskStore } from "./activation-store.js";
 import { BestMetric } from "./best.js";
 import { evaluateSets, type SetMetrics } from "./evaluate.js";
 import type { TrainEvent } from "./events.js";
@@ -107,6 +108,7 @@ export class Trainer {
   readonly #rates: GroupRates;
   readonly #best: BestMetric;
   #failures = 0;
+  readonly #store: DiskStore | undefined;
 
   constructor(options: TrainerOptions) {
     const { recipe, model, blocks, sampler } = options;
@@ -118,6 +120,7 @@ export class Trainer {
     const groups = parameterGroups(recipe, model);
     this.#rates = ratesOf(recipe, groups, this.plan);
     this.#best = new BestMetric(recipe);
+    if (recipe.activation_offload === "disk") this.#store = new DiskStore(recipe.output_dir);
     this.#trained = groups.flatMap((group) => group.parameters);
     this.optimizer = new AdamW(groups, {
       learningRate: recipe.learning_rate,
@@ -148,6 +151,14 @@ export class Trainer {
 
   /** Runs to the last step, or until `isAborted`. Checkpoints and logs are written as the recipe says. */
   async run(): Promise<Outcome> {
+    try {
+      return await this.#run();
+    } finally {
+      this.#store?.close();
+    }
+  }
+
+  async #run(): Promise<Outcome> {
     const { recipe, resume } = this.#options;
     if (resume !== undefined) this.recorder.restore(resume);
     this.recorder.begin();
@@ -263,7 +274,8 @@ export class Trainer {
           microStepLoss(model, batch, {
             device,
             compute: this.#precision.compute,
-            checkpointing: !recipe.disable_gradient_checkpointing,
+            checkpointing: recipe.gradient_checkpointing ?? true,
+            store: this.#store,
             scale: labelled === 0 ? 0 : 1 / labelled,
             lossScale: this.#lossScale.scale,
             noiseAlpha: recipe.neftune_noise_alpha,

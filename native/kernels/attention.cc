@@ -19,6 +19,7 @@
 #include <ATen/ops/_efficient_attention_forward.h>
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_fused_sdp_choice.h>
+#include <ATen/ops/alias.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
@@ -329,11 +330,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct CausalAttention : torch::autograd::Function<CausalAttention> {
+  /// `given`: what an earlier pass over the same operands came to.
   static Tensor forward(AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
-                        const OptionalTensor& cuSeqlens, double scale) {
+                        const OptionalTensor& cuSeqlens, double scale, const OptionalTensor& givenOut,
+                        const OptionalTensor& givenSums) {
     at::AutoDispatchBelowADInplaceOrView below;
     const Tensor q = evenlySpaced(query), k = evenlySpaced(key), v = evenlySpaced(value);
-    const Forward result = forwardOnCpu(q, k, v, cuSeqlens, scale);
+    const Forward result = givenOut ? Forward{at::alias(*givenOut), *givenSums}
+                                    : forwardOnCpu(q, k, v, cuSeqlens, scale);
     context->save_for_backward({q, k, v, result.out, result.logsumexp, cuSeqlens.value_or(Tensor())});
     context->saved_data["scale"] = scale;
     return result.out;
@@ -345,7 +349,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     const OptionalTensor cuSeqlens = saved[5].defined() ? OptionalTensor(saved[5]) : std::nullopt;
     Backward grads = backwardOnCpu(evenlySpaced(outputs[0]), saved[0], saved[1], saved[2], {saved[3], saved[4]},
                                    cuSeqlens, context->saved_data["scale"].toDouble());
-    return {grads.query, grads.key, grads.value, Tensor(), Tensor()};
+    return {grads.query, grads.key, grads.value, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -356,7 +360,43 @@ Tensor autogradOnCpu(const Tensor& query, const Tensor& key, const Tensor& value
     return onCpu(query, key, value, cuSeqlens, scale);
   }
   check(query, key, value, cuSeqlens);
-  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query));
+  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(), OptionalTensor());
+}
+
+// Attention whose result a second pass takes from the first: what is kept of it is the result and, where the backward
+// pass asks for them, the logarithms of the rows' sums.
+
+using Results = std::tuple<Tensor, Tensor>;
+
+Results keptOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+                  std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  const Forward result =
+      forwardOnCpu(evenlySpaced(query), evenlySpaced(key), evenlySpaced(value), cuSeqlens, scaleOr(scale, query));
+  return {result.out, result.logsumexp};
+}
+
+Tensor recalledOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
+                     const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
+  check(query, key, value, cuSeqlens);
+  TORCH_CHECK(out.sizes() == query.sizes() && out.scalar_type() == query.scalar_type(), "the given result is ",
+              out.scalar_type(), " ", out.sizes(), ", not ", query.scalar_type(), " ", query.sizes());
+  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(out), OptionalTensor(logsumexp));
+}
+
+/// libtorch's own attention on a device keeps what it needs by itself: there nothing is kept, and all is computed again.
+Results keptElsewhere(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
+                      std::optional<double> scale) {
+  static const auto attention =
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention", "").typed<decltype(composite)>();
+  return {attention.call(query, key, value, cuSeqlens, scale), at::empty({0}, query.options())};
+}
+
+Tensor recalledElsewhere(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
+                         const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
+  static const auto attention =
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention", "").typed<decltype(composite)>();
+  return attention.call(query, key, value, cuSeqlens, scale);
 }
 
 /// Under autocast, in its dtype: what libtorch does for its own attention.
@@ -372,11 +412,41 @@ Tensor underAutocast(const Tensor& query, const Tensor& keys, const Tensor& valu
   return attention.call(cast(query), cast(keys), cast(value), cuSeqlens, scale);
 }
 
+template <c10::DispatchKey key, c10::DeviceType device>
+Results keptUnderAutocast(const Tensor& query, const Tensor& keys, const Tensor& value, const OptionalTensor& cuSeqlens,
+                          std::optional<double> scale) {
+  const c10::impl::ExcludeDispatchKeyGuard without{key};
+  static const auto attention = c10::Dispatcher::singleton()
+                                    .findSchemaOrThrow("qwen_pt::causal_attention_kept", "")
+                                    .typed<decltype(keptOnCpu)>();
+  const auto dtype = at::autocast::get_autocast_dtype(device);
+  return attention.call(at::autocast::cached_cast(dtype, query, device), at::autocast::cached_cast(dtype, keys, device),
+                        at::autocast::cached_cast(dtype, value, device), cuSeqlens, scale);
+}
+
+template <c10::DispatchKey key, c10::DeviceType device>
+Tensor recalledCast(const Tensor& query, const Tensor& keys, const Tensor& value, const Tensor& out,
+                             const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
+  const c10::impl::ExcludeDispatchKeyGuard without{key};
+  static const auto attention = c10::Dispatcher::singleton()
+                                    .findSchemaOrThrow("qwen_pt::causal_attention_recalled", "")
+                                    .typed<decltype(recalledOnCpu)>();
+  const auto dtype = at::autocast::get_autocast_dtype(device);
+  return attention.call(at::autocast::cached_cast(dtype, query, device), at::autocast::cached_cast(dtype, keys, device),
+                        at::autocast::cached_cast(dtype, value, device), out, logsumexp, cuSeqlens, scale);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def(
       "causal_attention(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) -> Tensor");
+  library.def(
+      "causal_attention_kept(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) -> "
+      "(Tensor, Tensor)");
+  library.def(
+      "causal_attention_recalled(Tensor query, Tensor key, Tensor value, Tensor out, Tensor logsumexp, "
+      "Tensor? cu_seqlens=None, float? scale=None) -> Tensor");
   library.def(
       "composite_causal_attention(Tensor query, Tensor key, Tensor value, Tensor? cu_seqlens=None, float? scale=None) "
       "-> Tensor",
@@ -385,9 +455,21 @@ TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
 }
 
 // CPU and AutogradCPU both: beside a composite kernel, one for CPU alone would lose its gradient without a word.
-TORCH_LIBRARY_IMPL(qwen_pt, CompositeImplicitAutograd, library) { library.impl("causal_attention", composite); }
-TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("causal_attention", onCpu); }
-TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) { library.impl("causal_attention", autogradOnCpu); }
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeImplicitAutograd, library) {
+  library.impl("causal_attention", composite);
+  library.impl("causal_attention_kept", keptElsewhere);
+  library.impl("causal_attention_recalled", recalledElsewhere);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) {
+  library.impl("causal_attention", onCpu);
+  library.impl("causal_attention_kept", keptOnCpu);
+  library.impl("causal_attention_recalled", recalledOnCpu);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) {
+  library.impl("causal_attention", autogradOnCpu);
+  library.impl("causal_attention_kept", torch::CppFunction::makeFallthrough());
+  library.impl("causal_attention_recalled", recalledOnCpu);
+}
 TORCH_LIBRARY_IMPL(qwen_pt, Meta, library) {
   library.impl("causal_attention", onMeta);
   library.impl("attention_choice", choice<flashAnywhere>);
@@ -400,9 +482,13 @@ TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) {
 TORCH_LIBRARY_IMPL(qwen_pt, AutogradCUDA, library) { library.impl("causal_attention", onCuda); }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCPU, library) {
   library.impl("causal_attention", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+  library.impl("causal_attention_kept", keptUnderAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+  library.impl("causal_attention_recalled", recalledCast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCUDA, library) {
   library.impl("causal_attention", underAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+  library.impl("causal_attention_kept", keptUnderAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+  library.impl("causal_attention_recalled", recalledCast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
 }
 
 }  // namespace qwen_pt

@@ -1,15 +1,25 @@
 // The language model's head and its loss in one operator, a chunk of rows at a time, so that the full logits
 // [tokens, vocabulary] never exist. Gradients are made in the forward pass, while a chunk's logits are at hand;
-// backward only scales them. Composed of ATen operators, so it runs on every device; of those that have a meta kernel
-// in C++ (`where` has none), so it runs on meta too.
+// backward only scales them.
+//
+//   linear_cross_entropy(hidden [rows, d], weight [vocabulary, d], target [rows]) -> loss []
+//   linear_cross_entropy_into(the same, weight_grad [vocabulary, d]): the weight's gradient is added there at once, in
+//     the forward pass; the weight may be wider than the hidden states
 //
 // Numerically what transformers computes under autocast: logits in the hidden states' dtype, then float32
 // log-softmax and negative log-likelihood, summed and multiplied by `scale` (1 / number of labels in the
 // accumulation window). d loss / d logits = (softmax - onehot) * scale, cast back to the logits' dtype.
+//
+// On the CPU the logits become gradients in their own place (cross_entropy_rows.h) and rows without a label cost
+// nothing; elsewhere, meta included, ATen operators do it.
 
+#include "vector_kernels.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/mm.h>
@@ -19,72 +29,169 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
+#include <vector>
 
 namespace qwen_pt {
 
 namespace {
 
-// Rows whose float32 logits fit the budget, at least 1.
-int64_t rowsPerChunk(const at::Tensor& weight, int64_t rows, int64_t chunkBytes) {
-  const int64_t perRow = weight.size(0) * static_cast<int64_t>(sizeof(float));
-  return std::clamp<int64_t>(chunkBytes / std::max<int64_t>(perRow, 1), 1, std::max<int64_t>(rows, 1));
-}
+using at::Tensor;
 
-struct Gradients {
-  at::Tensor hidden;  // [rows, d], the hidden states' dtype
-  at::Tensor weight;  // [vocabulary, d], float32 or wider
+/// Rows of the vocabulary whose gradients exist beside the table that they are added to.
+constexpr int64_t kTableRows = 8192;
+
+struct Request {
+  const Tensor& hidden;
+  const Tensor& weight;  // in the hidden states' dtype
+  const Tensor& target;
+  double scale;
+  int64_t ignoreIndex;
+  int64_t chunkBytes;
 };
 
-// hidden [rows, d], weight [vocabulary, d], target [rows] int64. Adds up sum(nll) * scale over labelled rows.
-at::Tensor run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& target, double scale,
-               int64_t ignoreIndex, int64_t chunkBytes, Gradients* gradients) {
+struct Gradients {
+  Tensor hidden;  // [rows, d], the hidden states' dtype
+  Tensor weight;  // [vocabulary, d], float32 or wider: added to
+};
+
+void check(const Tensor& hidden, const Tensor& weight, const Tensor& target) {
   TORCH_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
               "hidden must be [rows, d] and weight [vocabulary, d], got ", hidden.sizes(), " and ", weight.sizes());
   TORCH_CHECK(target.dim() == 1 && target.size(0) == hidden.size(0), "target must be [rows], got ", target.sizes());
+}
+
+void checkAlike(const Tensor& hidden, const Tensor& weight) {
   TORCH_CHECK(hidden.scalar_type() == weight.scalar_type(), "hidden is ", hidden.scalar_type(), " and weight ",
               weight.scalar_type(), ": cast one of them");
-  const auto wide = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+at::ScalarType wideOf(const Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+
+/// Rows whose logits, of so many bytes each, fit the budget, at least 1.
+int64_t rowsPerChunk(const Request& of, int64_t rows, int64_t bytesPerLogit) {
+  const int64_t perRow = std::max<int64_t>(of.weight.size(0) * bytesPerLogit, 1);
+  return std::clamp<int64_t>(of.chunkBytes / perRow, 1, std::max<int64_t>(rows, 1));
+}
+
+/// table += dLogits^T x, some rows of the table at a time.
+void addToTable(const Tensor& table, const Tensor& dLogits, const Tensor& x) {
+  for (int64_t first = 0; first < table.size(0); first += kTableRows) {
+    const int64_t count = std::min(kTableRows, table.size(0) - first);
+    table.narrow(0, first, count).add_(at::mm(dLogits.narrow(1, first, count).t(), x));
+  }
+}
+
+/// Adds up sum(nll) * scale over labelled rows, of ATen operators that have a meta kernel in C++.
+Tensor composite(const Request& of, Gradients* gradients) {
+  const auto& [hidden, weight, target, scale, ignoreIndex, chunkBytes] = of;
+  const auto wide = wideOf(hidden);
   const int64_t rows = hidden.size(0);
-  const int64_t step = rowsPerChunk(weight, rows, chunkBytes);
-  at::Tensor loss = at::zeros({}, hidden.options().dtype(wide));
+  const int64_t step = rowsPerChunk(of, rows, sizeof(float));
+  Tensor loss = at::zeros({}, hidden.options().dtype(wide));
   for (int64_t start = 0; start < rows; start += step) {
     const int64_t count = std::min(step, rows - start);
-    const at::Tensor x = hidden.narrow(0, start, count);
-    const at::Tensor label = target.narrow(0, start, count);
-    const at::Tensor ignored = label.eq(ignoreIndex);                       // [count] bool
-    const at::Tensor index = label.masked_fill(ignored, 0).unsqueeze(1);    // [count, 1]
-    at::Tensor logits = at::mm(x, weight.t()).to(wide);                     // [count, vocabulary]
+    const Tensor x = hidden.narrow(0, start, count);
+    const Tensor label = target.narrow(0, start, count);
+    const Tensor ignored = label.eq(ignoreIndex);                           // [count] bool
+    const Tensor index = label.masked_fill(ignored, 0).unsqueeze(1);        // [count, 1]
+    Tensor logits = at::mm(x, weight.t()).to(wide);                         // [count, vocabulary]
     logits.sub_(logits.amax(1, /*keepdim=*/true));
-    const at::Tensor picked = logits.gather(1, index).squeeze(1);
+    const Tensor picked = logits.gather(1, index).squeeze(1);
     logits.exp_();
-    const at::Tensor denominator = logits.sum(1);                           // [count]
+    const Tensor denominator = logits.sum(1);                               // [count]
     loss.add_((denominator.log() - picked).masked_fill_(ignored, 0).sum(), scale);
     if (!gradients) continue;
-    const at::Tensor factor = (scale / denominator).masked_fill_(ignored, 0).unsqueeze(1);
+    const Tensor factor = (scale / denominator).masked_fill_(ignored, 0).unsqueeze(1);
     logits.mul_(factor);                                                    // softmax * scale, 0 where not counted
     logits.scatter_add_(1, index, at::full_like(factor, -scale).masked_fill_(ignored.unsqueeze(1), 0));
-    const at::Tensor dLogits = logits.to(hidden.scalar_type());
+    const Tensor dLogits = logits.to(hidden.scalar_type());
     if (gradients->hidden.defined()) gradients->hidden.narrow(0, start, count).copy_(at::mm(dLogits, weight));
-    if (gradients->weight.defined()) gradients->weight.add_(at::mm(dLogits.t(), x));
+    if (gradients->weight.defined()) addToTable(gradients->weight, dLogits, x);
   }
   return loss;
+}
+
+/// The rows that have a label.
+std::vector<int64_t> labelledRows(const Request& of) {
+  std::vector<int64_t> rows;
+  const auto* label = of.target.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row < of.target.size(0); ++row) {
+    if (label[row] == of.ignoreIndex) continue;
+    TORCH_CHECK_INDEX(label[row] >= 0 && label[row] < of.weight.size(0), "target ", label[row], " of row ", row,
+                      " is out of bounds: the vocabulary has ", of.weight.size(0));
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+Tensor onCpu(const Request& given, Gradients* gradients) {
+  const Tensor target = given.target.to(at::kLong).contiguous();
+  const Request of{given.hidden, given.weight, target, given.scale, given.ignoreIndex, given.chunkBytes};
+  std::vector<int64_t> places = labelledRows(of);
+  const int64_t rows = static_cast<int64_t>(places.size());
+  Tensor loss = at::zeros({}, of.hidden.options().dtype(wideOf(of.hidden)));
+  const bool all = rows == of.target.size(0);
+  const Tensor place = at::empty({rows}, target.options());
+  std::copy(places.begin(), places.end(), place.data_ptr<int64_t>());
+  const Tensor hidden = all ? of.hidden : of.hidden.index_select(0, place);
+  const Tensor labels = all ? target : target.index_select(0, place);
+  Tensor dHidden;
+  if (gradients && gradients->hidden.defined()) dHidden = all ? gradients->hidden : at::empty_like(hidden);
+  const int64_t step = rowsPerChunk(of, rows, of.hidden.element_size());
+  const Tensor memory = at::empty({std::min(step, rows), of.weight.size(0)}, of.hidden.options());
+  std::vector<double> losses(rows);
+  for (int64_t start = 0; start < rows; start += step) {
+    const int64_t count = std::min(step, rows - start);
+    const Tensor x = hidden.narrow(0, start, count);
+    Tensor logits = memory.narrow(0, 0, count);
+    at::mm_out(logits, x, of.weight.t());
+    const CrossEntropyProblem problem{logits.scalar_type(), of.weight.size(0), logits.data_ptr(),
+                                      labels.const_data_ptr<int64_t>() + start, of.scale, gradients != nullptr,
+                                      losses.data() + start};
+    at::parallel_for(0, count, 1,
+                     [&](int64_t first, int64_t end) { vectorKernels().crossEntropy.rows(problem, first, end); });
+    if (!gradients) continue;
+    if (dHidden.defined()) {
+      Tensor into = dHidden.narrow(0, start, count);
+      at::mm_out(into, logits, of.weight);
+    }
+    if (gradients->weight.defined()) addToTable(gradients->weight, logits, x);
+  }
+  if (dHidden.defined() && !all) gradients->hidden.zero_().index_copy_(0, place, dHidden);
+  loss.fill_(std::accumulate(losses.begin(), losses.end(), 0.0) * of.scale);
+  return loss;
+}
+
+/// By the kernel, or by ATen operators alone.
+template <bool byAten>
+Tensor run(const Request& of, Gradients* gradients) {
+  const auto dtype = of.hidden.scalar_type();
+  const bool hasKernel = dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
+  return !byAten && hasKernel ? onCpu(of, gradients) : composite(of, gradients);
 }
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
-                            const at::Tensor& target, double scale, int64_t ignoreIndex, int64_t chunkBytes) {
+template <bool byAten>
+struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>> {
+  /// With a table the weight's gradient goes there, and none is sent back.
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight, const Tensor& target,
+                        double scale, int64_t ignoreIndex, int64_t chunkBytes, const std::optional<Tensor>& table) {
     at::AutoDispatchBelowADInplaceOrView below;
     Gradients gradients;
     if (context->needs_input_grad(0)) gradients.hidden = at::empty_like(hidden);
-    if (context->needs_input_grad(1)) {
-      const auto wide = weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-      gradients.weight = at::zeros_like(weight, weight.options().dtype(wide));
+    if (table) {
+      gradients.weight = *table;
+    } else if (context->needs_input_grad(1)) {
+      gradients.weight = at::zeros_like(weight, weight.options().dtype(wideOf(weight)));
     }
-    at::Tensor loss = run(hidden, weight, target, scale, ignoreIndex, chunkBytes, &gradients);
-    context->save_for_backward({gradients.hidden, gradients.weight});
+    const Tensor narrow = weight.to(hidden.scalar_type());
+    const Request request{hidden, narrow, target, scale, ignoreIndex, chunkBytes};
+    const Tensor loss = run<byAten>(request, &gradients);
+    context->save_for_backward({gradients.hidden, table ? Tensor() : gradients.weight});
     context->saved_data["dtype"] = static_cast<int64_t>(weight.scalar_type());
     return loss;
   }
@@ -93,28 +200,49 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     // The gradients were made below autograd: a graph of this pass would lack them without a word.
     TORCH_CHECK(!c10::GradMode::is_enabled(), "linear_cross_entropy has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
-    const at::Tensor& dLoss = outputs[0];
-    at::Tensor hidden, weight;
+    const Tensor& dLoss = outputs[0];
+    Tensor hidden, weight;
     if (saved[0].defined()) hidden = saved[0] * dLoss.to(saved[0].scalar_type());
     if (saved[1].defined()) {
       weight = (saved[1] * dLoss).to(static_cast<at::ScalarType>(context->saved_data["dtype"].toInt()));
     }
-    return {hidden, weight, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    return {hidden, weight, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
-at::Tensor linearCrossEntropyForward(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& target,
-                                     double scale, int64_t ignoreIndex, int64_t chunkBytes) {
-  return run(hidden, weight, target, scale, ignoreIndex, chunkBytes, nullptr);
+template <bool byAten>
+Tensor forwardOnly(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale,
+                   int64_t ignoreIndex, int64_t chunkBytes) {
+  check(hidden, weight, target);
+  checkAlike(hidden, weight);
+  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes}, nullptr);
 }
 
-at::Tensor linearCrossEntropyAutograd(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& target,
-                                      double scale, int64_t ignoreIndex, int64_t chunkBytes) {
-  if (!c10::GradMode::is_enabled() || !(hidden.requires_grad() || weight.requires_grad())) {
+template <bool byAten>
+Tensor withGradient(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale,
+                    int64_t ignoreIndex, int64_t chunkBytes) {
+  check(hidden, weight, target);
+  checkAlike(hidden, weight);
+  if (c10::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad()))
+    return LinearCrossEntropy<byAten>::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes,
+                                             std::optional<Tensor>());
+  at::AutoDispatchBelowADInplaceOrView below;
+  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes}, nullptr);
+}
+
+template <bool byAten>
+Tensor into(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
+            int64_t chunkBytes, const Tensor& table) {
+  check(hidden, weight, target);
+  TORCH_CHECK(table.sizes() == weight.sizes() && table.scalar_type() == wideOf(table), "weight_grad must be float32 ",
+              weight.sizes(), " (float64 for float64), got ", table.scalar_type(), " ", table.sizes());
+  if (!c10::GradMode::is_enabled() || !hidden.requires_grad()) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return run(hidden, weight, target, scale, ignoreIndex, chunkBytes, nullptr);
+    Gradients gradients{Tensor(), table};
+    return run<byAten>({hidden, weight.to(hidden.scalar_type()), target, scale, ignoreIndex, chunkBytes}, &gradients);
   }
-  return LinearCrossEntropy::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes);
+  return LinearCrossEntropy<byAten>::apply(hidden, weight.detach(), target, scale, ignoreIndex, chunkBytes,
+                                           std::optional<Tensor>(table.detach()));
 }
 
 }  // namespace
@@ -123,14 +251,32 @@ TORCH_LIBRARY(qwen_pt, library) {
   library.def(
       "linear_cross_entropy(Tensor hidden, Tensor weight, Tensor target, float scale=1.0, int ignore_index=-100, "
       "int chunk_bytes=268435456) -> Tensor");
+  library.def(
+      "composite_linear_cross_entropy(Tensor hidden, Tensor weight, Tensor target, float scale=1.0, "
+      "int ignore_index=-100, int chunk_bytes=268435456) -> Tensor");
+  library.def(
+      "linear_cross_entropy_into(Tensor hidden, Tensor weight, Tensor target, float scale, int ignore_index, "
+      "int chunk_bytes, Tensor(a!) weight_grad) -> Tensor");
 }
 
-// Both keys: a forward that stood alone would lose its gradient without a word.
+// Both keys on each: a forward that stood alone would lose its gradient without a word.
 TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) {
-  library.impl("linear_cross_entropy", linearCrossEntropyForward);
+  library.impl("linear_cross_entropy", forwardOnly<true>);
+  library.impl("composite_linear_cross_entropy", forwardOnly<true>);
+  library.impl("linear_cross_entropy_into", into<true>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) {
-  library.impl("linear_cross_entropy", linearCrossEntropyAutograd);
+  library.impl("linear_cross_entropy", withGradient<true>);
+  library.impl("composite_linear_cross_entropy", withGradient<true>);
+  library.impl("linear_cross_entropy_into", into<true>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) {
+  library.impl("linear_cross_entropy", forwardOnly<false>);
+  library.impl("linear_cross_entropy_into", into<false>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) {
+  library.impl("linear_cross_entropy", withGradient<false>);
+  library.impl("linear_cross_entropy_into", into<false>);
 }
 
 }  // namespace qwen_pt

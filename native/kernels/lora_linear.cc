@@ -2,6 +2,7 @@
 // autograd:
 //
 //   lora_linear(x [..., in], weights [out_i, in], a [r_i, in], b [out_i, r_i], scalings) -> [..., out_i] each
+//   lora_linear_recalled(the same, given [..., out_i]) -> given, as if they had been computed
 //   y_i = x W_i^T + s_i (x A_i^T) B_i^T
 //
 // With h_i = x A_i^T and g_i = s_i dy_i B_i:  dB_i = s_i dy_i^T h_i,  dA_i = g_i^T x,  dx = sum dy_i W_i + g_i A_i.
@@ -15,6 +16,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/alias.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
@@ -74,15 +76,19 @@ std::vector<int64_t> shapeOf(const Tensor& x, int64_t width) {
   return shape;
 }
 
-/// The outputs, and h [rows, all ranks].
+/// The outputs, computed unless they are given, and h [rows, all ranks].
 std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                              Tensor* kept) {
+                              TensorList given, Tensor* kept) {
   check(x, weights, a, b, scalings);
   const Tensor rows = x.reshape({-1, x.size(-1)});
   const Tensor h = at::mm(rows, joined(a).t());
   const std::vector<int64_t> starts = rankStarts(a);
   std::vector<Tensor> outs;
   for (size_t i = 0; i < weights.size(); ++i) {
+    if (!given.empty()) {
+      outs.push_back(at::alias(given[i]));
+      continue;
+    }
     Tensor out = at::mm(rows, weights[i].t());
     out.addmm_(h.narrow(1, starts[i], a[i].size(0)), b[i].t(), 1, scalings[i]);
     outs.push_back(out.view(shapeOf(x, weights[i].size(0))));
@@ -93,7 +99,7 @@ std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a,
 
 std::vector<Tensor> withoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
                                     Scalings scalings) {
-  return forwardOf(x, weights, a, b, scalings, nullptr);
+  return forwardOf(x, weights, a, b, scalings, {}, nullptr);
 }
 
 using torch::autograd::AutogradContext;
@@ -101,14 +107,15 @@ using torch::autograd::variable_list;
 
 struct LoraLinear : torch::autograd::Function<LoraLinear> {
   static variable_list forward(AutogradContext* context, const Tensor& x, TensorList weights, TensorList a,
-                               TensorList b, Scalings scalings) {
+                               TensorList b, Scalings scalings, TensorList given) {
     at::AutoDispatchBelowADInplaceOrView below;
     Tensor h;
-    std::vector<Tensor> outs = forwardOf(x, weights, a, b, scalings, &h);
+    std::vector<Tensor> outs = forwardOf(x, weights, a, b, scalings, given, &h);
     variable_list saved{x, h};
     for (TensorList each : {weights, a, b}) saved.insert(saved.end(), each.begin(), each.end());
     context->save_for_backward(saved);
     context->saved_data["scalings"] = scalings.vec();
+    context->saved_data["given"] = static_cast<int64_t>(given.size());
     context->saved_data["wants_x"] = context->needs_input_grad(0);
     context->set_materialize_grads(false);
     return outs;
@@ -124,7 +131,7 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     const Tensor& x = saved[0];
     const Tensor rows = x.reshape({-1, x.size(-1)});
     const std::vector<int64_t> starts = rankStarts(a);
-    variable_list grads(2 + 3 * count);  // x, weights, a, b, scalings
+    variable_list grads(2 + 3 * count + context->saved_data["given"].toInt());  // x, weights, a, b, scalings, given
     Tensor dRows;
     for (size_t i = 0; i < count; ++i) {
       if (!outputs[i].defined()) continue;
@@ -146,49 +153,109 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
   }
 };
 
+/// What is given in place of the outputs: of their shapes and dtype.
+void checkGiven(const Tensor& x, TensorList weights, TensorList given) {
+  TORCH_CHECK(given.size() == weights.size(), "as many results must be given as weights, not ", given.size(), " for ",
+              weights.size());
+  for (size_t i = 0; i < given.size(); ++i) {
+    TORCH_CHECK(given[i].scalar_type() == x.scalar_type() && given[i].sizes() == shapeOf(x, weights[i].size(0)),
+                "a given result is ", given[i].scalar_type(), " ", given[i].sizes(), ", not ", x.scalar_type(), " ",
+                shapeOf(x, weights[i].size(0)));
+  }
+}
+
+std::vector<Tensor> recalledWithoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
+                                            Scalings scalings, TensorList given) {
+  check(x, weights, a, b, scalings);
+  checkGiven(x, weights, given);
+  std::vector<Tensor> outs;
+  for (const Tensor& each : given) outs.push_back(at::alias(each));
+  return outs;
+}
+
+bool isWatched(const Tensor& t) { return t.requires_grad(); }
+bool anyWatched(TensorList list) { return std::any_of(list.begin(), list.end(), isWatched); }
+
+bool isRecorded(const Tensor& x, TensorList weights, TensorList a, TensorList b) {
+  if (!c10::GradMode::is_enabled()) return false;
+  TORCH_CHECK(!anyWatched(weights), "lora_linear takes frozen weights: one of these wants a gradient");
+  return isWatched(x) || anyWatched(a) || anyWatched(b);
+}
+
 std::vector<Tensor> withGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
-  const auto isWatched = [](const Tensor& t) { return t.requires_grad(); };
-  const auto anyWatched = [&](TensorList list) { return std::any_of(list.begin(), list.end(), isWatched); };
-  if (!c10::GradMode::is_enabled() || !(isWatched(x) || anyWatched(weights) || anyWatched(a) || anyWatched(b))) {
+  if (!isRecorded(x, weights, a, b)) {
     at::AutoDispatchBelowADInplaceOrView below;
     return withoutGradient(x, weights, a, b, scalings);
   }
-  TORCH_CHECK(!anyWatched(weights), "lora_linear takes frozen weights: one of these wants a gradient");
   check(x, weights, a, b, scalings);
-  return LoraLinear::apply(x, weights, a, b, scalings);
+  return LoraLinear::apply(x, weights, a, b, scalings, TensorList());
+}
+
+std::vector<Tensor> recalledWithGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
+                                         Scalings scalings, TensorList given) {
+  if (!isRecorded(x, weights, a, b)) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return recalledWithoutGradient(x, weights, a, b, scalings, given);
+  }
+  check(x, weights, a, b, scalings);
+  checkGiven(x, weights, given);
+  return LoraLinear::apply(x, weights, a, b, scalings, given);
 }
 
 /// Under autocast, in its dtype: what libtorch does for each product.
+template <c10::DeviceType device>
+std::vector<Tensor> cast(TensorList from) {
+  std::vector<Tensor> to;
+  for (const Tensor& each : from)
+    to.push_back(at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), each, device));
+  return to;
+}
+
 template <c10::DispatchKey key, c10::DeviceType device>
 std::vector<Tensor> underAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto lora =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::lora_linear", "").typed<decltype(composite)>();
-  const auto dtype = at::autocast::get_autocast_dtype(device);
-  const auto cast = [dtype](TensorList from) {
-    std::vector<Tensor> to;
-    for (const Tensor& each : from) to.push_back(at::autocast::cached_cast(dtype, each, device));
-    return to;
-  };
-  return lora.call(at::autocast::cached_cast(dtype, x, device), cast(weights), cast(a), cast(b), scalings);
+  return lora.call(cast<device>(x)[0], cast<device>(weights), cast<device>(a), cast<device>(b), scalings);
+}
+
+template <c10::DispatchKey key, c10::DeviceType device>
+std::vector<Tensor> recalledUnderAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b,
+                                          Scalings scalings, TensorList given) {
+  const c10::impl::ExcludeDispatchKeyGuard without{key};
+  static const auto lora = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("qwen_pt::lora_linear_recalled", "")
+                               .typed<decltype(recalledWithGradient)>();
+  return lora.call(cast<device>(x)[0], cast<device>(weights), cast<device>(a), cast<device>(b), scalings, given);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def("lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings) -> Tensor[]");
+  library.def(
+      "lora_linear_recalled(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, Tensor[] given) -> "
+      "Tensor[]");
   library.def("composite_lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings) -> Tensor[]",
               composite);
 }
 
 // Both keys: a forward that stood alone would lose its gradient without a word.
-TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("lora_linear", withoutGradient); }
-TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) { library.impl("lora_linear", withGradient); }
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) {
+  library.impl("lora_linear", withoutGradient);
+  library.impl("lora_linear_recalled", recalledWithoutGradient);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) {
+  library.impl("lora_linear", withGradient);
+  library.impl("lora_linear_recalled", recalledWithGradient);
+}
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCPU, library) {
   library.impl("lora_linear", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+  library.impl("lora_linear_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCUDA, library) {
   library.impl("lora_linear", underAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+  library.impl("lora_linear_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
 }
 
 }  // namespace qwen_pt

@@ -1,5 +1,5 @@
-// What the kernels that go row by row, or number by number, are asked to do: norm.cc and swiglu.cc fill it in,
-// norm_rows.h and swiglu_rows.h do it. Widened numbers are float, double for double.
+// What the kernels that go row by row, or number by number, are asked to do: norm.cc, swiglu.cc and
+// linear_cross_entropy.cc fill it in, norm_rows.h, swiglu_rows.h and cross_entropy_rows.h do it. Widened numbers are float, double for double.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -45,6 +45,21 @@ struct SwigluProblem {
 struct SwigluKernel {
   void (*forward)(const SwigluProblem&, int64_t first, int64_t end);
   void (*backward)(const SwigluProblem&, int64_t first, int64_t end);
+};
+
+/// Cross entropy of rows [rows, classes] of logits, which become their gradients.
+struct CrossEntropyProblem {
+  c10::ScalarType dtype;
+  int64_t classes;
+  void* logits;
+  const int64_t* labels;  // [rows], each below classes
+  double scale;           // of the gradients
+  bool gradient;          // whether the logits become gradients
+  double* losses;         // [rows]
+};
+
+struct CrossEntropyKernel {
+  void (*rows)(const CrossEntropyProblem&, int64_t firstRow, int64_t endRow);
 };
 
 }  // namespace qwen_pt

@@ -11,6 +11,7 @@ struct VectorKernels {
   AttentionKernel attention;
   NormKernel norm;
   SwigluKernel swiglu;
+  CrossEntropyKernel crossEntropy;
 };
 
 /// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention_backward.h"
+#include "cross_entropy_rows.h"
 #include "norm_rows.h"
 #include "swiglu_rows.h"
 #include "vector_kernels.h"
@@ -94,12 +95,17 @@ void swigluBackward(const SwigluProblem& problem, int64_t first, int64_t end) {
   forType(problem.dtype, [&](auto zero) { Swiglu<decltype(zero)>::backward(problem, first, end); });
 }
 
+void crossEntropyRows(const CrossEntropyProblem& problem, int64_t first, int64_t end) {
+  forType(problem.dtype, [&](auto zero) { CrossEntropyRows<decltype(zero)>::rows(problem, first, end); });
+}
+
 VectorKernels makeTable(const char* capability) {
   return {capability,
           {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward,
            attentionPartialSize, attentionJoin},
           {normForward, normBackward},
-          {swigluForward, swigluBackward}};
+          {swigluForward, swigluBackward},
+          {crossEntropyRows}};
 }
 
 }  // namespace

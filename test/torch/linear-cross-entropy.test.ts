@@ -2,9 +2,11 @@
 // finite differences, and what it must not do: lose a gradient in silence, or compute one that nobody asked for.
 import { describe, expect, it } from "vitest";
 import {
+  call,
   type DType,
   grad,
   linearCrossEntropy,
+  linearCrossEntropyInto,
   loadSafetensors,
   noGrad,
   type Tensor,
@@ -218,4 +220,53 @@ it("refuses what does not fit, by name and shape", () => {
     expect(body).toThrow(message);
     expect(body).toThrow(/qwen_pt::linear_cross_entropy/);
   }
+});
+
+const composite = call as (name: string, ...args: unknown[]) => unknown;
+
+it.each(bounds)("%s: the kernel gives what ATen operators give", (dtype, lossBound, gradientBound) => {
+  const results = ["linear_cross_entropy", "composite_linear_cross_entropy"].map((name) => {
+    const { hidden, weight } = leaves(dtype);
+    const loss = composite(`qwen_pt::${name}`, hidden, weight, target, 0.25, -100, chunkOf(4)) as Tensor;
+    loss.backward();
+    return [loss, hidden.grad as Tensor, weight.grad as Tensor];
+  });
+  const [ours, theirs] = results as [Tensor[], Tensor[]];
+  expect(distance(ours[0], theirs[0] as Tensor)).toBeLessThan(lossBound);
+  for (const at of [1, 2]) expect(distance(ours[at], theirs[at] as Tensor)).toBeLessThan(gradientBound);
+});
+
+it("a label outside the vocabulary is an error that names it", () => {
+  const { hidden, weight } = leaves("float32");
+  expect(() => linearCrossEntropy(hidden, weight, target.clone().fill_(VOCABULARY))).toThrow(
+    /target 13 of row 0 is out of bounds: the vocabulary has 13/,
+  );
+});
+
+describe("with the weight's gradient added in place", () => {
+  it.each([
+    ["float64", "float64", 1e-14],
+    ["float32", "float32", 1e-6],
+    ["bfloat16", "float32", 8e-3],
+  ] as const)("hidden states in %s, weight in %s: the same loss and gradients", (narrow, wide, bound) => {
+    const own = leaves(narrow);
+    const table = own.weight.detach().to({ dtype: wide }).requiresGrad_();
+    const into = zeros([...table.shape], { dtype: wide });
+    const loss = linearCrossEntropyInto(own.hidden, table, target, 0.25, -100, chunkOf(4), into);
+    loss.backward();
+    expect(table.grad).toBeUndefined();
+    expect(distance(loss, stored(`${narrow}.loss`))).toBeLessThan(bound);
+    expect(distance(own.hidden.grad, stored(`${narrow}.hidden`))).toBeLessThan(bound);
+    expect(distance(into.to({ dtype: narrow }), stored(`${narrow}.weight`))).toBeLessThan(bound);
+  });
+
+  it("adds to what is there, and asks for no graph where the hidden states have none", () => {
+    const { hidden, weight } = leaves("float64");
+    const into = zeros([...weight.shape], { dtype: "float64" });
+    for (let time = 0; time < 2; time++) {
+      const loss = linearCrossEntropyInto(hidden.detach(), weight, target, 0.25, -100, chunkOf(4), into);
+      expect(loss.requiresGrad).toBe(false);
+    }
+    expect(distance(into.mul(0.5), stored("float64.weight"))).toBeLessThan(1e-14);
+  });
 });

@@ -41,6 +41,12 @@ const METHODS: Record<string, RecipeInput> = {
     lr_scheduler_kwargs: { patience: 0, min_lr: 1e-4, factor: 0.5 },
   },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1, neftune_noise_alpha: 5 },
+  "lora, selective checkpointing on the disk": {
+    ...KEYS,
+    lora_dropout: 0,
+    gradient_checkpointing: "selective",
+    activation_offload: "disk",
+  },
   "a stream": { ...KEYS, max_samples: null, streaming: true, buffer_size: 5, dataset: "one,two" },
   replay: {
     ...KEYS,
