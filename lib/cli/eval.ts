@@ -79,7 +79,7 @@ function wholeNumber(options: Readonly<Record<string, string>>, name: string): n
   throw new UserError(`eval: --${name} must be a whole number of at least 1, not ${given}`);
 }
 
-type Corpus = readonly [name: string, texts: readonly string[]];
+type Corpus = readonly [name: string, texts: readonly string[], tag: string];
 
 /** Names of dataset_info.json, or files whose rows are {"text": ...}. Held in memory: held-out text is small. */
 async function readCorpora(
@@ -101,13 +101,14 @@ async function readCorpora(
     const entry = found ?? { columns, wholeFile: isMarkdown(name) };
     const files =
       found?.source === undefined ? found?.files : await fetcher.files(found.source, name, signal);
+    const tag = found?.languageTag ?? "";
     const texts: string[] = [];
     for await (const text of readDocuments({ ...entry, files: files ?? [name] })) {
       if (texts.length >= limit) break;
-      if (text !== "") texts.push(text);
+      if (text !== "") texts.push(text.slice(tag.length));
     }
     if (texts.length === 0) throw new UserError(`eval: --data ${name} has no text; name one that has rows`);
-    corpora.push([name, texts]);
+    corpora.push([name, texts, tag]);
   }
   return corpora;
 }
@@ -122,8 +123,13 @@ async function scoreModel(
   const device = chooseDevice({ use_cpu: false }, () => {});
   const { model, tokenizer } = await openModel({ ...where, device });
   const scores: [string, Score][] = [];
-  for (const [name, texts] of corpora) {
-    const found: DocumentScore[] = await scoreDocuments(model, tokenizer, texts, { device, length, signal });
+  for (const [name, texts, context] of corpora) {
+    const found: DocumentScore[] = await scoreDocuments(model, tokenizer, texts, {
+      device,
+      length,
+      context,
+      signal,
+    });
     scores.push([name, totalScore(found)]);
   }
   for (const parameter of model.parameters()) parameter.dispose();

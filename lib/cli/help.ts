@@ -47,7 +47,7 @@ An incrementally pre-trained model continues text; no chat template is applied.
 
 Perplexity, bits per character and next-token accuracy on held-out text, a line a domain. With --adapter (or another
 model as --before) also what they were before: what the training gained, and what it lost.
-Each document is scored on its own, after the end-of-text token, its end included.
+Each document is scored on its own, after the end-of-text token, its end included; a language tag is read, not scored.
 
   --data         names in dataset_info.json, .json and .jsonl files of {"text": ...} rows, or .md files
   --dataset-dir  folder of dataset_info.json [data]

@@ -15,6 +15,8 @@ export interface TextOptions {
 export interface CorpusText {
   readonly dataset: string;
   readonly text: string;
+  /** The language tag that the text begins with, or "". */
+  readonly tag: string;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function* corpusTexts(
       if (documents++ >= most || read >= characters) break;
       signal?.throwIfAborted();
       read += text.length;
-      if (text !== "") yield { dataset: entry.name, text };
+      if (text !== "") yield { dataset: entry.name, text, tag: entry.languageTag ?? "" };
     }
   }
 }

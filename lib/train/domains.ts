@@ -29,6 +29,8 @@ export const DOMAIN_FILE = "domain_results.json";
 export interface Domain {
   readonly name: string;
   readonly texts: readonly string[];
+  /** What stands in front of each and is not scored. */
+  readonly tag: string;
 }
 
 export interface DomainOptions {
@@ -38,7 +40,7 @@ export interface DomainOptions {
 
 /**
  * The documents of the sets that are scored before and after, at most `max_samples` of each and of those that only the
- * forgetting report names at most `forgetting_samples`, with their language tags.
+ * forgetting report names at most `forgetting_samples`, and their language tags.
  * @throws UserError for a name that is not known, and for a set without text
  */
 export async function readDomains(
@@ -49,23 +51,20 @@ export async function readDomains(
   const reported = reportedSets(recipe).map(({ name }) => name);
   const names = [...new Set([...scored, ...reported])];
   if (names.length === 0) return [];
-  const domains = names.map((name) => ({ name, texts: [] as string[] }));
-  for await (const { dataset, text } of corpusTexts(recipe, names, options))
-    takeText(
-      domains.find(({ name }) => name === dataset)?.texts,
-      text,
-      scored.includes(dataset) ? Number.POSITIVE_INFINITY : recipe.forgetting_samples,
-    );
+  const domains = names.map((name) => ({ name, texts: [] as string[], tag: "" }));
+  for await (const { dataset, text, tag } of corpusTexts(recipe, names, options)) {
+    const domain = domains.find(({ name }) => name === dataset);
+    if (domain === undefined) continue;
+    domain.tag = tag;
+    const most = scored.includes(dataset) ? Number.POSITIVE_INFINITY : recipe.forgetting_samples;
+    if (domain.texts.length < most) domain.texts.push(text.slice(tag.length));
+  }
   const empty = domains.find(({ texts }) => texts.length === 0);
   if (empty !== undefined)
     throw new UserError(
       `${scored.includes(empty.name) ? "eval_domains" : "forgetting_dataset"}: ${empty.name} has no text; name a dataset with documents, or leave it out`,
     );
   return domains;
-}
-
-function takeText(texts: string[] | undefined, text: string, most: number): void {
-  if (texts !== undefined && texts.length < most) texts.push(text);
 }
 
 /** The scores of a run's domains, before and after. */
@@ -164,8 +163,8 @@ export class DomainEvaluation {
       isAborted: this.options.isAborted,
     };
     const scores: Record<string, Score> = {};
-    for (const { name, texts } of this.domains)
-      scores[name] = totalScore(await scoreDocuments(model, tokenizer, texts, options));
+    for (const { name, texts, tag } of this.domains)
+      scores[name] = totalScore(await scoreDocuments(model, tokenizer, texts, { ...options, context: tag }));
     await tokenizer.rest();
     return scores;
   }

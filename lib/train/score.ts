@@ -33,6 +33,8 @@ export interface ScoreOptions {
   device: Device;
   /** Tokens that the model sees at once; a longer document is read in windows that overlap by half. Default 1024. */
   length?: number;
+  /** Stands in front of every text and is not scored, such as a language tag. */
+  context?: string;
   /** autocast's dtype; none computes in the weights' own. */
   compute?: DType;
   signal?: AbortSignal;
@@ -66,8 +68,10 @@ export async function scoreDocuments(
   const { length = 1024 } = options;
   const scores = texts.map((text) => ({ tokens: 0, characters: [...text].length, nats: 0, correct: 0 }));
   const windows: Window[] = [];
+  const [context = new Int32Array()] = options.context ? await tokenizer.encodeBatch([options.context]) : [];
   for (const [document, ids] of (await tokenizer.encodeBatch(texts)).entries()) {
-    for (const window of windowsOf(ids, tokenizer.eosId, length)) windows.push({ document, ...window });
+    const whole = Int32Array.from([tokenizer.eosId, ...context, ...ids, tokenizer.eosId]);
+    for (const window of windowsOf(whole, length, context.length)) windows.push({ document, ...window });
   }
   // windows of a size together, so that little is padding
   windows.sort((a, b) => b.ids.length - a.ids.length);
@@ -106,14 +110,14 @@ export function totalScore(scores: readonly DocumentScore[]): Score {
   };
 }
 
-function* windowsOf(ids: Int32Array, eos: number, length: number): Generator<Omit<Window, "document">> {
-  const whole = new Int32Array(ids.length + 2).fill(eos);
-  whole.set(ids, 1);
+/** @param given targets at the beginning that are not scored */
+function* windowsOf(whole: Int32Array, length: number, given: number): Generator<Omit<Window, "document">> {
   const targets = whole.length - 1;
   const stride = Math.max(1, length >> 1);
-  let scored = 0;
+  let scored = given;
   for (let start = 0; scored < targets; start += stride) {
     const end = Math.min(start + length, targets);
+    if (end <= scored) continue;
     yield { ids: whole.subarray(start, end + 1), from: scored - start };
     scored = end;
   }

@@ -72,6 +72,17 @@ it("changes nothing of the training, and a resumed run has the figures of its be
     );
 });
 
+it("a language tag is read before a text and is no part of its figures", async () => {
+  const tagged = { ...KEYS, eval_domains: "two", max_steps: 1 };
+  const [with_, without] = [
+    await run({ ...tagged, language_tag: { two: "zh", one: "zh" } }),
+    await run(tagged),
+  ];
+  const [a, b] = [report(with_.dir)["two"]?.before, report(without.dir)["two"]?.before];
+  expect([a?.tokens, a?.characters]).toEqual([b?.tokens, b?.characters]);
+  expect(a?.nats).not.toBe(b?.nats);
+});
+
 it("the table compares perplexities of one tokenizer, and bits per character of two", () => {
   const score = (tokens: number, nats: number): Score => ({
     ...totalScore([{ tokens, characters: 1000, nats, correct: 10 }]),

@@ -66,6 +66,24 @@ it("read a long document in windows that overlap by half, each token once", asyn
   expect(whole?.nats).not.toBeCloseTo(nats, 6);
 });
 
+it("read a context in front of every text, and score the text alone", async () => {
+  const [first, long] = await scoreDocuments(
+    model,
+    tokenizer,
+    ["a text", "a text that no window holds whole"],
+    {
+      ...options,
+      context: "[tag]",
+      length: 16,
+    },
+  );
+  expect(first?.nats).toBeCloseTo(direct(await framed("[tag]a text"), 5).nats, 10);
+  expect(first).toMatchObject({ tokens: 7, characters: 6 });
+  expect(long?.tokens).toBe("a text that no window holds whole".length + 1);
+  const [alone] = await scoreDocuments(model, tokenizer, ["a text"], { ...options, context: "" });
+  expect(alone?.nats).toBeCloseTo(direct(await framed("a text")).nats, 10);
+});
+
 it("leave the model as it was and stop when asked", async () => {
   model.train();
   await scoreDocuments(model, tokenizer, ["one"], options);
