@@ -96,46 +96,56 @@ function table(rounds) {
   return { rows, grad: of("grad"), plain: of("plain") };
 }
 
-const { values } = parseArgs({
-  options: {
-    measure: { type: "boolean" },
-    rounds: { type: "string", default: "7" },
-    json: { type: "boolean" },
-  },
-});
-if (values.measure) await measure();
-else {
+async function compare(count) {
   const python = await ensureReference();
   const rounds = [];
-  for (let round = 0; round < Number(values.rounds); round++) {
+  for (let round = 0; round < count; round++) {
     rounds.push({
       node: child(process.execPath, [fileURLToPath(import.meta.url), "--measure"]),
       python: child(python, [fileURLToPath(new URL("operators.py", import.meta.url))]),
     });
   }
   const [{ node, python: reference }] = rounds;
-  const result = {
-    libtorch: node.version,
-    python: reference.version,
-    rounds: rounds.length,
-    ...table(rounds),
-  };
-  if (values.json) console.log(JSON.stringify(result, null, 2));
+  return { libtorch: node.version, python: reference.version, rounds: rounds.length, ...table(rounds) };
+}
+
+function print(result) {
+  console.log(
+    `libtorch ${result.libtorch}, Python's torch ${result.python}, ${result.rounds} rounds, 1 thread`,
+  );
+  console.log(
+    `${"operator".padEnd(22)}${"qwen-pt us".padStart(12)}${"Python us".padStart(12)}${"ratio".padStart(8)}`,
+  );
+  for (const { name, node, python, ratio } of result.rows) {
+    const columns = [
+      node.toFixed(2).padStart(12),
+      python.toFixed(2).padStart(12),
+      ratio.toFixed(2).padStart(8),
+    ];
+    console.log(name.padEnd(22) + columns.join(""));
+  }
+  console.log(`median ratio: ${result.grad.toFixed(2)} with gradients, ${result.plain.toFixed(2)} without`);
+}
+
+/** The section `operators` of the bench. */
+export async function run({ quick = false }) {
+  const result = await compare(quick ? 3 : 7);
+  print(result);
+  return result;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      measure: { type: "boolean" },
+      rounds: { type: "string", default: "7" },
+      json: { type: "boolean" },
+    },
+  });
+  if (values.measure) await measure();
   else {
-    console.log(
-      `libtorch ${result.libtorch}, Python's torch ${result.python}, ${result.rounds} rounds, 1 thread`,
-    );
-    console.log(
-      `${"operator".padEnd(22)}${"qwen-pt us".padStart(12)}${"Python us".padStart(12)}${"ratio".padStart(8)}`,
-    );
-    for (const { name, node, python, ratio } of result.rows) {
-      const columns = [
-        node.toFixed(2).padStart(12),
-        python.toFixed(2).padStart(12),
-        ratio.toFixed(2).padStart(8),
-      ];
-      console.log(name.padEnd(22) + columns.join(""));
-    }
-    console.log(`median ratio: ${result.grad.toFixed(2)} with gradients, ${result.plain.toFixed(2)} without`);
+    const result = await compare(Number(values.rounds));
+    if (values.json) console.log(JSON.stringify(result, null, 2));
+    else print(result);
   }
 }

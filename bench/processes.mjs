@@ -78,6 +78,30 @@ function sampler(root) {
   };
 }
 
+/** Seconds from a command's launch to the first appearance of a text in its output; the command is ended there. */
+export function secondsUntil(text, command, args, { cwd, env = process.env }) {
+  return new Promise((resolve, reject) => {
+    const started = performance.now();
+    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    let found;
+    const read = (data) => {
+      said += data;
+      if (found !== undefined || !said.includes(text)) return;
+      found = (performance.now() - started) / 1000;
+      child.kill("SIGKILL");
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", read);
+    child.on("error", reject);
+    child.on("close", () =>
+      found === undefined
+        ? reject(new Error(`${command} never said "${text}": ${said.slice(-500)}`))
+        : resolve(found),
+    );
+  });
+}
+
 /**
  * Runs a command with its output in a file. `samplerShare` is the share of the time in which memory was being read.
  * @returns {Promise<{status: number, seconds: number, peakBytes: number, samplerShare: number}>}
