@@ -18,16 +18,16 @@ const axis = (name, nameGap) => ({
 
 /** Curves of points { x, y, label }, one a family; points of a family are joined. */
 export function drawCurves(file, { title, x, y, families }) {
-  const series = families.map(({ name, points, dashed }, i) => ({
+  const series = families.map(({ name, points, side = "right" }, i) => ({
     type: "line",
     name,
     data: points.map((point) => ({
       value: [point.x, point.y],
-      label: { show: point.label !== undefined, formatter: point.label ?? "", position: "right" },
+      label: { show: point.label !== undefined, formatter: point.label ?? "", position: side },
     })),
     color: COLORS[i % COLORS.length],
     symbolSize: 7,
-    lineStyle: { width: 1.6, type: dashed ? "dashed" : "solid" },
+    lineStyle: { width: 1.6 },
     label: { ...text, fontSize: 9, color: COLORS[i % COLORS.length] },
   }));
   draw(file, title, { xAxis: axis(x, 30), yAxis: axis(y, 46), series });
@@ -47,7 +47,7 @@ export function drawBars(file, { title, y, groups, bars }) {
 }
 
 function draw(file, title, options) {
-  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 660, height: 420 });
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 780, height: 440 });
   try {
     chart.setOption({
       animation: false,
@@ -60,7 +60,7 @@ function draw(file, title, options) {
         textStyle: { ...text, fontSize: 14, fontWeight: "normal" },
       },
       grid: { left: 66, right: 60, top: 64, bottom: 52 },
-      legend: { top: 34, textStyle: { ...text, fontSize: 11 } },
+      legend: { top: 34, itemGap: 16, itemWidth: 18, textStyle: { ...text, fontSize: 11 } },
       ...options,
     });
     writeFileSync(file, `${chart.renderToSVGString()}\n`);

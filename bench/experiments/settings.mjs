@@ -228,20 +228,34 @@ export const EXPERIMENTS = {
     measured: true,
     settings: Object.fromEntries(
       [
-        ["finetuning_type full", { finetuning_type: "full" }],
-        ["finetuning_type lora", { finetuning_type: "lora", lora_rank: 8 }],
-        ["finetuning_type lora, lora_layers 3", { finetuning_type: "lora", lora_rank: 8, lora_layers: "3" }],
-        ["freeze_trainable_layers 1", { finetuning_type: "freeze", freeze_trainable_layers: 1 }],
-        ["freeze_trainable_layer_ids 0", { finetuning_type: "freeze", freeze_trainable_layer_ids: "0" }],
-        ["freeze_trainable_heads 3:0-1", { finetuning_type: "freeze", freeze_trainable_heads: "3:0-1" }],
+        ["finetuning_type full", "full", { finetuning_type: "full" }],
+        ["finetuning_type lora", "lora", { finetuning_type: "lora", lora_rank: 8 }],
+        [
+          "finetuning_type lora, lora_layers 3",
+          "lora, layer 3",
+          { finetuning_type: "lora", lora_rank: 8, lora_layers: "3" },
+        ],
+        ["freeze_trainable_layers 1", "layer 3", { finetuning_type: "freeze", freeze_trainable_layers: 1 }],
+        [
+          "freeze_trainable_layer_ids 0",
+          "layer 0",
+          { finetuning_type: "freeze", freeze_trainable_layer_ids: "0" },
+        ],
+        [
+          "freeze_trainable_heads 3:0-1",
+          "2 heads of 3",
+          { finetuning_type: "freeze", freeze_trainable_heads: "3:0-1" },
+        ],
         [
           "freeze_trainable_patterns *norm.weight",
+          "norms",
           { finetuning_type: "freeze", freeze_trainable_patterns: "*norm.weight" },
         ],
-      ].map(([name, keys]) => [
+      ].map(([name, short, keys]) => [
         name,
         {
           label: name,
+          short,
           keys: { ...keys, cutoff_len: 512, per_device_train_batch_size: 8, max_steps: 6 },
         },
       ]),

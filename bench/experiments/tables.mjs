@@ -2,9 +2,11 @@
 // `<!-- end -->`, in English and Chinese, and the pictures in docs/images. Nothing is trained here.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { drawBars, drawCurves } from "./pictures.mjs";
-import { EXPERIMENTS, SIZES } from "./settings.mjs";
+import { FIGURES } from "./figures.mjs";
+import { AGAINST, bits, DATED, points, settingsOf } from "./kept-runs.mjs";
+import { SIZES } from "./settings.mjs";
 import { advantage, chiSquareChance, deviation, mean, verdict } from "./statistics.mjs";
+import { NOT_RUN, SO, W } from "./words.mjs";
 
 const DOCS = { en: "incremental-pretraining.md", zh: "incremental-pretraining.zh-CN.md" };
 
@@ -30,15 +32,9 @@ export async function writeTables(root, results) {
     );
     writeFileSync(file, text);
   }
-  for (const draw of PICTURES) draw(kept, images);
+  for (const [name, draw] of Object.entries(FIGURES)) draw(kept, path.join(images, `${name}.svg`));
 }
 
-const NOT_RUN = { en: "Not run yet.", zh: "尚未运行。" };
-
-const settingsOf = (experiment) => Object.entries(EXPERIMENTS[experiment].settings);
-/** By seed: a figure of a domain after training. */
-const bits = (runs, domain, when = "after") =>
-  Object.values(runs ?? {}).flatMap(({ domains }) => domains[domain]?.[when].bitsPerCharacter ?? []);
 const spread = (values, digits = 2) =>
   values.length === 0
     ? ""
@@ -47,64 +43,6 @@ const count = (value) => Math.round(value).toLocaleString("en-US");
 
 function markdown(heads, rows) {
   return [heads, heads.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
-/** Words of the tables. */
-const W = {
-  setting: { en: "setting", zh: "设置" },
-  before: { en: "before training", zh: "训练前" },
-  prose: { en: "essays, bits/char", zh: "散文，比特/字" },
-  simplified: { en: "simplified essays, bits/char", zh: "简体散文，比特/字" },
-  poems: { en: "poems, bits/char", zh: "诗，比特/字" },
-  accuracy: { en: "essays, accuracy", zh: "散文，准确率" },
-  seeds: { en: "seeds", zh: "种子数" },
-  against: {
-    en: "than a plain learning rate with the same gain, poems",
-    zh: "与收获相同的普通学习率相比，诗",
-  },
-  means: { en: "so", zh: "结论" },
-  tokens: { en: "held-out essays, tokens", zh: "留出散文，词元数" },
-  factor: { en: "shorter by", zh: "缩短到" },
-  year: { en: "year", zh: "年代" },
-  there: { en: "documents", zh: "文档数" },
-  expected: { en: "expected draws", zh: "期望抽取数" },
-  drawn: { en: "drawn", zh: "实际抽取" },
-  chance: { en: "chance of a larger deviation", zh: "偏差更大的概率" },
-  trained: { en: "trained", zh: "训练的参数" },
-  asked: { en: "essays' share asked for", zh: "要求的散文份额" },
-  share: { en: "drawn", zh: "实际份额" },
-  none: { en: "no curriculum", zh: "无课程" },
-  memory: { en: "peak memory", zh: "内存峰值" },
-  time: { en: "time a step", zh: "每步时间" },
-};
-const SO = {
-  en: {
-    better: "forgets less",
-    worse: "forgets more",
-    same: "no better than a lower learning rate",
-    beyond: "gains less or more than any plain rate here",
-    single: "one seed",
-  },
-  zh: {
-    better: "遗忘更少",
-    worse: "遗忘更多",
-    same: "不比降低学习率更好",
-    beyond: "收获超出此处普通学习率的范围",
-    single: "只有一个种子",
-  },
-};
-
-/** Gain and loss by seed: bits per character of essays gained, and of poems lost. */
-function points(runs, gained = "prose_heldout", lost = "poems_heldout") {
-  return Object.fromEntries(
-    Object.entries(runs ?? {}).map(([seed, { domains }]) => [
-      seed,
-      {
-        gain: domains[gained].before.bitsPerCharacter - domains[gained].after.bitsPerCharacter,
-        loss: domains[lost].after.bitsPerCharacter - domains[lost].before.bitsPerCharacter,
-      },
-    ]),
-  );
 }
 
 /** The plain learning rates' points of each seed. */
@@ -148,8 +86,16 @@ function ratesTable(kept, l) {
   return markdown([W.setting[l], W.prose[l], W.accuracy[l], W.poems[l]], [start, ...rows]);
 }
 
-/** The experiments against forgetting. */
-const AGAINST = ["replay", "elastic", "distillation", "together"].filter((name) => name in EXPERIMENTS);
+/** Whether a method left of the poems what the same rate leaves without it, within two standard errors or 0.03 bits. */
+function isIdle(kept, runs) {
+  const [without, with_] = [points(kept.rates?.["learning_rate 8e-4"]), points(runs)];
+  const differences = Object.keys(with_).flatMap((seed) =>
+    without[seed] === undefined ? [] : [with_[seed].loss - without[seed].loss],
+  );
+  if (differences.length < 2) return false;
+  const error = deviation(differences) / Math.sqrt(differences.length);
+  return Math.abs(mean(differences)) <= Math.max(2 * error, 0.03);
+}
 
 function frontierTable(kept, l) {
   const curves = plainCurves(kept);
@@ -168,7 +114,7 @@ function frontierTable(kept, l) {
           spread(bits(runs, "prose_heldout")),
           spread(bits(runs, "poems_heldout")),
           difference,
-          SO[l][verdict(found)],
+          SO[l][isIdle(kept, runs) ? "idle" : verdict(found)],
           Object.keys(runs).length,
         ],
       ];
@@ -257,7 +203,7 @@ function drawsTable(kept, l) {
 
 function freshnessTable(kept, l) {
   if (kept.freshness === undefined) return undefined;
-  const domains = ["held_0750", "held_0940", "held_1120", "held_1310", "held_1680"];
+  const domains = DATED;
   const first = Object.values(kept.freshness)[0];
   const start = [W.before[l], ...domains.map((domain) => mean(bits(first, domain, "before")).toFixed(2))];
   const rows = settingsOf("freshness").map(([name]) => [
@@ -339,43 +285,3 @@ const TABLES = {
   curriculum: curriculumTable,
   resources: resourcesTable,
 };
-
-const families = (kept, names) =>
-  names.flatMap((experiment) => {
-    const found = settingsOf(experiment).flatMap(([name, { label }]) => {
-      const all = Object.values(points(kept[experiment]?.[name]));
-      if (all.length === 0) return [];
-      return [{ x: mean(all.map(({ gain }) => gain)), y: mean(all.map(({ loss }) => loss)), label }];
-    });
-    return found.length === 0 ? [] : [{ name: EXPERIMENTS[experiment].family ?? experiment, points: found }];
-  });
-
-const PICTURES = [
-  (kept, images) => {
-    const found = families(kept, ["rates", "lora", ...AGAINST]);
-    if (found.length === 0) return;
-    drawCurves(path.join(images, "forgetting-frontier.svg"), {
-      title: "Gained on essays, lost on poems (down and to the right is better)",
-      x: "gained: bits per character of held-out essays",
-      y: "lost: bits per character of poems",
-      families: found,
-    });
-  },
-  (kept, images) => {
-    if (kept.rates === undefined) return;
-    const names = settingsOf("rates").filter(([name]) => kept.rates[name] !== undefined);
-    const first = Object.values(kept.rates)[0];
-    drawBars(path.join(images, "domain-injection.svg"), {
-      title: "Bits per character before and after, by learning rate",
-      y: "bits per character",
-      groups: ["before", ...names.map(([, { label }]) => label)],
-      bars: ["prose_heldout", "poems_heldout"].map((domain) => ({
-        name: domain === "prose_heldout" ? "essays (new)" : "poems (known)",
-        values: [
-          mean(bits(first, domain, "before")),
-          ...names.map(([name]) => mean(bits(kept.rates[name], domain))),
-        ].map((value) => Number(value.toFixed(3))),
-      })),
-    });
-  },
-];

@@ -1,0 +1,149 @@
+// Which pictures are drawn from the kept runs. How a picture is drawn is in pictures.mjs.
+import { AGAINST, bits, DATED, points, settingsOf } from "./kept-runs.mjs";
+import { drawBars, drawCurves } from "./pictures.mjs";
+import { EXPERIMENTS } from "./settings.mjs";
+import { mean } from "./statistics.mjs";
+
+const families = (kept, names) =>
+  names.flatMap((experiment) => {
+    const found = settingsOf(experiment).flatMap(([name, { label }]) => {
+      const all = Object.values(points(kept[experiment]?.[name]));
+      if (all.length === 0) return [];
+      return [{ x: mean(all.map(({ gain }) => gain)), y: mean(all.map(({ loss }) => loss)), label }];
+    });
+    return found.length === 0
+      ? []
+      : [{ name: EXPERIMENTS[experiment].family ?? experiment, points: found, side: SIDES[experiment] }];
+  });
+
+/** Where a family's labels stand, so that curves that meet can be read. */
+const SIDES = { elastic: "left", distillation: "bottom" };
+
+/** A setting's mean bits per character on domains, as bars' values. */
+const meansOf = (runs, domains) => domains.map((domain) => Number(mean(bits(runs, domain)).toFixed(3)));
+
+function frontierPicture(kept, file) {
+  const found = families(kept, ["rates", "lora", ...AGAINST]);
+  if (found.length === 0) return;
+  drawCurves(file, {
+    title: "Gained on essays, lost on poems (down and to the right is better)",
+    x: "gained: bits per character of held-out essays",
+    y: "lost: bits per character of poems",
+    families: found,
+  });
+}
+
+const DOMAINS = { prose_heldout: "essays (new)", poems_heldout: "poems (known)" };
+
+/** Bars of the essays' and the poems' bits per character, a group a setting. */
+function domainBars(file, title, runsByLabel) {
+  const groups = Object.entries(runsByLabel).filter(([, values]) => values !== undefined);
+  const bars = Object.values(DOMAINS).map((name, i) => ({
+    name,
+    values: groups.map(([, values]) => values[i]),
+  }));
+  drawBars(file, { title, y: "bits per character", groups: groups.map(([label]) => label), bars });
+}
+
+const both = (runs) => (runs === undefined ? undefined : meansOf(runs, Object.keys(DOMAINS)));
+
+function ratesPicture(kept, file) {
+  if (kept.rates === undefined) return;
+  const first = Object.values(kept.rates)[0];
+  const before = Object.keys(DOMAINS).map((domain) => Number(mean(bits(first, domain, "before")).toFixed(3)));
+  const after = settingsOf("rates").map(([name, { label }]) => [label, both(kept.rates[name])]);
+  domainBars(file, "Bits per character before and after, by learning rate", {
+    before,
+    ...Object.fromEntries(after),
+  });
+}
+
+function curriculumPicture(kept, file) {
+  if (kept.curriculum === undefined) return;
+  const after = settingsOf("curriculum").map(([name, { label }]) => [label, both(kept.curriculum[name])]);
+  domainBars(file, "Curricula: bits per character after training", {
+    none: both(kept.rates?.["learning_rate 8e-4"]),
+    ...Object.fromEntries(after),
+  });
+}
+
+function freshnessPicture(kept, file) {
+  if (kept.freshness === undefined) return;
+  const first = Object.values(kept.freshness)[0];
+  const before = DATED.map((domain) => Number(mean(bits(first, domain, "before")).toFixed(3)));
+  const after = settingsOf("freshness").flatMap(([name, { label }]) =>
+    kept.freshness[name] === undefined
+      ? []
+      : [
+          {
+            name: label === "none" ? "no decay" : `half-life ${label}`,
+            values: meansOf(kept.freshness[name], DATED),
+          },
+        ],
+  );
+  drawBars(file, {
+    title: "Held-out poems by year",
+    y: "bits per character",
+    groups: DATED.map((domain) => String(Number(domain.slice(5)))),
+    bars: [{ name: "before", values: before }, ...after],
+  });
+}
+
+function vocabularyPicture(kept, file) {
+  const plain = kept.rates?.["learning_rate 8e-4"];
+  if (kept.vocabulary === undefined || plain === undefined) return;
+  const of = (runs) => Object.values(runs)[0].domains.prose_heldout.after.tokens;
+  const all = [
+    ["none", plain],
+    ...settingsOf("vocabulary").map(([name, { label }]) => [label, kept.vocabulary[name]]),
+  ];
+  const there = all.filter(([, runs]) => runs !== undefined);
+  const percent = (value) => Number((100 * value).toFixed(1));
+  drawBars(file, {
+    title: "extend_vocab: held-out essays, in percent of the run without it",
+    y: "percent",
+    groups: there.map(([label]) => label.replace("embedding_learning_rate", "own rate")),
+    bars: [
+      { name: "tokens", values: there.map(([, runs]) => percent(of(runs) / of(plain))) },
+      {
+        name: "bits per character",
+        values: there.map(([, runs]) =>
+          percent(mean(bits(runs, "prose_heldout")) / mean(bits(plain, "prose_heldout"))),
+        ),
+      },
+    ],
+  });
+}
+
+function resourcesPicture(kept, file) {
+  const full = kept.resources?.["finetuning_type full"]?.[1];
+  if (full === undefined) return;
+  const there = settingsOf("resources").filter(([name]) => kept.resources[name] !== undefined);
+  const runs = there.map(([name]) => kept.resources[name][1]);
+  const percent = (part, whole) => Number(((100 * part) / whole).toFixed(1));
+  drawBars(file, {
+    title: "Memory and time of a step, in percent of full fine-tuning",
+    y: "percent",
+    groups: there.map(([, { short }]) => short),
+    bars: [
+      {
+        name: "memory",
+        values: runs.map(({ peak, before }) => percent(peak - before, full.peak - full.before)),
+      },
+      {
+        name: "time",
+        values: runs.map(({ secondsPerStep }) => percent(secondsPerStep, full.secondsPerStep)),
+      },
+    ],
+  });
+}
+
+/** By the file in docs/images. */
+export const FIGURES = {
+  "domain-injection": ratesPicture,
+  freshness: freshnessPicture,
+  vocabulary: vocabularyPicture,
+  curriculum: curriculumPicture,
+  "forgetting-frontier": frontierPicture,
+  resources: resourcesPicture,
+};
