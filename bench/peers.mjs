@@ -16,7 +16,7 @@ const FULL = { finetuning_type: "full", learning_rate: 1e-5, save_strategy: "no"
 /** Each contestant with its keys; `group` names what it is compared with. */
 const contestants = {
   "LLaMA-Factory, LoRA": { program: "llamafactory", group: "lora" },
-  "qwen-pt, LoRA": { program: "qwen-pt", group: "lora" },
+  "qwen-pt, LoRA": { program: "qwen-pt", group: "lora", keys: { gradient_checkpointing: false } },
   "qwen-pt, LoRA, selective": {
     program: "qwen-pt",
     group: "lora",
