@@ -16,7 +16,7 @@ interface Command {
 export const COMMANDS: Readonly<Record<string, Command>> = {
   init: { summary: "write a recipe after four questions", load: () => import("./init.js") },
   train: { summary: "train from a recipe", load: () => import("./train.js") },
-  estimate: { summary: "how much memory a recipe takes", load: () => import("./estimate.js") },
+  estimate: { summary: "how much memory and time a recipe takes", load: () => import("./estimate.js") },
   export: { summary: "merge an adapter into its base model and save it", load: () => import("./export.js") },
   chat: { summary: "complete prompts with a base model or an adapter", load: () => import("./chat.js") },
   eval: { summary: "perplexity on held-out text, before and after", load: () => import("./eval.js") },

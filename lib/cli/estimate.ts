@@ -1,7 +1,11 @@
-// `qwen-pt estimate RECIPE [KEY=VALUE ...] [--json]`: what training takes in memory. The formulas are lib/train's.
+// `qwen-pt estimate RECIPE [KEY=VALUE ...] [--json]`: what training takes in memory and time. The formulas and the
+// measurement are lib/train's.
+
+import type { Recipe } from "../config/index.js";
+import type { MemoryEstimate } from "../train/index.js";
 import { neededRecipe, readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
-import { memory } from "./format.js";
+import { count, duration, memory } from "./format.js";
 
 const ROWS = [
   ["runtime", "Node, libtorch, tokenizer"],
@@ -13,41 +17,75 @@ const ROWS = [
   ["total", "peak, all in all"],
 ] as const;
 
+const MODES = [false, "selective", true] as const;
+const NAMES = new Map<unknown, string>([
+  [false, "keeping all"],
+  ["selective", "selective"],
+  [true, "whole blocks again"],
+]);
+
 export const run: Run = async (args, host) => {
   const found = readArguments("estimate", args, [], ["json"]);
   const file = neededRecipe("estimate", found);
   const { loadRecipe } = await import("../config/index.js");
   const { recipe } = loadRecipe(file, found.overrides, { env: host.env });
-  const { availableMemory, estimateMemory, modelConfig, shapesOf } = await import("../train/index.js");
+  const train = await import("../train/index.js");
   const { fetchModel } = await import("../hub/index.js");
+  const { loadTokenizer } = await import("../data/index.js");
   const folder = await fetchModel(recipe.model_name_or_path, { keys: recipe, weights: false });
-  const model = shapesOf(
+  const model = train.shapesOf(
     recipe,
-    modelConfig({ ...recipe, model_name_or_path: folder }, () => {}),
+    train.modelConfig({ ...recipe, model_name_or_path: folder }, () => {}),
   );
-  const available = availableMemory();
-  const modes = [false, true].map((checkpointing) => {
-    const bytes = estimateMemory(model, recipe, checkpointing);
+  const available = train.availableMemory();
+  const chosen = train.chooseCheckpointing(model, recipe, available);
+  const length = await train.estimateSteps(recipe, () => loadTokenizer(folder, recipe));
+  const parts = train.measureParts(model, recipe);
+  const modes = MODES.map((checkpointing) => {
+    const bytes = train.estimateMemory(model, recipe, checkpointing);
+    const secondsPerStep = train.estimateStep(model, recipe, checkpointing, parts);
     return {
       checkpointing,
-      chosen: checkpointing !== recipe.disable_gradient_checkpointing,
+      chosen: checkpointing === chosen,
       bytes,
       fits: bytes.total <= available,
+      secondsPerStep,
+      seconds: length && secondsPerStep * length.steps,
     };
   });
   if (found.flags.has("json")) {
-    host.out.write(`${JSON.stringify({ available, modes }, null, 2)}\n`);
+    const steps = length?.steps;
+    const stepsAreExact = length?.exact;
+    host.out.write(`${JSON.stringify({ available, steps, stepsAreExact, modes }, null, 2)}\n`);
     return 0;
   }
+  host.out.write(`${tableOf(recipe, available, length, modes).join("\n")}\n`);
+  return 0;
+};
+
+interface Column {
+  readonly checkpointing: unknown;
+  readonly chosen: boolean;
+  readonly bytes: MemoryEstimate;
+  readonly fits: boolean;
+  readonly secondsPerStep: number;
+  readonly seconds: number | undefined;
+}
+
+/** The lines for people, a column for each mode. */
+function tableOf(
+  recipe: Recipe,
+  available: number,
+  length: { steps: number; exact: boolean } | undefined,
+  modes: readonly Column[],
+): string[] {
   const line = (label: string, cells: string[]) =>
     `${label.padEnd(28)}${cells.map((cell) => cell.padStart(22)).join("")}`;
-  const lines = [
+  const steps = length && `${length.exact ? "" : "about "}${count(length.steps)} steps`;
+  return [
     line(
       `${recipe.per_device_train_batch_size} x ${recipe.cutoff_len} tokens at a time`,
-      modes.map(
-        ({ checkpointing, chosen }) =>
-          `${checkpointing ? "checkpointing" : "keeping all"}${chosen ? " *" : ""}`,
-      ),
+      modes.map(({ checkpointing, chosen }) => `${NAMES.get(checkpointing)}${chosen ? " *" : ""}`),
     ),
     ...ROWS.map(([key, label]) =>
       line(
@@ -59,8 +97,18 @@ export const run: Run = async (args, host) => {
       `fits into ${memory(available)}`,
       modes.map(({ fits }) => (fits ? "yes" : "no")),
     ),
-    "* what the recipe says",
+    line(
+      "a step, on this processor",
+      modes.map(({ secondsPerStep }) => `${secondsPerStep.toPrecision(3)} s`),
+    ),
+    ...(steps === undefined
+      ? []
+      : [
+          line(
+            steps,
+            modes.map(({ seconds }) => duration(seconds ?? Number.NaN)),
+          ),
+        ]),
+    `* what ${recipe.gradient_checkpointing === null ? "a run chooses by memory" : "the recipe says"}${steps === undefined ? "; how many steps, the data does not tell cheaply: set max_steps" : ""}`,
   ];
-  host.out.write(`${lines.join("\n")}\n`);
-  return 0;
-};
+}

@@ -24,9 +24,11 @@ Ctrl-C saves a checkpoint of the last finished step and leaves (130); a second o
   qwen-pt train recipe.yaml learning_rate=5e-5 output_dir=saves/second`,
   estimate: `qwen-pt estimate RECIPE [KEY=VALUE ...] [--json]
 
-How much memory training from a recipe takes on the processor, at its peak, with gradient checkpointing and without, and
-whether that fits into what the machine or its container has left. From the model's config.json alone: no weights are
-read. Tokens that the recipe adds to the vocabulary are not counted.
+How much memory training from a recipe takes on the processor, at its peak, with each mode of gradient_checkpointing,
+whether that fits into what the machine or its container has left, and how long a step and the run take. Memory is
+reckoned from the model's config.json; for the time, one block of its shapes is trained for some seconds. No weights are
+read. Without max_steps, the number of steps is an estimate from the data's size. What the recipe adds, such as tokens or
+a second model, is not counted.
 
   qwen-pt estimate recipe.yaml
   qwen-pt estimate recipe.yaml finetuning_type=full cutoff_len=2048 --json`,

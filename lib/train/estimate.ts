@@ -5,10 +5,9 @@ import { addLora } from "../peft/index.js";
 import { type Qwen3Config, Qwen3ForCausalLM } from "../qwen3/index.js";
 import { bytesPerElement, type DType } from "../torch/index.js";
 import { loraConfig } from "./adapters.js";
-import { availableMemory } from "./available-memory.js";
-import type { TrainEvent } from "./events.js";
-import { CHUNK_BYTES } from "./loss.js";
+import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "./loss.js";
 import { precisionOf } from "./precision.js";
+import type { Checkpointing } from "./recompute.js";
 import { trainPart } from "./trained-part.js";
 
 /** Bytes at the peak of a step. */
@@ -39,6 +38,7 @@ const POOL = 256 << 20;
 
 /** Sizes that a block's activations follow from; elements a token. */
 interface Widths {
+  heads: number;
   hidden: number;
   queries: number;
   keys: number;
@@ -47,6 +47,7 @@ interface Widths {
 
 function widthsOf({ config: c }: Qwen3ForCausalLM): Widths {
   return {
+    heads: c.num_attention_heads,
     hidden: c.hidden_size,
     queries: c.num_attention_heads * c.head_dim,
     keys: c.num_key_value_heads * c.head_dim,
@@ -76,73 +77,93 @@ function keptByBlock({ hidden, queries, keys, intermediate }: Widths, { stream, 
   return 2 * hidden * stream + compute * (copies * hidden + 3 * queries + 3 * keys + 3 * intermediate);
 }
 
+/** Bytes a token of what selective checkpointing keeps of a block, and of what it makes anew, one block at a time. */
+function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths, storage: Storage) {
+  const { stream, compute } = storage;
+  const attended = compute * queries + 4 * heads; // with each head's log of the sum of exponentials
+  const products = compute * (queries + 2 * keys + hidden + 2 * intermediate); // q, k, v, o, gate, up
+  const input = stream * hidden;
+  const remade = stream * hidden + compute * (2 * hidden + queries + keys + intermediate);
+  return { kept: input + products + attended, remade };
+}
+
 /** A recipe's model without its weights, its trained part chosen. Tokens that the recipe adds are left out. */
 export function shapesOf(recipe: Recipe, config: Qwen3Config): Qwen3ForCausalLM {
   const model = new Qwen3ForCausalLM(config, { dtype: config.dtype ?? "float32" });
-  if (recipe.finetuning_type === "lora") addLora(model, { ...loraConfig(recipe), init: true });
-  else trainPart(model, recipe, precisionOf(recipe).trainable);
+  chooseTrained(model, recipe);
   return model;
 }
 
-/** The peak of a step; `recomputes`: with gradient checkpointing, block by block. */
-export function estimateMemory(model: Qwen3ForCausalLM, recipe: Recipe, recomputes: boolean): MemoryEstimate {
+/** Makes a model's part that a recipe trains trainable. */
+export function chooseTrained(model: Qwen3ForCausalLM, recipe: Recipe): void {
+  if (recipe.finetuning_type === "lora") addLora(model, { ...loraConfig(recipe), init: true });
+  else trainPart(model, recipe, precisionOf(recipe).trainable);
+}
+
+/** Blocks that something must be kept of: those from the first trained one on. */
+export function keptBlocks(model: Qwen3ForCausalLM): number {
+  const isTrained = (parameters: Iterable<{ requiresGrad: boolean }>) =>
+    [...parameters].some(({ requiresGrad }) => requiresGrad);
+  if (isTrained(model.model.embed_tokens.parameters())) return model.layers.length;
+  const first = model.layers.findIndex((layer) => isTrained(layer.parameters()));
+  return first < 0 ? 0 : model.layers.length - first;
+}
+
+/** Bytes that wait for the backward pass, and those of the block that is under way. */
+function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpointing): number {
   const tokens = recipe.per_device_train_batch_size * recipe.cutoff_len;
   const [widths, storage] = [widthsOf(model), storageOf(model, recipe)];
+  const blocks = keptBlocks(model);
+  // gradients on their way through one block: of gate, up and their product, of queries, keys and values
+  const passing =
+    tokens * storage.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
+  const whole = tokens * keptByBlock(widths, storage);
+  if (mode === false) return blocks * whole + passing;
+  const { kept, remade } = keptSelectively(widths, storage);
+  const each = tokens * (mode === "selective" ? kept : widths.hidden * storage.stream);
+  const anew = mode === "selective" ? tokens * remade : whole;
+  // a block on its way to the disk or back is there as a tensor and as bytes
+  const waiting = recipe.activation_offload === "disk" ? 2 * Math.min(1, blocks) : blocks;
+  return waiting * each + Math.min(1, blocks) * anew + passing;
+}
+
+/** The peak of a step with a mode of gradient checkpointing. */
+export function estimateMemory(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpointing): MemoryEstimate {
   let [weights, trained] = [0, 0];
   for (const parameter of model.parameters()) {
     const bytes = parameter.numel() * bytesPerElement(parameter.dtype);
     weights += bytes;
     if (parameter.requiresGrad) trained += bytes;
   }
-  const first = model.layers.findIndex((layer) =>
-    layer.parameters().some(({ requiresGrad }) => requiresGrad),
-  );
-  const embeds = [...model.model.embed_tokens.parameters()].some(({ requiresGrad }) => requiresGrad);
-  const blocks = first < 0 && !embeds ? 0 : model.layers.length - (embeds ? 0 : first);
-  const block = tokens * keptByBlock(widths, storage);
-  const inputs = blocks * tokens * widths.hidden * storage.stream;
-  // gradients on their way through one block: of gate, up and their product, of queries, keys and values
-  const passing =
-    tokens * storage.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
-  const activations = (recomputes ? inputs + Math.min(1, blocks) * block : blocks * block) + passing;
-  const loss = lossBytes(model, storage, tokens);
-  const { vocab_size } = model.config;
-  const runtime = RUNTIME + PER_TOKEN_OF_VOCABULARY * vocab_size;
+  const activations = activationBytes(model, recipe, mode);
+  const loss = lossBytes(model, recipe);
+  const runtime = RUNTIME + PER_TOKEN_OF_VOCABULARY * model.config.vocab_size;
   const live = 4 * trained + activations + loss;
   const total = runtime + (weights - trained) + Math.max(POOL, live);
   return { runtime, weights, gradients: trained, optimizer: 2 * trained, activations, loss, total };
 }
 
-/** A chunk's logits in float32, and twice in the computing dtype where that is another; of a table that trains a narrow copy and its gradient. */
-function lossBytes(model: Qwen3ForCausalLM, { compute }: Storage, tokens: number): number {
+/** Rows of a trained table whose gradients exist beside it: native/kernels/linear_cross_entropy.cc. */
+const TABLE_ROWS = 8192;
+
+/**
+ * A chunk of logits, which become gradients in their place, and the hidden states with theirs. A trained table has a
+ * narrow copy meanwhile, and gradients of some rows; a narrow one, a wide gradient twice. Under an adapter of the head
+ * all logits are kept.
+ */
+function lossBytes(model: Qwen3ForCausalLM, recipe: Recipe): number {
+  const { compute } = storageOf(model, recipe);
   const { vocab_size, hidden_size } = model.config;
-  const chunk = Math.min(CHUNK_BYTES, 4 * tokens * vocab_size);
-  const trains = model.headWeight?.requiresGrad ?? false;
-  const table = trains ? vocab_size * hidden_size * (compute + 8) : 0;
-  const narrow = compute < 4 ? (chunk / 4) * compute * 2 : 0;
-  return chunk + narrow + 3 * tokens * hidden_size * compute + table;
-}
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-
-/** Says, before the first step, that a run will not fit into what the machine or its container has left. */
-export function warnOfMemory(
-  model: Qwen3ForCausalLM,
-  recipe: Recipe,
-  emit: (event: TrainEvent) => void,
-  available: number = availableMemory() + process.memoryUsage.rss(),
-): void {
-  const { total } = estimateMemory(model, recipe, !recipe.disable_gradient_checkpointing);
-  if (total <= available) return;
-  const instead = [
-    recipe.disable_gradient_checkpointing && "disable_gradient_checkpointing: false",
-    recipe.per_device_train_batch_size > 1 && "a smaller per_device_train_batch_size",
-    "a smaller cutoff_len",
-    recipe.finetuning_type === "full" && "finetuning_type: lora",
-  ].filter(Boolean);
-  emit({
-    type: "message",
-    level: "warning",
-    text: `this run needs about ${gigabytes(total)} of memory and there are ${gigabytes(available)}: it may be killed; try ${instead.join(", or ")}`,
-  });
+  const tokens = recipe.per_device_train_batch_size * recipe.cutoff_len;
+  const rows = 3 * tokens * hidden_size * compute;
+  const weight = model.headWeight;
+  if (weight === undefined) return rows + 2 * 4 * tokens * vocab_size;
+  const logits = (most: number) => Math.min(most, compute * tokens * vocab_size);
+  if (!weight.requiresGrad) return rows + logits(CHUNK_BYTES);
+  const table = vocab_size * hidden_size;
+  if (bytesPerElement(weight.dtype) < 4) return rows + logits(CHUNK_BYTES) + 8 * table;
+  const narrow = compute < 4 ? compute * table : 0;
+  return (
+    rows + logits(TRAINED_CHUNK_BYTES) + narrow + compute * hidden_size * Math.min(TABLE_ROWS, vocab_size)
+  );
 }

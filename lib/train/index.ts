@@ -2,8 +2,11 @@
 
 export { availableMemory } from "./available-memory.js";
 export { listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
+export { chooseCheckpointing } from "./choose-checkpointing.js";
 export type { DomainReport } from "./domains.js";
 export { estimateMemory, type MemoryEstimate, shapesOf } from "./estimate.js";
+export { estimateSteps } from "./estimate-steps.js";
+export { estimateStep, type MeasuredParts, measureParts } from "./estimate-time.js";
 export type * from "./events.js";
 export { exportModel } from "./export.js";
 export { type InferenceOptions, openModel } from "./inference.js";

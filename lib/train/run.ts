@@ -54,6 +54,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       methods: prepared.methods,
       padId: tokenizer.padId,
       device: prepared.device,
+      checkpointing: prepared.checkpointing,
       save,
       resume: prepared.resume,
       onEvent: options.onEvent,

@@ -36,7 +36,7 @@ import {
 } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
-import { warnOfMemory } from "./estimate.js";
+import { settleCheckpointing } from "./choose-checkpointing.js";
 import type { TrainEvent } from "./events.js";
 import { located } from "./located.js";
 import { LossCurriculum } from "./loss-curriculum.js";
@@ -46,6 +46,7 @@ import { countParameters } from "./model.js";
 import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
+import type { Checkpointing } from "./recompute.js";
 import { LOOP_FILE } from "./run-state.js";
 import { runSampler } from "./sampling.js";
 import { writeError } from "./textfile.js";
@@ -73,6 +74,8 @@ export interface Prepared {
   sampler: SourceSampler | undefined;
   summary: DataSummary;
   device: Device;
+  /** What the backward pass computes again. */
+  checkpointing: Checkpointing;
   /** The checkpoint to go on from. */
   resume: string | undefined;
   /** What the recipe adds for incremental pre-training. */
@@ -329,7 +332,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
-  if (isHost(device)) warnOfMemory(model, given, emit);
+  const checkpointing = settleCheckpointing(model, given, device, emit);
   return {
     recipe: given,
     model,
@@ -343,6 +346,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     evaluation,
     summary,
     device,
+    checkpointing,
     resume,
     methods,
   };

@@ -33,6 +33,7 @@ import { type CausalModel, countParameters } from "./model.js";
 import { batchesOfStep, type Plan, planRun } from "./plan.js";
 import { LossScale, type Precision, precisionOf, scaleGradients } from "./precision.js";
 import { readTogether } from "./reading.js";
+import type { Checkpointing } from "./recompute.js";
 import { Recorder } from "./recorder.js";
 import { SourceAccount, type SourceLoss } from "./source-account.js";
 import { type SourcedBatch, sourceLoss } from "./source-batches.js";
@@ -52,6 +53,8 @@ export interface TrainerOptions {
   sampler?: SourceSampler | undefined;
   padId: number;
   device: Device;
+  /** What the backward pass computes again; default: the recipe's, else whole blocks. */
+  checkpointing?: Checkpointing;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
   save(dir: string): void;
   /** A verified checkpoint whose weights the model already has. */
@@ -274,7 +277,7 @@ export class Trainer {
           microStepLoss(model, batch, {
             device,
             compute: this.#precision.compute,
-            checkpointing: recipe.gradient_checkpointing ?? true,
+            checkpointing: this.#options.checkpointing ?? recipe.gradient_checkpointing ?? true,
             store: this.#store,
             scale: labelled === 0 ? 0 : 1 / labelled,
             lossScale: this.#lossScale.scale,

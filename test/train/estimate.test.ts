@@ -1,16 +1,21 @@
-// What a run takes in memory: the prediction against the peak of a process that trains the example model, and against
-// arithmetic by hand; what is left in a container; the warning.
-import { rmSync, writeFileSync } from "node:fs";
+// What a run takes in memory and time: the prediction against the peak of a process that trains the example model, and
+// against arithmetic by hand; what is left in a container; the mode that is chosen by it; the warning.
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dispatch } from "../../lib/cli/commands.js";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
+import { loadTokenizer } from "../../lib/data/index.js";
 import { parseConfig, type Qwen3ForCausalLM, readConfig } from "../../lib/qwen3/index.js";
 import { addonPath } from "../../lib/torch/native.js";
 import { availableMemory } from "../../lib/train/available-memory.js";
-import { estimateMemory, shapesOf, warnOfMemory } from "../../lib/train/estimate.js";
+import { chooseCheckpointing, settleCheckpointing } from "../../lib/train/choose-checkpointing.js";
+import { estimateMemory, shapesOf } from "../../lib/train/estimate.js";
+import { estimateSteps } from "../../lib/train/estimate-steps.js";
+import { estimateStep, measureParts } from "../../lib/train/estimate-time.js";
 import type { TrainEvent } from "../../lib/train/events.js";
+import { runRecipe } from "../../lib/train/run.js";
 import { buildProgram, FakeHost, runNode } from "../cli/program.js";
 import { QWEN3_SIZES } from "../fixtures/qwen3-sizes.js";
 import { folder, only } from "./runs.js";
@@ -45,9 +50,9 @@ describe("the peak of a run", () => {
 
   // VmHWM is Linux's: the most that was ever resident
   it.skipIf(process.platform !== "linux").each([
-    ["LoRA", { finetuning_type: "lora" }],
-    ["LoRA, keeping all", { finetuning_type: "lora", disable_gradient_checkpointing: true }],
-    ["full, keeping all", { finetuning_type: "full", disable_gradient_checkpointing: true }],
+    ["LoRA, whole blocks again", { finetuning_type: "lora", gradient_checkpointing: true }],
+    ["LoRA, selective", { finetuning_type: "lora", gradient_checkpointing: "selective" }],
+    ["full, keeping all", { finetuning_type: "full", gradient_checkpointing: false }],
   ] as const)("%s: within a quarter of what is measured", async (_, keys) => {
     const file = path.join(folder(), "run.mjs");
     const given = { ...recipeOf(keys), output_dir: folder() };
@@ -62,7 +67,7 @@ describe("the peak of a run", () => {
     expect([code, err]).toEqual([0, ""]);
     const recipe = resolved(keys);
     const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
-    const { total } = estimateMemory(model, recipe, !recipe.disable_gradient_checkpointing);
+    const { total } = estimateMemory(model, recipe, recipe.gradient_checkpointing ?? true);
     const ratio = total / (Number(out) * 1024);
     expect(ratio).toBeGreaterThan(0.75);
     expect(ratio).toBeLessThan(1.25);
@@ -101,6 +106,32 @@ describe("parts", () => {
   });
 });
 
+describe("activations of the 0.6B shape, a token and block", () => {
+  const config = parseConfig({ ...QWEN3_SIZES["0.6B"].config, dtype: "bfloat16" });
+  const kept = (mode: boolean | "selective", keys: RecipeInput = {}) => {
+    const at = (layers: number) => {
+      const recipe = resolved({
+        finetuning_type: "lora",
+        cutoff_len: 2,
+        per_device_train_batch_size: 1,
+        ...keys,
+      });
+      const model = shapesOf(recipe, { ...config, num_hidden_layers: layers });
+      return estimateMemory(model, recipe, mode).activations;
+    };
+    return (at(2) - at(1)) / 2;
+  };
+
+  it("selective: input, q, k, v, attention with 4 bytes a head, o, gate and up", () => {
+    expect(kept("selective")).toBe(2 * (1024 + 2048 + 2 * 1024 + 2048 + 1024 + 2 * 3072) + 4 * 16);
+  });
+
+  it("whole blocks again: the input; on the disk none", () => {
+    expect(kept(true)).toBe(2 * 1024);
+    expect(kept("selective", { activation_offload: "disk" })).toBe(0);
+  });
+});
+
 describe("what is left", () => {
   const files = (given: Record<string, string>) => (file: string) => given[file];
   const meminfo = { "/proc/meminfo": "MemTotal: 100 kB\nMemAvailable:     50 kB\n" };
@@ -128,29 +159,129 @@ describe("what is left", () => {
     const recipe = resolved({ finetuning_type: "full", disable_gradient_checkpointing: true });
     const events: TrainEvent[] = [];
     const model: Qwen3ForCausalLM = shapesOf(recipe, readConfig(recipe.model_name_or_path));
-    warnOfMemory(model, recipe, (event) => events.push(event), 1e12);
+    settleCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e12);
     expect(events).toEqual([]);
-    warnOfMemory(model, recipe, (event) => events.push(event), 1e8);
+    settleCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e8);
     const [{ level, text }] = only(events, "message");
     expect([level, text]).toEqual([
       "warning",
       expect.stringMatching(
-        /^this run needs about 0\.\d GB of memory and there are 0\.1 GB: it may be killed; try disable_gradient_checkpointing: false, or a smaller per_device_train_batch_size, or a smaller cutoff_len, or finetuning_type: lora$/,
+        /^this run needs about 0\.\d GB of memory and there are 0\.1 GB: it may be killed; try gradient_checkpointing: selective or true, or a smaller per_device_train_batch_size, or a smaller cutoff_len, or finetuning_type: lora$/,
       ),
     ]);
   });
 });
 
-it("qwen-pt estimate prints both ways, and which one the recipe takes", async () => {
+describe("where the recipe does not say what is computed again", () => {
+  const recipe = resolved({ finetuning_type: "lora", cutoff_len: 2048 });
+  const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
+  const total = (mode: boolean | "selective") => estimateMemory(model, recipe, mode).total;
+
+  it("it is the quickest that fits with a margin of 15 %", () => {
+    expect(total(false)).toBeGreaterThan(total("selective"));
+    expect(total("selective")).toBeGreaterThan(total(true));
+    expect(chooseCheckpointing(model, recipe, 1.16 * total(false))).toBe(false);
+    expect(chooseCheckpointing(model, recipe, 1.14 * total(false))).toBe("selective");
+    expect(chooseCheckpointing(model, recipe, 1.14 * total("selective"))).toBe(true);
+  });
+
+  it("a recipe that says it is obeyed", () => {
+    expect(chooseCheckpointing(model, resolved({ disable_gradient_checkpointing: true }), 0)).toBe(false);
+    expect(chooseCheckpointing(model, resolved({ gradient_checkpointing: true }), 1e15)).toBe(true);
+  });
+
+  it("one line says what was chosen and why; on an accelerator, whole blocks", () => {
+    const settled = (device: string) => {
+      const events: TrainEvent[] = [];
+      const mode = settleCheckpointing(model, recipe, device, (event) => events.push(event), 64e9);
+      return [mode, ...only(events, "message").map(({ level, text }) => `${level}: ${text}`)];
+    };
+    expect(settled("cpu")).toEqual([
+      false,
+      expect.stringMatching(
+        /^info: gradient_checkpointing: false, which takes about \d\.\d GB of the 64\.0 GB of memory that there are$/,
+      ),
+    ]);
+    expect(settled("cuda:0")).toEqual([
+      true,
+      "info: gradient_checkpointing: true, for how much memory cuda:0 has free is not known",
+    ]);
+  });
+
+  it("the run takes what was chosen, and writes down what the recipe says", async () => {
+    const small = { max_steps: 1, per_device_train_batch_size: 1, cutoff_len: 64 };
+    const given = { ...recipeOf({ finetuning_type: "lora", ...small }), output_dir: folder() };
+    const events: TrainEvent[] = [];
+    await runRecipe(resolveRecipe(given), { onEvent: (event) => events.push(event) });
+    const said = only(events, "message").filter(({ text }) => text.startsWith("gradient_checkpointing: "));
+    expect(said).toHaveLength(1);
+    const file = path.join(given["output_dir"] as string, "training_args.json");
+    expect(JSON.parse(readFileSync(file, "utf8")).gradient_checkpointing ?? null).toBe(null);
+  });
+});
+
+describe("time", () => {
+  it("of a step grows with what is done in it", () => {
+    const recipe = resolved({ finetuning_type: "lora", cutoff_len: 64, per_device_train_batch_size: 1 });
+    const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
+    const parts = measureParts(model, recipe);
+    for (const seconds of [...Object.values(parts.block), parts.forward, parts.head, parts.optimizer]) {
+      expect(seconds).toBeGreaterThanOrEqual(0);
+      expect(seconds).toBeLessThan(1);
+    }
+    const known = { block: { keeping: 3, selective: 4, whole: 5 }, forward: 1, head: 7, optimizer: 0.001 };
+    const trained = model.parameters().reduce((sum, p) => sum + (p.requiresGrad ? p.numel() : 0), 0);
+    const twice = { ...recipe, gradient_accumulation_steps: 2, per_device_train_batch_size: 3 };
+    const layers = model.layers.length;
+    expect(estimateStep(model, twice, "selective", known)).toBeCloseTo(
+      6 * (4 * layers + 7) + 0.001 * trained,
+    );
+    expect(estimateStep(model, recipe, true, known)).toBeCloseTo(5 * layers + 7 + 0.001 * trained);
+    const frozen = resolved({ finetuning_type: "freeze", freeze_trainable_layers: 1, cutoff_len: 64 });
+    const above = shapesOf(frozen, readConfig(recipe.model_name_or_path));
+    const none = { ...known, optimizer: 0 };
+    const one = { ...frozen, per_device_train_batch_size: 1 };
+    expect(estimateStep(above, one, false, none)).toBeCloseTo(layers - 1 + 3 + 7);
+  });
+
+  it("steps are the recipe's, or the data's by a sample", async () => {
+    const tokenizer = () => loadTokenizer(path.join(examples, "model"));
+    expect(await estimateSteps(resolved({}), tokenizer)).toEqual({ steps: 2, exact: true });
+    const dir = folder();
+    const lines = Array.from({ length: 1500 }, (_, i) => JSON.stringify({ text: `${i} `.repeat(200) }));
+    writeFileSync(path.join(dir, "long.jsonl"), `${lines.join("\n")}\n`);
+    const entry = { file_name: "long.jsonl", columns: { prompt: "text" } };
+    writeFileSync(path.join(dir, "dataset_info.json"), JSON.stringify({ long: entry }));
+    const recipe = resolved({ dataset: "long", dataset_dir: dir, max_steps: -1, max_samples: null });
+    const reader = await tokenizer();
+    const encoded = await reader.encodeBatch(lines.map((line) => JSON.parse(line).text));
+    const tokens = encoded.reduce((sum, { length }) => sum + length + 1, 0);
+    const found = await estimateSteps(recipe, tokenizer);
+    const steps = (recipe.num_train_epochs * tokens) / (8 * 512);
+    expect(found?.exact).toBe(false);
+    expect((found?.steps ?? 0) / steps).toBeGreaterThan(0.8);
+    expect((found?.steps ?? 0) / steps).toBeLessThan(1.2);
+    const streamed = { ...recipe, mix_strategy: "interleave_under" };
+    expect(await estimateSteps(streamed as typeof recipe, tokenizer)).toBe(undefined);
+  });
+});
+
+it("qwen-pt estimate prints all three ways, and which one the recipe takes", async () => {
   const file = path.join(folder(), "recipe.yaml");
-  writeFileSync(file, JSON.stringify(recipeOf({ finetuning_type: "lora" })));
+  const small = { cutoff_len: 64, per_device_train_batch_size: 8 };
+  writeFileSync(file, JSON.stringify(recipeOf({ finetuning_type: "lora", ...small })));
   const estimate = async (...args: string[]) => {
     const host = new FakeHost();
     expect([await dispatch(["estimate", file, ...args], host), host.errors]).toEqual([0, ""]);
     return host.text;
   };
-  expect(await estimate()).toMatch(/8 x 512 tokens at a time +keeping all +checkpointing \*\n/);
-  const { modes } = JSON.parse(await estimate("--json", "disable_gradient_checkpointing=true"));
-  expect(modes.map(({ chosen }: { chosen: boolean }) => chosen)).toEqual([true, false]);
-  expect(modes[0].bytes.total).toBeGreaterThan(modes[1].bytes.total);
+  const text = await estimate("gradient_checkpointing=selective");
+  expect(text).toMatch(/8 x 64 tokens at a time +keeping all +selective \* +whole blocks again\n/);
+  expect(text).toMatch(
+    /a step, on this processor( +[\d.e-]+ s){3}\n2 steps( +\d+:\d\d){3}\n\* what the recipe says\n/,
+  );
+  const { modes, steps } = JSON.parse(await estimate("--json", "disable_gradient_checkpointing=true"));
+  expect(modes.map(({ chosen }: { chosen: boolean }) => chosen)).toEqual([true, false, false]);
+  expect(modes[0].bytes.activations).toBeGreaterThan(modes[1].bytes.activations);
+  expect([steps, modes[0].seconds]).toEqual([2, 2 * modes[0].secondsPerStep]);
 });

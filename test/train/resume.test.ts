@@ -13,11 +13,12 @@ const KEYS: RecipeInput = {
   max_steps: 10,
   save_steps: 3,
   logging_steps: 2,
+  gradient_checkpointing: true,
 };
 const DATED = datedData();
 const METHODS: Record<string, RecipeInput> = {
   lora: KEYS,
-  "lora, no gradient checkpointing": { ...KEYS, disable_gradient_checkpointing: true },
+  "lora, no gradient checkpointing": { ...KEYS, gradient_checkpointing: false },
   "lora, bf16": { ...KEYS, bf16: true, model_name_or_path: "model-bfloat16" },
   "lora, saved modules": { ...KEYS, additional_target: "embed_tokens,lm_head" },
   "LoRA+ with DoRA": { ...KEYS, use_dora: true, loraplus_lr_ratio: 4, weight_decay: 0.1 },

@@ -29,6 +29,7 @@ async function steps(keys: RecipeInput): Promise<string[]> {
     gradient_accumulation_steps: 2,
     save_strategy: "no",
     logging_steps: 1,
+    gradient_checkpointing: true,
     ...keys,
     output_dir: folder(),
   };
@@ -45,7 +46,7 @@ describe("a step waits once, after its last micro-step", () => {
   it.each([
     ["LoRA", {}],
     ["full", { finetuning_type: "full" }],
-    ["recomputing nothing", { disable_gradient_checkpointing: true }],
+    ["recomputing nothing", { gradient_checkpointing: false }],
     ["without clipping", { max_grad_norm: 0 }],
     ["float16's scale", { fp16: true }],
     ["with dropout", { lora_dropout: 0.1 }],
