@@ -9,7 +9,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { machine, root } from "./subject.mjs";
 
-const SECTIONS = ["peers", "roofline", "ladder", "context", "data", "operators"];
+const SECTIONS = ["peers", "roofline", "ladder", "context", "data", "operators", "estimate"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
