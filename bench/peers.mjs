@@ -11,7 +11,7 @@ import { ensureLlamaFactory } from "./llamafactory.mjs";
 import { measure, secondsUntil } from "./processes.mjs";
 import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./subject.mjs";
 
-const FULL = { finetuning_type: "full", learning_rate: 1e-5, save_strategy: "no" };
+const FULL = { finetuning_type: "full", learning_rate: 1e-5, save_strategy: '"no"' };
 
 /** Each contestant with its keys; `group` names what it is compared with. */
 const contestants = {
@@ -175,7 +175,8 @@ export async function run({ folder, quick = false }) {
   for (let turn = 0; turn < (quick ? 1 : 2); turn++) {
     for (const [name, contestant] of Object.entries(contestants)) {
       runs[name] ??= [];
-      if (runs[name].length > turn) continue;
+      // full fine-tuning takes its time, and its ratios are far from where noise matters
+      if (runs[name].length > turn || (turn > 0 && contestant.group === "full")) continue;
       process.stderr.write(`peers: ${name}, turn ${turn + 1}\n`);
       runs[name].push(await runOnce(folder, name, contestant, { reference, model, steps }));
       writeFileSync(kept, `${JSON.stringify(runs, null, 2)}\n`);

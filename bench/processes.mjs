@@ -1,7 +1,7 @@
 // Runs a command and measures it: wall time, and the peak memory of its whole process tree (sum of PSS; shared pages
 // are counted once). Linux only. One sampler for every program that is compared, ten times a second. Reading PSS walks a
 // process's page tables, tens of milliseconds for gigabytes, in which the process stands still; so resident memory, which
-// costs nothing, is read each time, and PSS where that is higher than ever, and twice a second.
+// costs nothing, is read each time, and PSS where that is higher than ever, and every two seconds.
 import { spawn } from "node:child_process";
 import { createWriteStream, readdirSync, readFileSync } from "node:fs";
 
@@ -50,9 +50,9 @@ function residentOfTree(root) {
 
 const EVERY_MS = 100;
 /** PSS is read at least every so many times. */
-const AT_LEAST = 5;
+const AT_LEAST = 20;
 /** And where resident memory is so much higher than whenever it was read before. */
-const HIGHER = 1.01;
+const HIGHER = 1.02;
 
 /** Follows the peak of a process tree's PSS. */
 function sampler(root) {

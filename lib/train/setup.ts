@@ -235,13 +235,18 @@ function buildModel(
   const onDevice = isHost(device) ? {} : { device };
   const model = loadBase(recipe, config, building);
   const { trainable, compute } = precisionOf(recipe);
+  const isMixed = compute === undefined && config.dtype !== "float32" && config.dtype !== null;
   if (recipe.upcast_layernorm) {
-    if (compute === undefined && config.dtype !== "float32" && config.dtype !== null)
+    if (isMixed)
       throw new UserError(
         `upcast_layernorm: float32 norms and ${config.dtype} layers need autocast between them; set bf16: true`,
       );
     upcastNorms(model);
   }
+  if (isMixed && recipe.finetuning_type === "freeze" && trainable === "float32")
+    throw new UserError(
+      `finetuning_type: freeze trains in float32, and ${config.dtype} layers beside that need autocast between them; set bf16: true`,
+    );
   if (isLora) {
     const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
     return { model, weights, methods: [] };

@@ -150,7 +150,7 @@ function embedWithGradient(setting: Setting, ids: Tensor): { embedded: Tensor; f
       ? rows.view([...rows.shape])
       : withNoise(rows, noiseAlpha);
   const finish = (): void => {
-    if (rows.grad !== undefined) addRowGradients(table, ids, rows.grad);
+    if (rows.grad !== undefined) addRowGradients(table, setting.batch.inputIds, rows.grad);
   };
   return { embedded, finish };
 }

@@ -142,7 +142,7 @@ describe("dataset_info.json", () => {
     ["a subset", { ...local, subset: "x" }, /subset has no meaning/],
     ["no file", {}, /file_name is missing/],
     ["a file that is not there", { file_name: "none.json" }, /none\.json does not exist/],
-    ["another type", { file_name: "rows.md" }, /rows\.md is not of a supported type: \.arrow, \.csv/],
+    ["another type", { file_name: "rows.docx" }, /rows\.docx is not of a supported type: \.arrow, \.csv/],
     ["columns without text", { ...local, columns: { response: "x" } }, /columns names no text/],
     [
       "a column that is no name",
@@ -159,7 +159,7 @@ describe("dataset_info.json", () => {
   for (const [what, entry, message] of refused) {
     it(`refuses ${what}`, () => {
       writeFileSync(path.join(dir, "rows.jsonl"), "");
-      writeFileSync(path.join(dir, "rows.md"), "");
+      writeFileSync(path.join(dir, "rows.docx"), "");
       info(entry);
       expect(() => readDatasetInfo(dir, ["it"])).toThrow(message);
     });

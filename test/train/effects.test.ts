@@ -116,6 +116,8 @@ const ELSEWHERE: Record<string, string> = {
   use_cpu: "on a GPU only",
   no_cuda: "on a GPU only",
   train_sampling_strategy: "has one value",
+  gradient_checkpointing: "the same result in less memory (recompute.test.ts)",
+  activation_offload: "the same result in less memory (recompute.test.ts)",
   pissa_convert: "writes files (methods.test.ts)",
 };
 

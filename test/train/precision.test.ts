@@ -28,6 +28,12 @@ describe("upcast_layernorm", () => {
   });
 });
 
+it("freeze on a model of 16 bits asks for autocast too", async () => {
+  await expect(run({ model_name_or_path: "model-bfloat16", finetuning_type: "freeze" })).rejects.toThrow(
+    "finetuning_type: freeze trains in float32, and bfloat16 layers beside that need autocast between them; set bf16: true",
+  );
+});
+
 describe("neftune_noise_alpha", () => {
   it("draws from U(-m, m) with m = alpha / sqrt(length x width)", () => {
     torch.manualSeed(1);
