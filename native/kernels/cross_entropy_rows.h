@@ -30,12 +30,13 @@ class CrossEntropyRows {
       const Sum picked = static_cast<Sum>(logits[label]);
       const Sum highest = maximum(logits, p.classes);
       const Sum total = sumOfExponentials(logits, p.classes, highest);
-      p.losses[row] = std::log(total) + highest - picked;
+      p.losses[row] = std::log(total) - (picked - highest);
       if (!p.gradient) continue;
       const Sum scale = static_cast<Sum>(p.scale);
-      const Sum own = std::exp(picked - highest) / total;
+      Sum own[Vec::size()];
+      (expOf<In>(Vec(picked) - Vec(highest)) * Vec(scale / total)).store(own);
       turn(logits, p.classes, highest, scale / total);
-      logits[label] = static_cast<In>((own - 1) * scale);
+      logits[label] = static_cast<In>(own[0] - scale);
     }
   }
 
@@ -82,11 +83,11 @@ class CrossEntropyRows {
   }
 
   static void turn(In* logits, int64_t count, Sum highest, Sum factor) {
-    const Vec shift(-highest), times(factor);
+    const Vec top(highest), times(factor);
     Sum turned[kRun];
     forRuns(logits, count, [&](const Sum* x, int64_t at, int64_t length) {
       forVectors<Vec>(length, [&](int64_t i, int64_t n) {
-        storeSome(expOf<In>(loadSome<Vec>(x + i, n) + shift) * times, turned + i, n);
+        storeSome(expOf<In>(loadSome<Vec>(x + i, n) - top) * times, turned + i, n);
       });
       narrow(turned, logits + at, length);
     });

@@ -10,8 +10,8 @@
 // log-softmax and negative log-likelihood, summed and multiplied by `scale` (1 / number of labels in the
 // accumulation window). d loss / d logits = (softmax - onehot) * scale, cast back to the logits' dtype.
 //
-// On the CPU the logits become gradients in their own place (cross_entropy_rows.h) and rows without a label cost
-// nothing; elsewhere, meta included, ATen operators do it.
+// On the CPU, but for float32, the logits become gradients in their own place (cross_entropy_rows.h) and rows without a
+// label cost nothing; elsewhere, meta included, ATen operators do it.
 
 #include "vector_kernels.h"
 
@@ -167,8 +167,9 @@ Tensor onCpu(const Request& given, Gradients* gradients) {
 /// By the kernel, or by ATen operators alone.
 template <bool byAten>
 Tensor run(const Request& of, Gradients* gradients) {
+  // float32 keeps PyTorch's own operators: some recipes magnify even the last rounding over their steps
   const auto dtype = of.hidden.scalar_type();
-  const bool hasKernel = dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
+  const bool hasKernel = dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
   return !byAten && hasKernel ? onCpu(of, gradients) : composite(of, gradients);
 }
 
