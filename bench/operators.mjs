@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
+import { median } from "./subject.mjs";
 
 /** Operators by name: the same in operators.py. x, y [8, 8]; w [8, 8]; v [8]; i [8] int64. */
 const operators = {
@@ -33,12 +34,6 @@ const operators = {
 
 const CALLS = 200; // a scope: what a block of a model makes
 const BATCHES = 60;
-
-const median = (values) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 async function measure() {
   const torch = await import("../dist/torch/index.js");

