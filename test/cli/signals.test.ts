@@ -136,7 +136,9 @@ describe.runIf(process.platform === "linux")("real processes", () => {
   });
   afterAll(() => rmSync(program, { recursive: true, force: true }));
 
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("npm_")));
+  // without npm's and nohup's signs
+  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("npm_") && name !== "_");
+  const env = Object.fromEntries(clean);
   const said = (child: ChildProcess, pattern: RegExp) =>
     new Promise<RegExpExecArray>((resolve) => {
       let text = "";

@@ -33,7 +33,8 @@ interface Process {
 }
 
 const environment = () => {
-  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("npm_"));
+  // nor nohup's sign
+  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("npm_") && name !== "_");
   return { ...Object.fromEntries(clean), QWEN_PT_ADDON: addonPath(), OMP_NUM_THREADS: "1" };
 };
 
