@@ -1,8 +1,9 @@
 // Runs a command and measures it: wall time, and the peak memory of its whole process tree (sum of PSS; shared pages
 // are counted once). Linux only. One sampler for every program that is compared, ten times a second. Reading PSS walks a
-// process's page tables, tens of milliseconds for gigabytes, in which the process stands still; so resident memory, which
-// costs nothing, is read each time, and PSS where that is higher than ever, and every two seconds.
-import { spawn } from "node:child_process";
+// process's page tables, tens of milliseconds for gigabytes, in which the process stands still: a program would be slowed
+// the more the faster it is. So resident memory, which costs nothing, is read each time, and what of it is shared, the
+// difference to PSS, whenever a process has come or gone and every few seconds.
+import { execFileSync, spawn } from "node:child_process";
 import { createWriteStream, readdirSync, readFileSync } from "node:fs";
 
 /** A process and its descendants, by the kernel's own lists of children. */
@@ -21,53 +22,58 @@ function treeOf(root) {
   return found;
 }
 
-/** Sum of PSS over a process and all its descendants, in bytes. */
-export function memoryOfTree(root) {
-  let sum = 0;
-  for (const pid of treeOf(root)) {
+/** Sum of PSS over processes, in bytes. */
+function memoryOf(pids) {
+  return sum(pids, (pid) => {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;
+  });
+}
+
+/** Sum of resident memory over processes, in bytes; what they share is counted in each. */
+function residentOf(pids) {
+  return sum(pids, (pid) => {
+    const status = readFileSync(`/proc/${pid}/statm`, "utf8");
+    return Number(status.split(" ")[1]) * PAGE;
+  });
+}
+
+function sum(pids, of) {
+  let total = 0;
+  for (const pid of pids) {
     try {
-      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-      sum += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;
+      total += of(pid);
     } catch {
       // it has ended meanwhile
     }
   }
-  return sum;
+  return total;
 }
 
-/** Sum of resident pages over a process and all its descendants; shared ones are counted in each. */
-function residentOfTree(root) {
-  let sum = 0;
-  for (const pid of treeOf(root)) {
-    try {
-      sum += Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
-    } catch {
-      // it has ended meanwhile
-    }
-  }
-  return sum;
-}
-
+/** Bytes of a page. */
+const PAGE = Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" }));
 const EVERY_MS = 100;
-/** PSS is read at least every so many times. */
-const AT_LEAST = 20;
-/** And where resident memory is so much higher than whenever it was read before. */
-const HIGHER = 1.02;
+/** What is shared is read again after so many readings. */
+const AT_LEAST = 50;
 
 /** Follows the peak of a process tree's PSS. */
 function sampler(root) {
   let peakBytes = 0;
-  let highest = 0;
+  let shared = 0;
   let since = 0;
+  let before = "";
   let busy = 0;
   const timer = setInterval(() => {
     const started = performance.now();
-    const resident = residentOfTree(root);
-    if (resident > HIGHER * highest || ++since >= AT_LEAST) {
+    const tree = treeOf(root);
+    const now = tree.join();
+    const resident = residentOf(tree);
+    if (now !== before || ++since >= AT_LEAST) {
       since = 0;
-      highest = Math.max(highest, resident);
-      peakBytes = Math.max(peakBytes, memoryOfTree(root));
+      before = now;
+      shared = Math.max(0, resident - memoryOf(tree));
     }
+    peakBytes = Math.max(peakBytes, resident - shared);
     busy += performance.now() - started;
   }, EVERY_MS);
   return {
