@@ -17,6 +17,9 @@
 #else
 #include <dlfcn.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "dtype.h"
 
@@ -62,9 +65,13 @@ napi_value synchronize(napi_env env, Instance& instance, const Arguments& args) 
   return undefined(env);
 }
 
+// An accelerator's unused blocks; and freed memory that malloc keeps for later, where the C library can give it back.
 napi_value emptyCache(napi_env env, Instance& instance, const Arguments&) {
   Lease lease(instance);
   if (at::accelerator::getAccelerator(false)) at::accelerator::emptyCache();
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
   return undefined(env);
 }
 

@@ -14,14 +14,10 @@ const THREADS_FROM = 2_000_000;
 const MOST_THREADS = 6;
 
 /**
- * @param json tokenizer.json, as the engine was made of it
+ * @param json the text of the tokenizer.json of which the engine was made, UTF-8
  * @param from characters after which the encoder of our own takes over
  */
-export function quickEngine(
-  engine: TokenizerEngine,
-  json: Readonly<Record<string, unknown>>,
-  from = TABLES_FROM,
-): TokenizerEngine {
+export function quickEngine(engine: TokenizerEngine, json: Buffer, from = TABLES_FROM): TokenizerEngine {
   const quick = new QuickEncoding(engine, json, from);
   return {
     ...engine,
@@ -37,14 +33,14 @@ class QuickEncoding {
   readonly #threads = Math.max(1, Math.min(MOST_THREADS, availableParallelism()));
   readonly #engine: TokenizerEngine;
   readonly #from: number;
-  #json: Readonly<Record<string, unknown>> | undefined;
+  #json: Buffer | undefined;
   #characters = 0;
   /** Undefined before they are made, and where the tokenizer is of another form. */
   #tables: EncoderTables | undefined;
   #own: PieceEncoder | undefined;
   #pool: EncoderThreads | undefined;
 
-  constructor(engine: TokenizerEngine, json: Readonly<Record<string, unknown>>, from: number) {
+  constructor(engine: TokenizerEngine, json: Buffer, from: number) {
     this.#engine = engine;
     this.#json = json;
     this.#from = from;
@@ -58,7 +54,7 @@ class QuickEncoding {
   async encodeBatch(texts: readonly string[]): Promise<Int32Array[]> {
     for (const text of texts) this.#characters += text.length;
     if (this.#characters <= this.#from) return this.#engine.encodeBatch(texts);
-    if (this.#json !== undefined) return this.#compared(texts);
+    if (this.#json !== undefined) return this.#compared(texts, this.#json);
     if (this.#tables === undefined) return this.#engine.encodeBatch(texts);
     return this.#completed(texts, await this.#encode(texts, this.#tables));
   }
@@ -79,8 +75,8 @@ class QuickEncoding {
   }
 
   /** The first batch goes both ways: an encoder that differs from the library anywhere is not used. */
-  async #compared(texts: readonly string[]): Promise<Int32Array[]> {
-    const tables = encoderTables(this.#json!);
+  async #compared(texts: readonly string[], json: Buffer): Promise<Int32Array[]> {
+    const tables = encoderTables(JSON.parse(json.toString()));
     this.#json = undefined;
     const expected = await this.#engine.encodeBatch(texts);
     if (tables === undefined) return expected;

@@ -18,43 +18,79 @@ export interface TokenizerEngine {
   rest?(): Promise<void>;
 }
 
+/** Makes an engine anew of what it was given; large: what is not in use is better let go. */
+export type EngineMaker = () => TokenizerEngine;
+
 /**
- * The Rust engine, or undefined where its binary does not load. Throws what the library says of a bad tokenizer.
+ * What makes Rust engines, or undefined where the library's binary does not load. Making one throws what the library
+ * says of a bad tokenizer.
  *
- * @param json the text of a tokenizer.json
+ * @param json the text of a tokenizer.json, UTF-8
  */
-export async function nativeEngine(json: string): Promise<TokenizerEngine | undefined> {
+export async function nativeEngines(json: Buffer): Promise<EngineMaker | undefined> {
   const library = await import("tokenizers").catch(() => undefined);
   if (library === undefined) return undefined;
-  const tokenizer = library.Tokenizer.fromString(json);
-  // Settings that a saved tokenizer may carry; cutting and padding are decided elsewhere.
-  tokenizer.disableTruncation();
-  tokenizer.disablePadding();
-  return {
-    name: "native",
-    size: tokenizer.getVocabSize(true),
-    async encodeBatch(texts) {
-      const encodings = await tokenizer.encodeBatch(texts as string[], { addSpecialTokens: false });
-      return encodings.map((encoding) => Int32Array.from(encoding.getIds()));
-    },
-    tokenToId: (token) => tokenizer.tokenToId(token) ?? undefined,
-    idToToken: (id) => tokenizer.idToToken(id) ?? undefined,
+  return () => {
+    const tokenizer = library.Tokenizer.fromString(json.toString());
+    // Settings that a saved tokenizer may carry; cutting and padding are decided elsewhere.
+    tokenizer.disableTruncation();
+    tokenizer.disablePadding();
+    return {
+      name: "native",
+      size: tokenizer.getVocabSize(true),
+      async encodeBatch(texts) {
+        const encodings = await tokenizer.encodeBatch(texts as string[], { addSpecialTokens: false });
+        return encodings.map((encoding) => Int32Array.from(encoding.getIds()));
+      },
+      tokenToId: (token) => tokenizer.tokenToId(token) ?? undefined,
+      idToToken: (id) => tokenizer.idToToken(id) ?? undefined,
+    };
   };
 }
 
-/** The JavaScript engine. */
-export async function scriptEngine(json: object, config: object): Promise<TokenizerEngine> {
+/** What makes JavaScript engines. */
+export async function scriptEngines(json: Buffer, config: object): Promise<EngineMaker> {
   const library = await import("@huggingface/tokenizers");
-  const tokenizer = new library.Tokenizer(json, config);
-  return {
-    name: "script",
-    size: tokenizer.get_vocab(true).size,
-    async encodeBatch(texts) {
-      return texts.map((text) => Int32Array.from(tokenizer.encode(text, { add_special_tokens: false }).ids));
-    },
-    tokenToId: (token) => tokenizer.token_to_id(token),
-    idToToken: (id) => tokenizer.id_to_token(id),
-    decode: (ids) =>
-      tokenizer.decode(ids, { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
+  return () => {
+    const tokenizer = new library.Tokenizer(JSON.parse(json.toString()), config);
+    return {
+      name: "script",
+      size: tokenizer.get_vocab(true).size,
+      async encodeBatch(texts) {
+        return texts.map((text) =>
+          Int32Array.from(tokenizer.encode(text, { add_special_tokens: false }).ids),
+        );
+      },
+      tokenToId: (token) => tokenizer.token_to_id(token),
+      idToToken: (id) => tokenizer.id_to_token(id),
+      decode: (ids) =>
+        tokenizer.decode(ids, { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
+    };
   };
+}
+
+/** An engine that is made when it is first asked for, and again after it was let go. */
+export class LazyEngine {
+  readonly #make: EngineMaker;
+  #engine: TokenizerEngine | undefined;
+
+  constructor(make: EngineMaker) {
+    this.#make = make;
+  }
+
+  get(): TokenizerEngine {
+    this.#engine ??= this.#make();
+    return this.#engine;
+  }
+
+  /** Ends the threads that encoding has started. */
+  async rest(): Promise<void> {
+    await this.#engine?.rest?.();
+  }
+
+  /** Lets the engine and all that it holds go. */
+  async release(): Promise<void> {
+    await this.rest();
+    this.#engine = undefined;
+  }
 }

@@ -10,7 +10,14 @@ import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
 import { quickEngine } from "./quick-engine.js";
 import { replacedEos } from "./template.js";
-import { type EngineName, nativeEngine, scriptEngine, type TokenizerEngine } from "./tokenizer-engines.js";
+import {
+  type EngineMaker,
+  type EngineName,
+  LazyEngine,
+  nativeEngines,
+  scriptEngines,
+  type TokenizerEngine,
+} from "./tokenizer-engines.js";
 
 /** What pre-training needs of a tokenizer. Encoding never adds special tokens; those in the text are recognised. */
 export interface Tokenizer {
@@ -41,6 +48,11 @@ export interface Tokenizer {
   encodeBatch(texts: readonly string[]): Promise<Int32Array[]>;
   /** Ends the threads that large batches have started; the next ones start them anew. */
   rest(): Promise<void>;
+  /**
+   * Gives up what takes memory, some 200 MB for Qwen3's vocabulary; whoever asks for ids or tokens afterwards waits half
+   * a second for it to be made anew.
+   */
+  release(): Promise<void>;
   encode(text: string): Promise<Int32Array>;
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
   tokenId(token: string): number | undefined;
@@ -83,10 +95,13 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const extended = count > 0 || options.json !== undefined ? structuredClone(json) : undefined;
   registerTokens(json, config, Object.values(names));
   const wanted = options.engine ?? "auto";
-  const text = JSON.stringify(json);
-  const library = await startEngine(file, { json, text, config }, wanted);
-  const engine = wanted === "auto" ? quickEngine(library, json, options.quickFrom) : library;
-  const id = (token: string) => engine.tokenToId(token);
+  const text = Buffer.from(JSON.stringify(json));
+  const make = await engineMaker(file, text, config, wanted);
+  const engine = new LazyEngine(
+    wanted === "auto" ? () => quickEngine(make(), text, options.quickFrom) : make,
+  );
+  const { name, size } = startEngine(file, engine);
+  const id = (token: string) => engine.get().tokenToId(token);
   const eosToken =
     replacedEos(options.template, (token) => id(token) !== undefined) ?? names.eos ?? "<|endoftext|>";
   const padToken = names.pad ?? eosToken;
@@ -94,14 +109,15 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     (json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id),
   );
   const byteLevel = json.decoder?.type === "ByteLevel";
-  const decoding = byteLevel || engine.decode ? engine : await scriptEngine(json, config);
+  const decodes = byteLevel || engine.get().decode !== undefined;
+  const decoding = decodes ? engine : new LazyEngine(await scriptEngines(text, config));
   return {
     dir,
     extended,
     replaced: options.json !== undefined,
     fingerprint: createHash("sha256").update(text).update(JSON.stringify(config)).digest("hex"),
-    engine: engine.name,
-    vocabSize: engine.size,
+    engine: name,
+    vocabSize: size,
     eosToken,
     eosId: requireToken(dir, "eos_token", eosToken, id),
     padToken,
@@ -110,15 +126,20 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     addBos: false,
     tokenId: id,
     get lanes() {
-      return engine.lanes ?? 1;
+      return engine.get().lanes ?? 1;
     },
-    encodeBatch: (texts) => engine.encodeBatch(texts),
-    rest: async () => engine.rest?.(),
-    encode: async (text) => (await engine.encodeBatch([text]))[0]!,
+    encodeBatch: async (texts) => engine.get().encodeBatch(texts),
+    rest: () => engine.rest(),
+    async release() {
+      await engine.release();
+      await decoding.release();
+    },
+    encode: async (text) => (await engine.get().encodeBatch([text]))[0]!,
     decode(ids, { skipSpecialTokens = false } = {}) {
       const kept = Array.from(ids).filter((one) => !(skipSpecialTokens && special.has(one)));
-      if (!byteLevel && decoding.decode) return decoding.decode(kept);
-      return decodeByteLevel(kept.map((one) => decoding.idToToken(one) ?? ""));
+      const { decode, idToToken } = decoding.get();
+      if (!byteLevel && decode) return decode(kept);
+      return decodeByteLevel(kept.map((one) => idToToken(one) ?? ""));
     },
   };
 }
@@ -218,23 +239,31 @@ function registerTokens(
   }
 }
 
-async function startEngine(
+async function engineMaker(
   file: string,
-  { json, text, config }: { json: TokenizerJson; text: string; config: Record<string, unknown> },
+  text: Buffer,
+  config: Record<string, unknown>,
   wanted: EngineName | "auto",
-): Promise<TokenizerEngine> {
+): Promise<EngineMaker> {
+  if (wanted === "script") return scriptEngines(text, config);
+  const native = await nativeEngines(text);
+  if (native !== undefined) return native;
+  if (wanted === "native")
+    throw unusable(file, new Error("the package tokenizers has no binary for this system"));
+  return scriptEngines(text, config);
+}
+
+function startEngine(file: string, engine: LazyEngine): TokenizerEngine {
   try {
-    if (wanted !== "script") {
-      const native = await nativeEngine(text);
-      if (native !== undefined) return native;
-      if (wanted === "native") throw new Error("the package tokenizers has no binary for this system");
-    }
-    return await scriptEngine(json, config);
+    return engine.get();
   } catch (error) {
-    throw new UserError(
-      `${file}: cannot be used: ${messageOf(error).replace(/\s+/g, " ")}; copy the file of the model again`,
-    );
+    throw unusable(file, error);
   }
+}
+
+function unusable(file: string, error: unknown): UserError {
+  const said = messageOf(error).replace(/\s+/g, " ");
+  return new UserError(`${file}: cannot be used: ${said}; copy the file of the model again`);
 }
 
 function requireToken(

@@ -44,7 +44,7 @@ export function synchronize(device: string): void {
   guarded(() => native().synchronize(device));
 }
 
-/** Gives unused device memory back to the system. */
+/** Gives unused memory back to the system: the accelerator's, and what the process has freed but keeps for later. */
 export function emptyCache(): void {
   guarded(() => native().emptyCache());
 }

@@ -38,11 +38,11 @@ import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "./checkpoint-folder.js";
 import { settleCheckpointing } from "./choose-checkpointing.js";
 import type { TrainEvent } from "./events.js";
+import { giveBackMemory } from "./give-back.js";
 import { located } from "./located.js";
 import { LossCurriculum } from "./loss-curriculum.js";
 import { recipeMethods } from "./methods.js";
 import { countParameters } from "./model.js";
-
 import { addRows, newRows, type PieceStart } from "./new-rows.js";
 import { openVocabulary } from "./new-tokens.js";
 import { precisionOf, upcastNorms } from "./precision.js";
@@ -338,6 +338,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
   const checkpointing = settleCheckpointing(model, given, device, emit);
+  await tokenizer.release();
+  await giveBackMemory();
   return {
     recipe: given,
     model,

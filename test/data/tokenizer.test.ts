@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../lib/data/index.js";
+import { LazyEngine, type TokenizerEngine } from "../../lib/data/tokenizer-engines.js";
 
 const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
 const SOURCE = path.join(FIXTURES, "tokenizer");
@@ -49,6 +50,15 @@ for (const engine of ["native", "script"] as const) {
         expected.plain,
       );
       expect(tokenizer.decode(Int32Array.from(expected.ids[0]!.slice(1, 4)))).toBe(expected.cut);
+    });
+
+    it("works on once its memory was given up", async () => {
+      const tokenizer = await loadTokenizer(SOURCE, { engine });
+      await tokenizer.release();
+      expect(tokenizer.decode(expected.ids[0]!)).toBe(expected.decoded[0]);
+      await tokenizer.release();
+      expect(Array.from(await tokenizer.encode(expected.texts[0]!))).toEqual(expected.ids[0]);
+      expect(tokenizer.tokenId(tokenizer.eosToken)).toBe(tokenizer.eosId);
     });
 
     it("knows tokens that only tokenizer_config.json registers", async () => {
@@ -123,4 +133,18 @@ describe("a folder's defects", () => {
       /cannot be used/,
     );
   });
+});
+
+it("an engine is made when it is asked for, once until it is let go", async () => {
+  let [made, rested] = [0, 0];
+  const engine = new LazyEngine(() => {
+    made++;
+    return { size: made, rest: async () => void rested++ } as unknown as TokenizerEngine;
+  });
+  expect(made).toBe(0);
+  expect([engine.get().size, engine.get().size]).toEqual([1, 1]);
+  await engine.rest();
+  expect(engine.get().size).toBe(1);
+  await engine.release();
+  expect([engine.get().size, made, rested]).toEqual([2, 2, 2]);
 });
