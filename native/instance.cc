@@ -4,7 +4,7 @@
 
 #include <c10/util/Exception.h>
 
-
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <utility>
@@ -18,6 +18,10 @@ namespace {
 
 // Told to V8 in steps: each call can trigger a collection, and small tensors are many.
 constexpr int64_t kReportStep = 1 << 20;
+// V8 collects when what it was told of has grown by 64 MB. Where much lives that is too often: a quarter of it may be
+// garbage, so of a new tensor's bytes it is told the less, the more it was told of before.
+constexpr double kCollectAt = 64 << 20;
+constexpr double kGarbage = 4;
 
 std::atomic<Instance*> leaseOwner{nullptr};
 
@@ -79,12 +83,16 @@ void Instance::report(Handle& handle) {
   if (storage.use_count() > 2) return;  // a view: its storage is counted where it was made
   if (isMapped(storage)) return;         // a file's pages, which the kernel takes back by itself
   if (!hasMemory(handle.tensor)) return;
-  handle.reportedBytes = static_cast<int64_t>(storage.nbytes());
+  const auto bytes = static_cast<double>(storage.nbytes());
+  const double share = kCollectAt / std::max(kCollectAt, static_cast<double>(toldBytes) / kGarbage);
+  handle.reportedBytes = static_cast<int64_t>(bytes * share);
+  toldBytes += handle.reportedBytes;
   adjust(handle.reportedBytes);
 }
 
 void Instance::release(Handle& handle) {
   if (handle.reportedBytes) {
+    toldBytes -= handle.reportedBytes;
     adjust(-handle.reportedBytes);
     handle.reportedBytes = 0;
   }

@@ -57,6 +57,7 @@ struct Instance {
   int64_t liveHandles = 0;      // Externals that the collector has not finalised yet
   int64_t liveTensors = 0;      // handles that still hold a tensor
   int64_t pendingBytes = 0;     // not yet told to V8
+  int64_t toldBytes = 0;        // of all handles: their reportedBytes
   std::vector<std::unique_ptr<Operator>> operators;
 
   // JavaScript value <-> tensor.
