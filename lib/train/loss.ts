@@ -13,7 +13,7 @@ import type { CausalModel } from "./model.js";
 import { gradientOf } from "./table-gradient.js";
 
 /** Logits that exist at a time, in bytes; more where the weight trains, for its gradient is rounded once a chunk. */
-export const CHUNK_BYTES = 64 << 20;
+export const CHUNK_BYTES = 80 << 20;
 export const TRAINED_CHUNK_BYTES = 160 << 20;
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */

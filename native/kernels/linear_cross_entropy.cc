@@ -69,10 +69,13 @@ void checkAlike(const Tensor& hidden, const Tensor& weight) {
 
 at::ScalarType wideOf(const Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
-/// Rows whose logits, of so many bytes each, fit the budget, at least 1.
+/// Rows of a chunk: as many chunks as it takes for their logits, of so many bytes each, to fit the budget, all of about
+/// one size, since each reads the whole weight.
 int64_t rowsPerChunk(const Request& of, int64_t rows, int64_t bytesPerLogit) {
   const int64_t perRow = std::max<int64_t>(of.weight.size(0) * bytesPerLogit, 1);
-  return std::clamp<int64_t>(of.chunkBytes / perRow, 1, std::max<int64_t>(rows, 1));
+  const int64_t most = std::max<int64_t>(of.chunkBytes / perRow, 1);
+  const int64_t chunks = std::max<int64_t>((rows + most - 1) / most, 1);
+  return std::max<int64_t>((rows + chunks - 1) / chunks, 1);
 }
 
 /// table += dLogits^T x, some rows of the table at a time.
