@@ -8,5 +8,13 @@ export { Linear } from "./linear.js";
 export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
 export { forwardAll, Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
-export { type Recalled, recallable, recalling, remembering, shapeOnly, withoutRecall } from "./recall.js";
+export {
+  type Keeping,
+  type Recalled,
+  recallable,
+  recalling,
+  remembering,
+  shapeOnly,
+  withoutRecall,
+} from "./recall.js";
 export { swiglu } from "./swiglu.js";

@@ -1,6 +1,7 @@
 // What a second pass over a part of a model takes from the first: the results of its dear operators, matrix products and
 // attention, so that only what is cheap is computed again (selective activation checkpointing, Korthikanti et al. 2022,
-// arXiv:2205.05198). Operators that take part call `recallable`; everything else is computed as ever.
+// arXiv:2205.05198); or no more than the shapes of those whose values no gradient asks for. Operators that take part call
+// `recallable`; everything else is computed as ever.
 // Not here: which parts are passed over twice (the trainer decides).
 
 import type { Tensor } from "../torch/index.js";
@@ -9,7 +10,16 @@ import { keep, scope, zeros } from "../torch/index.js";
 /** Results of a first pass, in the order in which they came. */
 export type Recalled = Tensor[][];
 
-type Mode = { readonly results: Recalled; next: number; readonly again: boolean; shapeOnly: boolean };
+/** Which results are kept: those of all dear operators, or only the shapes of those within `shapeOnly`. */
+export type Keeping = "dear" | "shapes";
+
+interface Mode {
+  readonly results: Recalled;
+  readonly keeping: Keeping;
+  readonly again: boolean;
+  next: number;
+  shapeOnly: boolean;
+}
 
 let current: Mode | undefined;
 
@@ -23,19 +33,24 @@ function within<T>(mode: Mode, body: () => T): T {
   }
 }
 
-/** Runs `body`, the first pass, and keeps its dear results in `results`: they outlive every scope until disposed. */
-export function remembering<T>(results: Recalled, body: () => T): T {
-  return within({ results, next: 0, again: false, shapeOnly: false }, body);
+/** Runs `body`, the first pass, and keeps results of it in `results`: they outlive every scope until disposed. */
+export function remembering<T>(results: Recalled, keeping: Keeping, body: () => T): T {
+  return within({ results, keeping, next: 0, again: false, shapeOnly: false }, body);
 }
 
-/** Runs `body`, the same computation again, with the dear results of the first pass. */
-export function recalling<T>(results: Recalled, body: () => T): T {
-  return within({ results, next: 0, again: true, shapeOnly: false }, body);
+/** Runs `body`, the same computation again, with what the first pass kept. */
+export function recalling<T>(results: Recalled, keeping: Keeping, body: () => T): T {
+  return within({ results, keeping, next: 0, again: true, shapeOnly: false }, body);
 }
 
-/** Whether a pass is under way whose dear results are kept or taken. */
+/** The pass under way, where it keeps or takes what is computed now. */
+function passNow(): Mode | undefined {
+  return current?.keeping === "shapes" && !current.shapeOnly ? undefined : current;
+}
+
+/** Whether a pass is under way that keeps or takes what dear operators give now. */
 export function isRecallable(): boolean {
-  return current !== undefined;
+  return passNow() !== undefined;
 }
 
 /**
@@ -82,14 +97,15 @@ function placeholder(of: Tensor): Tensor {
  * Outside of both kinds of pass, `plain` runs alone.
  */
 export function recallable<T>(plain: () => T, first: () => Tensor[], again: (kept: Tensor[]) => T): T {
-  if (current === undefined) return plain();
-  if (current.again) {
-    const kept = current.results[current.next++];
+  const pass = passNow();
+  if (pass === undefined) return plain();
+  if (pass.again) {
+    const kept = pass.results[pass.next++];
     if (kept === undefined)
       throw new RangeError("the second pass asks for more results than the first has kept");
     return again(kept);
   }
   const results = first();
-  current.results.push(results.map((result) => (current?.shapeOnly ? placeholder(result) : keep(result))));
+  pass.results.push(results.map((result) => (pass.shapeOnly ? placeholder(result) : keep(result))));
   return again(results);
 }

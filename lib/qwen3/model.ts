@@ -12,6 +12,7 @@ import {
   RMSNorm,
   shapeOnly,
   swiglu,
+  withoutRecall,
 } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import { arange, op, tensor } from "../torch/index.js";
@@ -73,7 +74,9 @@ export class Qwen3Attention extends Module {
     const [batch, seq] = x.shape as [number, number];
     const heads = [batch, seq, -1, this.config.head_dim];
     // [batch, seq, heads * headDim] -> [batch, seq, heads, headDim]
-    const projections = forwardAll([this.q_proj, this.k_proj, this.v_proj], x).map((y) => y.view(heads));
+    // the cheapest products for what they hold: a second pass makes them anew, all others it has from the first
+    const projected = withoutRecall(() => forwardAll([this.q_proj, this.k_proj, this.v_proj], x));
+    const projections = projected.map((y) => y.view(heads));
     const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
     const q = normRope(this.q_norm, plainQ, rope);
     const k = normRope(this.k_norm, plainK, rope);

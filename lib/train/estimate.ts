@@ -12,7 +12,7 @@ import { trainPart } from "./trained-part.js";
 
 /** Bytes at the peak of a step. */
 export interface MemoryEstimate {
-  /** Node, libtorch, tokenizer. */
+  /** Node, libtorch, what tokenizing left behind. */
   readonly runtime: number;
   /** All parameters: pages of the model's file, and what is trained. */
   readonly weights: number;
@@ -27,11 +27,11 @@ export interface MemoryEstimate {
 }
 
 /**
- * Node and libtorch with their libraries' code and threads; an entry of the vocabulary in the tokenizer's tables. Both
- * measured, as resident memory before the first step.
+ * Node and libtorch with their libraries' code and threads; what an entry of the vocabulary leaves behind once the
+ * tokenizer is given up. Both measured, as resident memory before the first step.
  */
 const RUNTIME = 218e6;
-const PER_TOKEN_OF_VOCABULARY = 1870;
+const PER_TOKEN_OF_VOCABULARY = 400;
 
 /** What the pool of host buffers keeps however little is live: native/host_allocator.cc. */
 const POOL = 256 << 20;
@@ -81,9 +81,9 @@ function keptByBlock({ hidden, queries, keys, intermediate }: Widths, { stream, 
 function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths, storage: Storage) {
   const { stream, compute } = storage;
   const attended = compute * queries + 4 * heads; // with each head's log of the sum of exponentials
-  const products = compute * (queries + 2 * keys + hidden + 2 * intermediate); // q, k, v, o, gate, up
+  const products = compute * (hidden + 2 * intermediate); // o, gate, up
   const input = stream * hidden;
-  const remade = stream * hidden + compute * (2 * hidden + queries + keys + intermediate);
+  const remade = stream * hidden + compute * (2 * hidden + 2 * queries + 3 * keys + intermediate);
   return { kept: input + products + attended, remade };
 }
 

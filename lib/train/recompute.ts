@@ -1,9 +1,10 @@
 // Gradient checkpointing: through the blocks once without recording, keeping little, and back through them last to
 // first, each computed again with recording and differentiated at once (Chen et al. 2016, arXiv:1604.06174). A loop of
-// our own: no JavaScript runs inside a backward pass. Selective checkpointing keeps the results of the dear operators
-// too, and computes the cheap ones again (lib/nn/recall.ts).
+// our own: no JavaScript runs inside a backward pass. A block's last product is not computed again, for its values reach
+// no gradient; selective checkpointing keeps the results of all dear operators and computes only the cheap ones again
+// (lib/nn/recall.ts).
 // Not here: the loss, the embedding, precision; the caller brings them as functions.
-import { type Recalled, recalling, remembering } from "../nn/index.js";
+import { type Keeping, type Recalled, recalling, remembering } from "../nn/index.js";
 import {
   backward,
   type Device,
@@ -16,7 +17,7 @@ import {
 import type { ActivationStore } from "./activation-store.js";
 import type { Block } from "./model.js";
 
-/** Keep everything, the blocks' inputs alone, or those and the results of matrix products and attention. */
+/** Keep everything, the blocks' inputs alone, or those and the results of attention and most matrix products. */
 export type Checkpointing = boolean | "selective";
 
 export interface Passes {
@@ -78,7 +79,7 @@ function up(
     const results: Recalled = [];
     const random = isKept && drawsRandom(block) ? getRngState(device) : undefined;
     const pass = (): Tensor => noGrad(() => run(block, input));
-    hidden = isKept && selective ? remembering(results, pass) : pass();
+    hidden = isKept ? remembering(results, keepingOf(selective), pass) : pass();
     if (!isKept) input.dispose();
     else kept[index] = { random, input: input, results };
     if (isKept) store?.put(index, [input, ...results.flat()]);
@@ -92,7 +93,7 @@ function down(
   last: Tensor,
   { first, all }: { first: number; all: boolean },
   kept: Kept[],
-  { beforeBlock, run, device, store }: Passes,
+  { beforeBlock, run, selective, device, store }: Passes,
 ): Tensor | undefined {
   let gradient: Tensor | undefined = last;
   for (let index = blocks.length - 1; index >= first; index--) {
@@ -104,7 +105,7 @@ function down(
     gradient = scope(() => {
       const leaf = input.detach().requiresGrad_(index > first || all);
       const again = (): Tensor => run(blocks[index] as Block, leaf);
-      backward(results.length > 0 ? recalling(results, again) : again(), seed);
+      backward(recalling(results, keepingOf(selective), again), seed);
       return leaf.grad;
     });
     seed.dispose();
@@ -113,6 +114,8 @@ function down(
   }
   return gradient;
 }
+
+const keepingOf = (selective: boolean): Keeping => (selective ? "dear" : "shapes");
 
 function isTrained(block: Block): boolean {
   for (const parameter of block.parameters()) if (parameter.requiresGrad) return true;

@@ -26,7 +26,7 @@ export interface StepOptions {
   compute: DType | undefined;
   /**
    * Keep the blocks' inputs only and compute the blocks again in the backward pass (true), or keep the results of
-   * matrix products and attention too and compute the rest again (selective), or keep everything (false).
+   * attention and most matrix products too and compute the rest again (selective), or keep everything (false).
    */
   checkpointing: Checkpointing;
   /** Where what is kept for the backward pass waits, with checkpointing; undefined for memory. */

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
-import { recallable, recalling, remembering } from "../../lib/nn/index.js";
+import { recallable, recalling, remembering, shapeOnly } from "../../lib/nn/index.js";
 import { empty, randn, type Tensor } from "../../lib/torch/index.js";
 import { DiskStore } from "../../lib/train/activation-store.js";
 import { folder, history, plain, type Ran, run, weightsFile } from "./runs.js";
@@ -65,11 +65,35 @@ describe("what a second pass takes from the first", () => {
         ([one]) => one as Tensor,
       );
     const results: Tensor[][] = [];
-    const first = remembering(results, body).tolist();
-    expect(recalling(results, body).tolist()).toEqual(first);
+    const first = remembering(results, "dear", body).tolist();
+    expect(recalling(results, "dear", body).tolist()).toEqual(first);
     expect(computed).toBe(1);
     body();
     expect(computed).toBe(2);
+  });
+
+  it("or nothing whose values no gradient asks for, where only shapes are kept", () => {
+    const count = { inner: 0, last: 0 };
+    const product = (name: keyof typeof count): Tensor => {
+      const make = (): Tensor => {
+        count[name]++;
+        return randn([2, 3]);
+      };
+      return recallable<Tensor>(
+        make,
+        () => [make()],
+        ([one]) => one as Tensor,
+      );
+    };
+    const body = (): Tensor => {
+      product("inner");
+      return shapeOnly(() => product("last"));
+    };
+    const results: Tensor[][] = [];
+    remembering(results, "shapes", body);
+    expect(recalling(results, "shapes", body).shape).toEqual([2, 3]);
+    expect(count).toEqual({ inner: 2, last: 1 });
+    expect(results.length).toBe(1);
   });
 
   it("a second pass that asks for more is an error", () => {
@@ -79,7 +103,7 @@ describe("what a second pass takes from the first", () => {
         () => [empty([1])],
         () => 1,
       );
-    expect(() => recalling([], body)).toThrow(/more results than the first has kept/);
+    expect(() => recalling([], "dear", body)).toThrow(/more results than the first has kept/);
   });
 });
 
