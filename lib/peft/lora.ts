@@ -45,6 +45,7 @@ const fused =
       a: readonly Tensor[],
       b: readonly Tensor[],
       scalings: readonly number[],
+      dropout: number,
     ) => Tensor[]
   >("qwen_pt::lora_linear");
 
@@ -56,6 +57,7 @@ const recall = op<
     b: readonly Tensor[],
     scalings: readonly number[],
     given: readonly Tensor[],
+    dropout: number,
   ) => Tensor[]
 >("qwen_pt::lora_linear_recalled");
 
@@ -158,22 +160,23 @@ export class LoraLinear extends Module {
   forwardTogether(layers: readonly Layer[], x: Tensor): Tensor[] | undefined {
     const loras: LoraLinear[] = [];
     for (const layer of layers) {
-      if (!(layer instanceof LoraLinear && layer.#isPlain(x))) return undefined;
+      if (!(layer instanceof LoraLinear && layer.#isPlain(x) && layer.dropout === this.dropout))
+        return undefined;
       loras.push(layer);
     }
     const weights = loras.map(({ base_layer }) => base_layer.weight);
     const a = loras.map(({ lora_A }) => lora_A.weight);
     const b = loras.map(({ lora_B }) => lora_B.weight);
     const scalings = loras.map(({ scaling }) => scaling);
-    const plain = (): Tensor[] => fused(x, weights, a, b, scalings);
-    return recallable(plain, plain, (given) => recall(x, weights, a, b, scalings, given));
+    const rate = this.training ? this.dropout : 0;
+    const plain = (): Tensor[] => fused(x, weights, a, b, scalings, rate);
+    return recallable(plain, plain, (given) => recall(x, weights, a, b, scalings, given, rate));
   }
 
   #isPlain(x: Tensor): boolean {
     const { weight, bias } = this.base_layer;
     if (!this.enabled) return false;
     if (this.lora_magnitude_vector !== undefined || bias !== undefined || weight.requiresGrad) return false;
-    if (this.training && this.dropout > 0) return false;
     const { dtype } = this.lora_A.weight;
     return autocastDType() !== undefined || (x.dtype === dtype && weight.dtype === dtype);
   }

@@ -1,14 +1,15 @@
 // Frozen linear layers of one input, each with its low-rank update (Hu et al. 2021, arXiv:2106.09685), as one node of
 // autograd:
 //
-//   lora_linear(x [..., in], weights [out_i, in], a [r_i, in], b [out_i, r_i], scalings) -> [..., out_i] each
-//   lora_linear_recalled(the same, given [..., out_i]) -> given, as if they had been computed
-//   y_i = x W_i^T + s_i (x A_i^T) B_i^T
+//   lora_linear(x [..., in], weights [out_i, in], a [r_i, in], b [out_i, r_i], scalings, dropout, wide) -> [..., out_i] each
+//   lora_linear_recalled(the same but for `given` [..., out_i] after scalings) -> given, as if they had been computed
+//   y_i = x W_i^T + s_i (x_i A_i^T) B_i^T,  x_i = x, or what dropout leaves of it, drawn for each layer in turn
 //
-// With h_i = x A_i^T and g_i = s_i dy_i B_i:  dB_i = s_i dy_i^T h_i,  dA_i = g_i^T x,  dx = sum dy_i W_i + g_i A_i.
-// Every product with the rank in it is made in the cheap order, [out, in] never exists, x is read once for all A and
-// kept once. Composed of ATen operators, so it runs on every device. The weights get no gradient: a caller whose base
-// layers train does without.
+// With h_i = x_i A_i^T and g_i = s_i dy_i B_i:  dB_i = s_i dy_i^T h_i,  dA_i = g_i^T x_i,  dx = sum dy_i W_i + dx_i,
+// dx_i = g_i A_i, or what dropout passes of it. Every product with the rank in it is made in the cheap order, [out, in]
+// never exists, x is read once for all A and kept once; of a dropout its mask is kept, a byte an element. It is drawn and
+// divided in dtype `wide` (x's own unless given; under autocast the adapter's), as PEFT does it. Composed of ATen
+// operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
@@ -18,6 +19,8 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/alias.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -34,7 +37,27 @@ using at::Tensor;
 using at::TensorList;
 using Scalings = c10::ArrayRef<double>;
 
-void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
+/// What is dropped of the adapters' input: a share of its elements, in a dtype.
+struct Dropping {
+  double rate;
+  at::ScalarType wide;
+
+  Dropping(double share, std::optional<at::ScalarType> dtype, const Tensor& x)
+      : rate(share), wide(dtype.value_or(x.scalar_type())) {
+    TORCH_CHECK(rate >= 0 && rate < 1, "dropout must be in [0, 1), not ", rate);
+  }
+
+  bool any() const { return rate > 0; }
+  /// A mask for rows in the dtype.
+  Tensor drawn(const Tensor& rows) const {
+    return at::empty_like(rows).bernoulli_(1 - rate).to(at::kBool);
+  }
+  /// 1 / (1 - rate) where something is left, else 0.
+  Tensor factors(const Tensor& mask) const { return mask.to(wide).div_(1 - rate); }
+};
+
+void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
+           bool drops) {
   const size_t count = weights.size();
   TORCH_CHECK(count > 0 && a.size() == count && b.size() == count && scalings.size() == count,
               "as many a, b and scalings are needed as weights, got ", a.size(), ", ", b.size(), ", ", scalings.size(),
@@ -45,18 +68,24 @@ void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scal
                     a[i].size(1) == x.size(-1) && b[i].size(1) == a[i].size(0) && b[i].size(0) == weights[i].size(0),
                 "x ", x.sizes(), ", weight ", weights[i].sizes(), ", a ", a[i].sizes(), " and b ", b[i].sizes(),
                 " do not belong together");
+    // what is dropped may be wider than what is multiplied
+    const at::ScalarType dtype = drops ? weights[0].scalar_type() : x.scalar_type();
     for (const Tensor* each : {&weights[i], &a[i], &b[i]}) {
-      TORCH_CHECK(each->scalar_type() == x.scalar_type(), "x is ", x.scalar_type(), " and an operand ",
-                  each->scalar_type(), ": cast one of them");
+      TORCH_CHECK(each->scalar_type() == dtype, "x is ", dtype, " and an operand ", each->scalar_type(),
+                  ": cast one of them");
     }
   }
 }
 
-std::vector<Tensor> composite(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
-  check(x, weights, a, b, scalings);
+std::vector<Tensor> composite(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
+                              double dropout, std::optional<at::ScalarType> wide) {
+  const Dropping dropping(dropout, wide, x);
+  check(x, weights, a, b, scalings, dropping.any());
+  const at::ScalarType dtype = weights[0].scalar_type();
   std::vector<Tensor> outs;
   for (size_t i = 0; i < weights.size(); ++i) {
-    outs.push_back(at::linear(x, weights[i]) + at::linear(at::linear(x, a[i]), b[i]) * scalings[i]);
+    const Tensor seen = dropping.any() ? at::dropout(x.to(dropping.wide), dropout, /*train=*/true).to(dtype) : x;
+    outs.push_back(at::linear(x.to(dtype), weights[i]) + at::linear(at::linear(seen, a[i]), b[i]) * scalings[i]);
   }
   return outs;
 }
@@ -68,7 +97,7 @@ std::vector<int64_t> rankStarts(TensorList a) {
   return starts;
 }
 
-Tensor joined(TensorList a) { return a.size() == 1 ? a[0] : at::cat(a, 0); }
+Tensor joined(TensorList list, int64_t dim = 0) { return list.size() == 1 ? list[0] : at::cat(list, dim); }
 
 std::vector<int64_t> shapeOf(const Tensor& x, int64_t width) {
   std::vector<int64_t> shape = x.sizes().vec();
@@ -76,12 +105,31 @@ std::vector<int64_t> shapeOf(const Tensor& x, int64_t width) {
   return shape;
 }
 
-/// The outputs, computed unless they are given, and h [rows, all ranks].
+/// What a backward pass needs beside the operands: h [rows, all ranks], and each layer's mask where something is dropped.
+struct Kept {
+  Tensor h;
+  std::vector<Tensor> masks;
+};
+
+Tensor hidden(const Tensor& rows, const Tensor& narrow, TensorList a, const Dropping& dropping, Kept* kept) {
+  if (!dropping.any()) return at::mm(narrow, joined(a).t());
+  const Tensor wide = rows.to(dropping.wide);
+  std::vector<Tensor> parts;
+  for (const Tensor& each : a) {
+    const Tensor mask = dropping.drawn(wide);
+    parts.push_back(at::mm((wide * dropping.factors(mask)).to(each.scalar_type()), each.t()));
+    if (kept != nullptr) kept->masks.push_back(mask);
+  }
+  return joined(parts, 1);
+}
+
+/// The outputs, computed unless they are given.
 std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                              TensorList given, Tensor* kept) {
-  check(x, weights, a, b, scalings);
+                              TensorList given, const Dropping& dropping, Kept* kept) {
+  check(x, weights, a, b, scalings, dropping.any());
   const Tensor rows = x.reshape({-1, x.size(-1)});
-  const Tensor h = at::mm(rows, joined(a).t());
+  const Tensor narrow = rows.to(weights[0].scalar_type());
+  const Tensor h = hidden(rows, narrow, a, dropping, kept);
   const std::vector<int64_t> starts = rankStarts(a);
   std::vector<Tensor> outs;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -89,17 +137,17 @@ std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a,
       outs.push_back(at::alias(given[i]));
       continue;
     }
-    Tensor out = at::mm(rows, weights[i].t());
+    Tensor out = at::mm(narrow, weights[i].t());
     out.addmm_(h.narrow(1, starts[i], a[i].size(0)), b[i].t(), 1, scalings[i]);
     outs.push_back(out.view(shapeOf(x, weights[i].size(0))));
   }
-  if (kept != nullptr) *kept = h;
+  if (kept != nullptr) kept->h = h;
   return outs;
 }
 
 std::vector<Tensor> withoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
-                                    Scalings scalings) {
-  return forwardOf(x, weights, a, b, scalings, {}, nullptr);
+                                    Scalings scalings, double dropout, std::optional<at::ScalarType> wide) {
+  return forwardOf(x, weights, a, b, scalings, {}, Dropping(dropout, wide, x), nullptr);
 }
 
 using torch::autograd::AutogradContext;
@@ -107,15 +155,17 @@ using torch::autograd::variable_list;
 
 struct LoraLinear : torch::autograd::Function<LoraLinear> {
   static variable_list forward(AutogradContext* context, const Tensor& x, TensorList weights, TensorList a,
-                               TensorList b, Scalings scalings, TensorList given) {
+                               TensorList b, Scalings scalings, TensorList given, const Dropping& dropping) {
     at::AutoDispatchBelowADInplaceOrView below;
-    Tensor h;
-    std::vector<Tensor> outs = forwardOf(x, weights, a, b, scalings, given, &h);
-    variable_list saved{x, h};
-    for (TensorList each : {weights, a, b}) saved.insert(saved.end(), each.begin(), each.end());
+    Kept kept;
+    std::vector<Tensor> outs = forwardOf(x, weights, a, b, scalings, given, dropping, &kept);
+    variable_list saved{x, kept.h};
+    for (TensorList each : {weights, a, b, TensorList(kept.masks)}) saved.insert(saved.end(), each.begin(), each.end());
     context->save_for_backward(saved);
     context->saved_data["scalings"] = scalings.vec();
     context->saved_data["given"] = static_cast<int64_t>(given.size());
+    context->saved_data["rate"] = dropping.rate;
+    context->saved_data["wide"] = static_cast<int64_t>(dropping.wide);
     context->saved_data["wants_x"] = context->needs_input_grad(0);
     context->set_materialize_grads(false);
     return outs;
@@ -128,26 +178,40 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     const size_t count = scalings.size();
     const TensorList all(saved);
     const TensorList weights = all.slice(2, count), a = all.slice(2 + count, count), b = all.slice(2 + 2 * count, count);
+    const TensorList masks = all.slice(2 + 3 * count);
     const Tensor& x = saved[0];
+    const Dropping dropping(context->saved_data["rate"].toDouble(),
+                            static_cast<at::ScalarType>(context->saved_data["wide"].toInt()), x);
+    const bool wantsX = context->saved_data["wants_x"].toBool();
     const Tensor rows = x.reshape({-1, x.size(-1)});
+    const Tensor narrow = rows.to(weights[0].scalar_type());
     const std::vector<int64_t> starts = rankStarts(a);
-    variable_list grads(2 + 3 * count + context->saved_data["given"].toInt());  // x, weights, a, b, scalings, given
-    Tensor dRows;
+    // x, weights, a, b, scalings, given, dropping
+    variable_list grads(3 + 3 * count + context->saved_data["given"].toInt());
+    Tensor dRows, dDropped;  // of x as the base layers see it, and through the masks
     for (size_t i = 0; i < count; ++i) {
       if (!outputs[i].defined()) continue;
       const Tensor dOut = outputs[i].reshape({rows.size(0), -1});
       const Tensor g = at::mm(dOut, b[i]).mul_(scalings[i]);
       const Tensor h = saved[1].narrow(1, starts[i], a[i].size(0));
-      grads[1 + count + i] = at::mm(g.t(), rows);
+      const Tensor factors = dropping.any() ? dropping.factors(masks[i]) : Tensor();
+      const Tensor seen = dropping.any() ? (rows * factors).to(narrow.scalar_type()) : narrow;
+      grads[1 + count + i] = at::mm(g.t(), seen);
       grads[1 + 2 * count + i] = at::mm(h.t(), dOut).mul_(scalings[i]).t();
-      if (!context->saved_data["wants_x"].toBool()) continue;
+      if (!wantsX) continue;
       if (dRows.defined()) {
         dRows.addmm_(dOut, weights[i]);
       } else {
         dRows = at::mm(dOut, weights[i]);
       }
-      dRows.addmm_(g, a[i]);
+      if (!dropping.any()) {
+        dRows.addmm_(g, a[i]);
+      } else {
+        const Tensor passed = at::mm(g, a[i]) * factors;
+        dDropped = dDropped.defined() ? dDropped.add_(passed) : passed;
+      }
     }
+    if (dDropped.defined()) dRows = (dRows + dDropped).to(x.scalar_type());
     if (dRows.defined()) grads[0] = dRows.view(x.sizes());
     return grads;
   }
@@ -158,15 +222,17 @@ void checkGiven(const Tensor& x, TensorList weights, TensorList given) {
   TORCH_CHECK(given.size() == weights.size(), "as many results must be given as weights, not ", given.size(), " for ",
               weights.size());
   for (size_t i = 0; i < given.size(); ++i) {
-    TORCH_CHECK(given[i].scalar_type() == x.scalar_type() && given[i].sizes() == shapeOf(x, weights[i].size(0)),
-                "a given result is ", given[i].scalar_type(), " ", given[i].sizes(), ", not ", x.scalar_type(), " ",
+    const at::ScalarType dtype = weights[i].scalar_type();
+    TORCH_CHECK(given[i].scalar_type() == dtype && given[i].sizes() == shapeOf(x, weights[i].size(0)),
+                "a given result is ", given[i].scalar_type(), " ", given[i].sizes(), ", not ", dtype, " ",
                 shapeOf(x, weights[i].size(0)));
   }
 }
 
 std::vector<Tensor> recalledWithoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
-                                            Scalings scalings, TensorList given) {
-  check(x, weights, a, b, scalings);
+                                            Scalings scalings, TensorList given, double dropout,
+                                            std::optional<at::ScalarType> wide) {
+  check(x, weights, a, b, scalings, Dropping(dropout, wide, x).any());
   checkGiven(x, weights, given);
   std::vector<Tensor> outs;
   for (const Tensor& each : given) outs.push_back(at::alias(each));
@@ -182,24 +248,28 @@ bool isRecorded(const Tensor& x, TensorList weights, TensorList a, TensorList b)
   return isWatched(x) || anyWatched(a) || anyWatched(b);
 }
 
-std::vector<Tensor> withGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
+std::vector<Tensor> withGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
+                                 double dropout, std::optional<at::ScalarType> wide) {
   if (!isRecorded(x, weights, a, b)) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return withoutGradient(x, weights, a, b, scalings);
+    return withoutGradient(x, weights, a, b, scalings, dropout, wide);
   }
-  check(x, weights, a, b, scalings);
-  return LoraLinear::apply(x, weights, a, b, scalings, TensorList());
+  const Dropping dropping(dropout, wide, x);
+  check(x, weights, a, b, scalings, dropping.any());
+  return LoraLinear::apply(x, weights, a, b, scalings, TensorList(), dropping);
 }
 
 std::vector<Tensor> recalledWithGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
-                                         Scalings scalings, TensorList given) {
+                                         Scalings scalings, TensorList given, double dropout,
+                                         std::optional<at::ScalarType> wide) {
   if (!isRecorded(x, weights, a, b)) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return recalledWithoutGradient(x, weights, a, b, scalings, given);
+    return recalledWithoutGradient(x, weights, a, b, scalings, given, dropout, wide);
   }
-  check(x, weights, a, b, scalings);
+  const Dropping dropping(dropout, wide, x);
+  check(x, weights, a, b, scalings, dropping.any());
   checkGiven(x, weights, given);
-  return LoraLinear::apply(x, weights, a, b, scalings, given);
+  return LoraLinear::apply(x, weights, a, b, scalings, given, dropping);
 }
 
 /// Under autocast, in its dtype: what libtorch does for each product.
@@ -211,33 +281,49 @@ std::vector<Tensor> cast(TensorList from) {
   return to;
 }
 
+/// x as the products take it; where something is dropped first, as it is.
+template <c10::DeviceType device>
+Tensor input(const Tensor& x, double dropout) {
+  return dropout > 0 ? x : cast<device>(x)[0];
+}
+
 template <c10::DispatchKey key, c10::DeviceType device>
-std::vector<Tensor> underAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings) {
+std::vector<Tensor> underAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
+                                  double dropout, std::optional<at::ScalarType> wide) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto lora =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::lora_linear", "").typed<decltype(composite)>();
-  return lora.call(cast<device>(x)[0], cast<device>(weights), cast<device>(a), cast<device>(b), scalings);
+  if (!wide && !a.empty()) wide = a[0].scalar_type();
+  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings, dropout,
+                   wide);
 }
 
 template <c10::DispatchKey key, c10::DeviceType device>
 std::vector<Tensor> recalledUnderAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b,
-                                          Scalings scalings, TensorList given) {
+                                          Scalings scalings, TensorList given, double dropout,
+                                          std::optional<at::ScalarType> wide) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto lora = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("qwen_pt::lora_linear_recalled", "")
                                .typed<decltype(recalledWithGradient)>();
-  return lora.call(cast<device>(x)[0], cast<device>(weights), cast<device>(a), cast<device>(b), scalings, given);
+  if (!wide && !a.empty()) wide = a[0].scalar_type();
+  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings, given,
+                   dropout, wide);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
-  library.def("lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings) -> Tensor[]");
   library.def(
-      "lora_linear_recalled(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, Tensor[] given) -> "
-      "Tensor[]");
-  library.def("composite_lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings) -> Tensor[]",
-              composite);
+      "lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, float dropout=0., "
+      "ScalarType? wide=None) -> Tensor[]");
+  library.def(
+      "lora_linear_recalled(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, Tensor[] given, "
+      "float dropout=0., ScalarType? wide=None) -> Tensor[]");
+  library.def(
+      "composite_lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, float dropout=0., "
+      "ScalarType? wide=None) -> Tensor[]",
+      composite);
 }
 
 // Both keys: a forward that stood alone would lose its gradient without a word.

@@ -8,6 +8,7 @@ import {
   backward,
   call,
   type DType,
+  dropout as drop,
   grad,
   manualSeed,
   noGrad,
@@ -18,6 +19,8 @@ import {
 } from "../../../lib/torch/index.js";
 
 interface Operands {
+  /** The share that is dropped, drawn from the same state each time. */
+  dropout?: number;
   x: Tensor;
   weights: Tensor[];
   a: Tensor[];
@@ -31,7 +34,7 @@ const sizes = [
   { out: 24, rank: 8, scaling: 1 },
 ];
 
-function make(count: number): Operands {
+function make(count: number, dropout = 0): Operands {
   manualSeed(count);
   const used = sizes.slice(0, count);
   const table = (...shape: number[]): Tensor => randn(shape, { dtype: "float64" });
@@ -41,11 +44,14 @@ function make(count: number): Operands {
     a: used.map(({ rank }) => table(rank, 32)),
     b: used.map(({ out, rank }) => table(out, rank)),
     scalings: used.map(({ scaling }) => scaling),
+    dropout,
   };
 }
 
-const lora = (name: string, { x, weights, a, b, scalings }: Operands): Tensor[] =>
-  call(`qwen_pt::${name}`, x, weights, a, b, scalings) as Tensor[];
+const lora = (name: string, { x, weights, a, b, scalings, dropout = 0 }: Operands): Tensor[] => {
+  manualSeed(5);
+  return call(`qwen_pt::${name}`, x, weights, a, b, scalings, dropout) as Tensor[];
+};
 
 function distance(a: Tensor, b: Tensor): number {
   return a.sub(b).norm().item() / b.norm().item();
@@ -56,7 +62,7 @@ function run(name: string, of: Operands, dtype: DType): Tensor[] {
   const leaf = (x: Tensor): Tensor => x.to({ dtype }).detach().requiresGrad_();
   const [x, a, b] = [leaf(of.x), of.a.map(leaf), of.b.map(leaf)];
   const weights = of.weights.map((weight) => weight.to({ dtype }));
-  const outs = lora(name, { x, weights, a, b, scalings: of.scalings });
+  const outs = lora(name, { ...of, x, weights, a, b });
   const total = outs
     .map((out, i) =>
       out
@@ -73,18 +79,24 @@ function run(name: string, of: Operands, dtype: DType): Tensor[] {
   );
 }
 
-describe.each([1, 2, 3])("%i layers of one input", (count) => {
+describe.each([
+  [1, 0],
+  [2, 0],
+  [3, 0],
+  [1, 0.3],
+  [3, 0.3],
+])("%i layers of one input, dropout %d", (count, dropout) => {
   it.each([
     ["float64", 1e-13],
     ["float32", 3e-5], // of a sine of sums: what the sums lack is turned into angles
   ] as const)("%s: outputs and gradients are the composition's", (dtype, bound) => {
-    const theirs = run("composite_lora_linear", make(count), "float64");
-    for (const [i, one] of run("lora_linear", make(count), dtype).entries())
+    const theirs = run("composite_lora_linear", make(count, dropout), "float64");
+    for (const [i, one] of run("lora_linear", make(count, dropout), dtype).entries())
       expect(distance(one, theirs[i] as Tensor), `${i}`).toBeLessThan(bound);
   });
 
   it("the gradients agree with finite differences", () => {
-    const of = make(count);
+    const of = make(count, dropout);
     const leaves = [of.x, ...of.a, ...of.b].map((x) => x.detach().requiresGrad_());
     const loss = (step: number, moved?: number): Tensor => {
       const at = leaves.map((x, i) => (i === moved ? x.add(x.cos().mul(step)) : x));
@@ -106,9 +118,16 @@ describe.each([1, 2, 3])("%i layers of one input", (count) => {
 
   it("runs on the meta device", () => {
     const on = (x: Tensor): Tensor => zeros([...x.shape], { device: "meta" });
-    const { x, weights, a, b, scalings } = make(count);
+    const { x, weights, a, b, scalings } = make(count, dropout);
     const [input, as] = [on(x).requiresGrad_(), a.map((one) => on(one).requiresGrad_())];
-    const outs = lora("lora_linear", { x: input, weights: weights.map(on), a: as, b: b.map(on), scalings });
+    const outs = lora("lora_linear", {
+      x: input,
+      weights: weights.map(on),
+      a: as,
+      b: b.map(on),
+      scalings,
+      dropout,
+    });
     expect(outs.map((out) => out.shape[2])).toEqual(sizes.slice(0, count).map(({ out }) => out));
     for (const out of outs) backward(out.sum(), undefined, { retainGraph: true });
     expect([input.grad?.shape, as.map((one) => one.grad?.shape)]).toEqual([
@@ -137,6 +156,7 @@ it("weights that train are refused, and operands that do not fit", () => {
   expect(() => lora("lora_linear", { ...of, a: of.a.map((a) => a.float()) })).toThrow(/cast one/);
   expect(() => lora("lora_linear", { ...of, a: of.b })).toThrow(/do not belong together/);
   expect(() => lora("lora_linear", { ...of, scalings: [1] })).toThrow(/as many/);
+  expect(() => lora("lora_linear", { ...of, dropout: 1 })).toThrow(/dropout must be in \[0, 1\)/);
 });
 
 describe("layers", () => {
@@ -159,22 +179,36 @@ describe("layers", () => {
     }
   });
 
-  it("with dropout, a bias, another kind of layer or mixed dtypes they go their own way", () => {
+  it("with another dropout, a bias, another kind of layer or mixed dtypes they go their own way", () => {
     const x = randn([3, 16]);
     const plain = adapted(0);
     const others: Layer[] = [adapted(0.1), adapted(0, true), new Linear(16, 12)];
     for (const other of others) expect(plain.forwardTogether([plain, other], x)).toBeUndefined();
-    expect(adapted(0.1).eval().forward(x).shape).toEqual([3, 12]);
+    const dropping = adapted(0.1);
+    expect(distance(dropping.eval().forward(x), slowly(dropping, x))).toBeLessThan(1e-6);
     expect(plain.forwardTogether([plain], x.double())).toBeUndefined();
   });
 
-  it("under autocast everything is computed in its dtype, and A and B get float32 gradients", () => {
-    const layer = adapted(0);
+  it("dropout takes the same elements as one layer after the other, each its own", () => {
+    const layers = [adapted(0.5), adapted(0.5)];
+    const x = randn([3, 16]);
+    manualSeed(3);
+    const outs = (layers[0] as LoraLinear).forwardTogether(layers, x) as Tensor[];
+    manualSeed(3);
+    for (const [i, { base_layer, lora_A, lora_B, scaling }] of layers.entries()) {
+      const update = lora_B.forward(lora_A.forward(drop(x, 0.5, true))).mul(scaling);
+      expect(distance(outs[i] as Tensor, base_layer.forward(x).add(update))).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each([0, 0.5])("under autocast, dropout %d: in its dtype, and A and B get float32 gradients", (rate) => {
+    const layer = adapted(rate);
     const x = randn([3, 16]).requiresGrad_();
     scope(() => {
+      manualSeed(4);
       const out = autocast("bfloat16", () => layer.forward(x));
       expect(out.dtype).toBe("bfloat16");
-      expect(distance(out.float(), slowly(layer, x))).toBeLessThan(2e-2);
+      if (rate === 0) expect(distance(out.float(), slowly(layer, x))).toBeLessThan(2e-2);
       backward(out.float().sum());
     });
     expect([x.grad?.dtype, layer.lora_A.weight.grad?.dtype, layer.lora_B.weight.grad?.dtype]).toEqual([
