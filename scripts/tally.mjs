@@ -1,5 +1,5 @@
 // A vitest reporter that writes into the file named by QWEN_PT_TALLY what failed, a line each, and the counts of the run
-// as "N passed, N failed" (and ", N skipped"). A file that fails to load and an unhandled error count as lines; a test
+// as "N passed, N failed" (and ", N skipped"). A file that fails to load and an unhandled error count as failures; a test
 // that passed only when it was tried again has a line too.
 import { writeFileSync } from "node:fs";
 
@@ -22,7 +22,10 @@ export default class Tally {
         else counts[state] += 1;
         if (test.diagnostic()?.flaky) say("passed at the second try", name, errors?.[0]);
       }
-      if (module.errors().length > 0) fail(module.relativeModuleId, module.errors()[0]);
+      // a hook that fails skips the tests of its suite
+      for (const suite of [module, ...module.children.allSuites()])
+        for (const error of suite.errors().slice(0, 1))
+          fail([module.relativeModuleId, suite.fullName].filter(Boolean).join(" > "), error);
     }
     for (const error of unhandledErrors) fail("outside of the tests", error);
     const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
