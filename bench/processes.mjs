@@ -53,8 +53,8 @@ function sum(pids, of) {
 /** Bytes of a page. */
 const PAGE = Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" }));
 const EVERY_MS = 100;
-/** What is shared is read again after so many readings. */
-const AT_LEAST = 50;
+/** What is shared is read again after so many readings, 5 seconds. */
+const SHARED_EVERY = 50;
 
 /** Follows the peak of a process tree's PSS. */
 function sampler(root) {
@@ -68,10 +68,11 @@ function sampler(root) {
     const tree = treeOf(root);
     const now = tree.join();
     const resident = residentOf(tree);
-    if (now !== before || ++since >= AT_LEAST) {
+    if (now !== before || ++since >= SHARED_EVERY) {
       since = 0;
       before = now;
-      shared = Math.max(0, resident - memoryOf(tree));
+      const pss = memoryOf(tree);
+      shared = Math.max(0, (resident + residentOf(tree)) / 2 - pss); // it may grow meanwhile
     }
     peakBytes = Math.max(peakBytes, resident - shared);
     busy += performance.now() - started;

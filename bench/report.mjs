@@ -16,9 +16,17 @@ function table(head, rows) {
   return [line(head), `|${"---|".repeat(head.length)}`, ...rows.map(line)].join("\n");
 }
 
+/** The machine, and which version each section measured where they are not all of one. */
 function machineOf({ machine, at, version }) {
   const words = machine.replace("2 x AMD EPYC", "two cores of an AMD EPYC (Zen 4)");
-  return `The machine: ${words}. Measured on ${at.slice(0, 10)}, version ${version}.`;
+  const others = SECTIONS.flatMap((name) => {
+    const one = measured(name);
+    if (one === undefined) return [`${name}: not measured`];
+    if (one.machine !== machine) return [`${name}: on another machine, ${one.machine}`];
+    return one.version === version ? [] : [`${name}: version ${one.version}`];
+  });
+  const said = others.length > 0 ? ` But ${others.join("; ")}.` : "";
+  return `The machine: ${words}. Measured on ${at.slice(0, 10)}, version ${version}.${said}`;
 }
 
 function peers({ found: { results, startUp, version } }) {
@@ -169,11 +177,53 @@ const short =
       return [names[column], number(one.tokensPerSecond, 1), gigabytes(one.peakBytes)];
     });
 
+const apart = ({ found: { results } }) =>
+  Math.max(
+    ...Object.entries(results).flatMap(([name, one]) =>
+      name.startsWith("qwen-pt") ? [one.lossDifference] : [],
+    ),
+  ).toExponential(1);
+
+function claims(result) {
+  const { startUp } = result.found;
+  const rows = [
+    [
+      "losses of those steps beside LLaMA-Factory's",
+      `${apart(result)} apart at most, relatively`,
+      "the same",
+    ],
+    [
+      "from launch to the first forward pass, tokens cached",
+      `${number(startUp["qwen-pt"], 1)} s; LLaMA-Factory ${number(startUp.llamafactory, 1)} s`,
+      "the same",
+    ],
+  ];
+  const found = measured("data")?.found.sideBySide;
+  if (found !== undefined) {
+    const of = (one) => `${number(one.seconds, 1)} s, ${mb(one.peakBytes)}`;
+    const same = found.sameBlocks ? ", the same blocks" : "";
+    const said = `${of(found.qwenPt)}; LLaMA-Factory ${of(found.llamafactory)}${same}`;
+    rows.push(["251,248 poems, from file to packed blocks", said, "`npm run bench -- data`"]);
+  }
+  const estimates = measured("estimate")?.found.found;
+  if (estimates !== undefined) {
+    const worst = (field) =>
+      `${Math.ceil(100 * Math.max(...estimates.map((one) => Math.abs(one[field] - 1))))} %`;
+    const said = `memory within ${worst("memoryRatio")}, time within ${worst("timeRatio")}`;
+    rows.push(["`qwen-pt estimate` beside what is measured", said, "`npm run bench -- estimate`"]);
+  }
+  return table(["", "", "by"], rows);
+}
+
+const lossesInChinese = (result) => `这两步的损失与 LLaMA-Factory 相对相差不超过 ${apart(result)}。`;
+
 /** Part of a document -> the section that it is of, and what it says. */
 const PARTS = {
   machine: ["peers", machineOf],
   peers: ["peers", peers],
   "peers in short": ["peers", short(1, ["", "tokens/s", "peak memory (PSS of all processes)"])],
+  claims: ["peers", claims],
+  "losses, zh": ["peers", lossesInChinese],
   "peers in short, zh": ["peers", short(2, ["", "词元/秒", "峰值内存（所有进程的 PSS）"])],
   roofline: ["roofline", roofline],
   ladder: ["ladder", ladder],
@@ -182,6 +232,8 @@ const PARTS = {
   operators: ["operators", operators],
   estimate: ["estimate", estimate],
 };
+
+const SECTIONS = [...new Set(Object.values(PARTS).map(([section]) => section))];
 
 function measured(section) {
   const file = path.join(root, ".bench", "results", `${section}.json`);
