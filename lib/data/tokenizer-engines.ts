@@ -83,14 +83,19 @@ export class LazyEngine {
     return this.#engine;
   }
 
+  get isMade(): boolean {
+    return this.#engine !== undefined;
+  }
+
   /** Ends the threads that encoding has started. */
   async rest(): Promise<void> {
     await this.#engine?.rest?.();
   }
 
-  /** Lets the engine and all that it holds go. */
+  /** Lets the engine and all that it holds go. What it still encodes may fail. */
   async release(): Promise<void> {
-    await this.rest();
-    this.#engine = undefined;
+    const engine = this.#engine;
+    this.#engine = undefined; // first: what is asked for meanwhile gets one of its own
+    await engine?.rest?.();
   }
 }

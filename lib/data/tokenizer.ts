@@ -50,9 +50,11 @@ export interface Tokenizer {
   rest(): Promise<void>;
   /**
    * Gives up what takes memory, some 200 MB for Qwen3's vocabulary; whoever asks for ids or tokens afterwards waits half
-   * a second for it to be made anew.
+   * a second for it to be made anew. Nothing may be encoding.
    */
   release(): Promise<void>;
+  /** Whether it holds that memory now. */
+  readonly isAtWork: boolean;
   encode(text: string): Promise<Int32Array>;
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
   tokenId(token: string): number | undefined;
@@ -130,6 +132,9 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     },
     encodeBatch: async (texts) => engine.get().encodeBatch(texts),
     rest: () => engine.rest(),
+    get isAtWork() {
+      return engine.isMade || decoding.isMade;
+    },
     async release() {
       await engine.release();
       await decoding.release();

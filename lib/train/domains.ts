@@ -165,7 +165,7 @@ export class DomainEvaluation {
     const scores: Record<string, Score> = {};
     for (const { name, texts, tag } of this.domains)
       scores[name] = totalScore(await scoreDocuments(model, tokenizer, texts, { ...options, context: tag }));
-    await tokenizer.rest();
+    await tokenizer.release();
     return scores;
   }
 }

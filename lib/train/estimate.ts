@@ -1,7 +1,7 @@
 // What training takes in memory on the processor, at its peak: from the shapes of a model whose trained part is chosen,
 // and the recipe. Nothing is measured and no value is read, so the model may be on meta.
 import type { Recipe } from "../config/index.js";
-import { addLora } from "../peft/index.js";
+import { addLora, LoraLinear } from "../peft/index.js";
 import { type Qwen3Config, Qwen3ForCausalLM } from "../qwen3/index.js";
 import { bytesPerElement, type DType } from "../torch/index.js";
 import { loraConfig } from "./adapters.js";
@@ -27,11 +27,12 @@ export interface MemoryEstimate {
 }
 
 /**
- * Node and libtorch with their libraries' code and threads; what an entry of the vocabulary leaves behind once the
- * tokenizer is given up. Both measured, as resident memory before the first step.
+ * Node and libtorch with their libraries' code and threads; an entry of the vocabulary in a tokenizer that is at work, and
+ * what it leaves behind once the tokenizer is given up. All measured, as resident memory before the first step.
  */
 const RUNTIME = 218e6;
-const PER_TOKEN_OF_VOCABULARY = 400;
+const PER_TOKEN_AT_WORK = 1870;
+const PER_TOKEN_GIVEN_UP = 400;
 
 /** What the pool of host buffers keeps however little is live: native/host_allocator.cc. */
 const POOL = 256 << 20;
@@ -87,6 +88,14 @@ function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths,
   return { kept: input + products + attended, remade };
 }
 
+/** Bytes a token of the masks that one block's adapters keep of their dropout. */
+function maskBytes({ layers: [block] }: Qwen3ForCausalLM): number {
+  const adapters = [...(block?.namedModules() ?? [])].flatMap(([, module]) =>
+    module instanceof LoraLinear && module.dropout > 0 ? [module] : [],
+  );
+  return adapters.reduce((sum, { base_layer }) => sum + base_layer.inFeatures, 0);
+}
+
 /** A recipe's model without its weights, its trained part chosen. Tokens that the recipe adds are left out. */
 export function shapesOf(recipe: Recipe, config: Qwen3Config): Qwen3ForCausalLM {
   const model = new Qwen3ForCausalLM(config, { dtype: config.dtype ?? "float32" });
@@ -117,11 +126,12 @@ function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpoi
   // gradients on their way through one block: of gate, up and their product, of queries, keys and values
   const passing =
     tokens * storage.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
-  const whole = tokens * keptByBlock(widths, storage);
+  const masks = tokens * maskBytes(model);
+  const whole = tokens * keptByBlock(widths, storage) + masks;
   if (mode === false) return blocks * whole + passing;
   const { kept, remade } = keptSelectively(widths, storage);
   const each = tokens * (mode === "selective" ? kept : widths.hidden * storage.stream);
-  const anew = mode === "selective" ? tokens * remade : whole;
+  const anew = mode === "selective" ? tokens * remade + masks : whole;
   // a block on its way to the disk or back is there as a tensor and as bytes
   const waiting = recipe.activation_offload === "disk" ? 2 * Math.min(1, blocks) : blocks;
   return waiting * each + Math.min(1, blocks) * anew + passing;
@@ -137,7 +147,8 @@ export function estimateMemory(model: Qwen3ForCausalLM, recipe: Recipe, mode: Ch
   }
   const activations = activationBytes(model, recipe, mode);
   const loss = lossBytes(model, recipe);
-  const runtime = RUNTIME + PER_TOKEN_OF_VOCABULARY * model.config.vocab_size;
+  const perToken = recipe.streaming ? PER_TOKEN_AT_WORK : PER_TOKEN_GIVEN_UP;
+  const runtime = RUNTIME + perToken * model.config.vocab_size;
   const live = 4 * trained + activations + loss;
   const total = runtime + (weights - trained) + Math.max(POOL, live);
   return { runtime, weights, gradients: trained, optimizer: 2 * trained, activations, loss, total };

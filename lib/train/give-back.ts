@@ -7,8 +7,10 @@ import { emptyCache } from "../torch/index.js";
 
 /** Collects garbage, lets finalizers run, and returns freed memory to the system. */
 export async function giveBackMemory(): Promise<void> {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
+  setFlagsFromString("--expose-gc"); // what is called gc in contexts that are made meanwhile
+  const collect = runInNewContext("gc") as () => void;
+  setFlagsFromString("--no-expose-gc");
+  collect();
   await after(0); // finalizers wait for the event loop
   emptyCache();
 }

@@ -338,7 +338,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
   emit({ type: "model", trainable, total, device, dtype });
   const checkpointing = settleCheckpointing(model, given, device, emit);
-  await tokenizer.release();
+  if (stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await giveBackMemory();
   return {
     recipe: given,

@@ -8,7 +8,7 @@
 // With h_i = x_i A_i^T and g_i = s_i dy_i B_i:  dB_i = s_i dy_i^T h_i,  dA_i = g_i^T x_i,  dx = sum dy_i W_i + dx_i,
 // dx_i = g_i A_i, or what dropout passes of it. Every product with the rank in it is made in the cheap order, [out, in]
 // never exists, x is read once for all A and kept once; of a dropout its mask is kept, a byte an element. It is drawn and
-// divided in dtype `wide` (x's own unless given; under autocast the adapter's), as PEFT does it. Composed of ATen
+// divided in dtype `wide` (x's own unless given; under autocast the adapter's); on the CPU PEFT draws the same. Composed of ATen
 // operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without.
 
 #include <ATen/TensorOperators.h>

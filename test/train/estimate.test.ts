@@ -126,6 +126,12 @@ describe("activations of the 0.6B shape, a token and block", () => {
     expect(kept("selective")).toBe(2 * (1024 + 2048 + 1024 + 2 * 3072) + 4 * 16);
   });
 
+  it("dropout: a byte for each element that an adapter sees", () => {
+    const masks = kept(false, { lora_dropout: 0.1 }) - kept(false);
+    expect(masks).toBe(5 * 1024 + 2048 + 3072);
+    expect(kept("selective", { lora_dropout: 0.1 })).toBe(kept("selective")); // one block's at a time
+  });
+
   it("whole blocks again: the input; on the disk none", () => {
     expect(kept(true)).toBe(2 * 1024);
     expect(kept("selective", { activation_offload: "disk" })).toBe(0);

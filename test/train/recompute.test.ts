@@ -12,6 +12,7 @@ const METHODS: Record<string, RecipeInput> = {
   lora: BASE,
   "lora, bf16": { ...BASE, bf16: true, model_name_or_path: "model-bfloat16" },
   "lora with dropout": { ...BASE, lora_dropout: 0.1 },
+  "lora with dropout, bf16": { ...BASE, lora_dropout: 0.1, bf16: true, model_name_or_path: "model-bfloat16" },
   "lora on some layers": { ...BASE, lora_target: "v_proj,down_proj", bf16: true },
   DoRA: { ...BASE, use_dora: true },
   "lora and whole tables": { ...BASE, additional_target: "embed_tokens,lm_head" },

@@ -29,6 +29,12 @@ interface Recallable {
   plain(operands: Tensor[]): Tensor[];
 }
 
+/** The same draws each time. */
+function seeded<T>(body: () => T): T {
+  manualSeed(11);
+  return body();
+}
+
 function cases(dtype: DType): Record<string, Recallable> {
   manualSeed(7);
   const make = (...shape: number[]): Tensor => randn(shape, { dtype: "float64" }).to(dtype);
@@ -49,6 +55,12 @@ function cases(dtype: DType): Record<string, Recallable> {
       first: (operands) => lora("lora_linear", operands),
       again: (operands, kept) => lora("lora_linear_recalled", operands, kept),
       plain: (operands) => lora("lora_linear", operands),
+    },
+    "lora_linear, dropout": {
+      operands: [make(2, 5, 16), make(4, 16), make(24, 4), make(2, 16), make(8, 2)],
+      first: (operands) => seeded(() => lora("lora_linear", operands, 0.3)),
+      again: (operands, kept) => seeded(() => lora("lora_linear_recalled", operands, kept, 0.3)),
+      plain: (operands) => seeded(() => lora("lora_linear", operands, 0.3)),
     },
     linear_recast: {
       operands: [make(2, 5, 16), make(24, 16)],
@@ -84,7 +96,7 @@ function differentiated(of: Recallable, run: (leaves: Tensor[]) => Tensor[]): Te
   return [...results, ...leaves.map((leaf) => leaf.grad as Tensor)];
 }
 
-describe.each(["lora_linear", "linear_recast", "causal_attention"])("%s", (name) => {
+describe.each(["lora_linear", "lora_linear, dropout", "linear_recast", "causal_attention"])("%s", (name) => {
   it.each([
     ["float64", 1e-13],
     ["float32", 1e-5],
