@@ -2,7 +2,8 @@
 // are counted once). Linux only. One sampler for every program that is compared, ten times a second. Reading PSS walks a
 // process's page tables, tens of milliseconds for gigabytes, in which the process stands still: a program would be slowed
 // the more the faster it is. So resident memory, which costs nothing, is read each time, and what of it is shared, the
-// difference to PSS, whenever a process has come or gone and every few seconds.
+// difference to PSS, whenever a process has come or gone and every few seconds. Where several large processes share
+// what they map, that changes all the time: there a new peak is PSS itself.
 import { execFileSync, spawn } from "node:child_process";
 import { createWriteStream, readdirSync, readFileSync } from "node:fs";
 
@@ -56,6 +57,10 @@ const EVERY_MS = 100;
 /** What is shared is read again after so many readings, 5 seconds. */
 const SHARED_EVERY = 50;
 
+const LARGE = 64e6;
+/** Then what they share changes from moment to moment, as each touches what all of them map. */
+const severalAreLarge = (tree) => tree.filter((pid) => residentOf([pid]) > LARGE).length > 1;
+
 /** Follows the peak of a process tree's PSS. */
 function sampler(root) {
   let peakBytes = 0;
@@ -74,7 +79,8 @@ function sampler(root) {
       const pss = memoryOf(tree);
       shared = Math.max(0, (resident + residentOf(tree)) / 2 - pss); // it may grow meanwhile
     }
-    peakBytes = Math.max(peakBytes, resident - shared);
+    const is = resident - shared;
+    if (is > peakBytes) peakBytes = Math.max(peakBytes, severalAreLarge(tree) ? memoryOf(tree) : is);
     busy += performance.now() - started;
   }, EVERY_MS);
   return {
