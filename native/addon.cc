@@ -9,6 +9,7 @@
 #include "dispatch.h"
 #include "generator.h"
 #include "host_allocator.h"
+#include "products/narrow_products.h"
 #include "safetensors_binding.h"
 #include "tensor.h"
 
@@ -20,6 +21,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   std::call_once(once, [] {
     qwen_pt::installHostAllocator();
     qwen_pt::loadAccelerators();
+    qwen_pt::installNarrowProducts();
   });
   auto* instance = new qwen_pt::Instance(env);
   qwen_pt::defineDispatch(env, exports, *instance);

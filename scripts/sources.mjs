@@ -7,7 +7,7 @@ const root = process.cwd();
 
 /** Paths from the project's root, forward slashes, sorted. */
 export function nativeSources(capability = "any", folder = root) {
-  const files = ["native", "native/kernels"].flatMap((name) =>
+  const files = ["native", "native/kernels", "native/products"].flatMap((name) =>
     existsSync(path.join(folder, name))
       ? readdirSync(path.join(folder, name))
           .filter((file) => file.endsWith(".cc"))

@@ -1,7 +1,7 @@
 // y = x W^T + b.
 
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { autocastDType, empty, holdsValues, keep, linear, op } from "../torch/index.js";
+import { autocastDType, empty, holdsValues, isFixedPoint, keep, linear, op } from "../torch/index.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
 import { Module } from "./module.js";
 import { isRecallable, recallable } from "./recall.js";
@@ -45,7 +45,8 @@ export class Linear extends Module {
   /** x [..., inFeatures] -> [..., outFeatures] */
   forward(x: Tensor): Tensor {
     const { weight, bias } = this;
-    if (bias !== undefined || !(isRecallable() || isNarrowed(weight))) return linear(x, weight, bias);
+    if (bias !== undefined || !(isRecallable() || isNarrowed(weight) || isInteger(weight)))
+      return linear(x, weight, bias);
     const plain = (): Tensor => recast(x, weight);
     return recallable(
       plain,
@@ -59,4 +60,9 @@ export class Linear extends Module {
 function isNarrowed(weight: Tensor): boolean {
   const compute = autocastDType();
   return compute !== undefined && weight.dtype !== compute && weight.requiresGrad;
+}
+
+/** Whether a frozen weight is multiplied in integers. */
+function isInteger(weight: Tensor): boolean {
+  return !weight.requiresGrad && weight.device === "cpu" && isFixedPoint(autocastDType() ?? weight.dtype);
 }

@@ -29,6 +29,7 @@ export {
   stack,
   where,
 } from "./ops.js";
+export { isFixedPoint, type ProductKind, type ProductKinds, productKinds } from "./products.js";
 export * from "./random.js";
 export * from "./safetensors.js";
 export * from "./scope.js";

@@ -267,7 +267,19 @@ export function neededAddon(): string {
   return file;
 }
 
+/** Words for QWEN_PT_PRODUCTS, which the addon reads (native/products/product_kind.cc). */
+const PRODUCTS = ["int16", "panels", "native"];
+
+function checkProducts(): void {
+  const word = process.env["QWEN_PT_PRODUCTS"];
+  if (word === undefined || word === "" || PRODUCTS.includes(word)) return;
+  throw new UserError(
+    `QWEN_PT_PRODUCTS: "${word}" is none of ${PRODUCTS.join(", ")}: unset it, or choose one`,
+  );
+}
+
 function load(): Native {
+  checkProducts();
   const file = neededAddon();
   if (!process.env["QWEN_PT_ADDON"]) {
     const record = addonRecord();

@@ -13,6 +13,7 @@
 // On the CPU, but for float32, the logits become gradients in their own place (cross_entropy_rows.h) and rows without a
 // label cost nothing; elsewhere, meta included, ATen operators do it.
 
+#include "products/frozen_product.h"
 #include "vector_kernels.h"
 
 #include <ATen/Parallel.h>
@@ -49,6 +50,7 @@ struct Request {
   double scale;
   int64_t ignoreIndex;
   int64_t chunkBytes;
+  bool frozen;  // whether the weight is not trained
 };
 
 struct Gradients {
@@ -88,7 +90,7 @@ void addToTable(const Tensor& table, const Tensor& dLogits, const Tensor& x) {
 
 /// Adds up sum(nll) * scale over labelled rows, of ATen operators that have a meta kernel in C++.
 Tensor composite(const Request& of, Gradients* gradients) {
-  const auto& [hidden, weight, target, scale, ignoreIndex, chunkBytes] = of;
+  const auto& [hidden, weight, target, scale, ignoreIndex, chunkBytes, frozen] = of;
   const auto wide = wideOf(hidden);
   const int64_t rows = hidden.size(0);
   const int64_t step = rowsPerChunk(of, rows, sizeof(float));
@@ -131,7 +133,7 @@ std::vector<int64_t> labelledRows(const Request& of) {
 
 Tensor onCpu(const Request& given, Gradients* gradients) {
   const Tensor target = given.target.to(at::kLong).contiguous();
-  const Request of{given.hidden, given.weight, target, given.scale, given.ignoreIndex, given.chunkBytes};
+  const Request of{given.hidden, given.weight, target, given.scale, given.ignoreIndex, given.chunkBytes, given.frozen};
   std::vector<int64_t> places = labelledRows(of);
   const int64_t rows = static_cast<int64_t>(places.size());
   Tensor loss = at::zeros({}, of.hidden.options().dtype(wideOf(of.hidden)));
@@ -149,7 +151,11 @@ Tensor onCpu(const Request& given, Gradients* gradients) {
     const int64_t count = std::min(step, rows - start);
     const Tensor x = hidden.narrow(0, start, count);
     Tensor logits = memory.narrow(0, 0, count);
-    at::mm_out(logits, x, of.weight.t());
+    if (of.frozen) {
+      frozenForward(x, of.weight, logits);
+    } else {
+      at::mm_out(logits, x, of.weight.t());
+    }
     const CrossEntropyProblem problem{logits.scalar_type(), of.weight.size(0), logits.data_ptr(),
                                       labels.const_data_ptr<int64_t>() + start, of.scale, gradients != nullptr,
                                       losses.data() + start};
@@ -193,7 +199,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>
       gradients.weight = at::zeros_like(weight, weight.options().dtype(wideOf(weight)));
     }
     const Tensor narrow = weight.to(hidden.scalar_type());
-    const Request request{hidden, narrow, target, scale, ignoreIndex, chunkBytes};
+    const bool frozen = !table && !context->needs_input_grad(1);
+    const Request request{hidden, narrow, target, scale, ignoreIndex, chunkBytes, frozen};
     const Tensor loss = run<byAten>(request, &gradients);
     context->save_for_backward({gradients.hidden, table ? Tensor() : gradients.weight});
     context->saved_data["dtype"] = static_cast<int64_t>(weight.scalar_type());
@@ -219,7 +226,7 @@ Tensor forwardOnly(const Tensor& hidden, const Tensor& weight, const Tensor& tar
                    int64_t ignoreIndex, int64_t chunkBytes) {
   check(hidden, weight, target);
   checkAlike(hidden, weight);
-  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes}, nullptr);
+  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
 }
 
 template <bool byAten>
@@ -231,7 +238,7 @@ Tensor withGradient(const Tensor& hidden, const Tensor& weight, const Tensor& ta
     return LinearCrossEntropy<byAten>::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes,
                                              std::optional<Tensor>());
   at::AutoDispatchBelowADInplaceOrView below;
-  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes}, nullptr);
+  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
 }
 
 template <bool byAten>
@@ -243,7 +250,8 @@ Tensor into(const Tensor& hidden, const Tensor& weight, const Tensor& target, do
   if (!c10::GradMode::is_enabled() || !hidden.requires_grad()) {
     at::AutoDispatchBelowADInplaceOrView below;
     Gradients gradients{Tensor(), table};
-    return run<byAten>({hidden, weight.to(hidden.scalar_type()), target, scale, ignoreIndex, chunkBytes}, &gradients);
+    return run<byAten>({hidden, weight.to(hidden.scalar_type()), target, scale, ignoreIndex, chunkBytes, false},
+                       &gradients);
   }
   return LinearCrossEntropy<byAten>::apply(hidden, weight.detach(), target, scale, ignoreIndex, chunkBytes,
                                            std::optional<Tensor>(table.detach()));

@@ -1,11 +1,14 @@
-// A trained linear layer whose weight is stored wider than it is multiplied: float32 under bfloat16 autocast.
+// A linear layer whose weight is stored wider than it is multiplied (float32 under bfloat16 autocast), or is frozen.
 //
 //   linear_recast(x [..., in], weight [out, in]) -> [..., out]              y = x W^T
 //   linear_recast_recalled(x, weight, given [..., out]) -> given, as if it had been computed
 //
 // x is in the dtype of the product. autocast keeps the narrowed copy of every weight until the backward pass, half as
 // many bytes as all the weights; here it is made again, which costs a hundredth of a product. dW = dy^T x is rounded to
-// x's dtype and widened, as under autocast. Composed of ATen operators, so it runs on every device.
+// x's dtype and widened, as under autocast. A frozen weight's products are frozen_product.h's. Composed of ATen
+// operators, so it runs on every device.
+
+#include "products/frozen_product.h"
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -40,14 +43,18 @@ void check(const Tensor& x, const Tensor& weight) {
 
 Tensor product(const Tensor& x, const Tensor& weight) {
   check(x, weight);
-  return at::mm(x.reshape({-1, x.size(-1)}), weight.to(x.scalar_type()).t()).view(shapeOf(x, weight));
+  const Tensor rows = x.reshape({-1, x.size(-1)}), narrow = weight.to(x.scalar_type());
+  const Tensor out = weight.requires_grad() ? at::mm(rows, narrow.t()) : frozenForward(rows, narrow);
+  return out.view(shapeOf(x, weight));
 }
 
 struct LinearRecast : torch::autograd::Function<LinearRecast> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& given) {
     at::AutoDispatchBelowADInplaceOrView below;
-    context->save_for_backward({x, weight});
+    // of a frozen layer's input nothing is needed but its shape
+    context->save_for_backward({context->needs_input_grad(1) ? x : Tensor(), weight});
+    context->saved_data["shape"] = x.sizes().vec();
     context->saved_data["wants_x"] = context->needs_input_grad(0);
     context->saved_data["wants_weight"] = context->needs_input_grad(1);
     return given ? at::alias(*given) : product(x, weight);
@@ -57,10 +64,15 @@ struct LinearRecast : torch::autograd::Function<LinearRecast> {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "linear_recast has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &weight = saved[1];
-    const Tensor rows = x.reshape({-1, x.size(-1)}), dOut = outputs[0].reshape({rows.size(0), -1});
+    const Tensor dOut = outputs[0].reshape({-1, outputs[0].size(-1)});
     Tensor dX, dWeight;
-    if (context->saved_data["wants_x"].toBool()) dX = at::mm(dOut, weight.to(x.scalar_type())).view(x.sizes());
-    if (context->saved_data["wants_weight"].toBool()) dWeight = at::mm(dOut.t(), rows).to(weight.scalar_type());
+    const bool trained = context->saved_data["wants_weight"].toBool();
+    if (context->saved_data["wants_x"].toBool()) {
+      const Tensor narrow = weight.to(dOut.scalar_type());
+      dX = (trained ? at::mm(dOut, narrow) : frozenInputGradient(dOut, narrow))
+               .view(context->saved_data["shape"].toIntVector());
+    }
+    if (trained) dWeight = at::mm(dOut.t(), x.reshape({-1, x.size(-1)})).to(weight.scalar_type());
     return {dX, dWeight, Tensor()};
   }
 };

@@ -11,6 +11,8 @@
 // divided in dtype `wide` (x's own unless given; under autocast the adapter's); on the CPU PEFT draws the same. Composed of ATen
 // operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without.
 
+#include "products/frozen_product.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -137,7 +139,7 @@ std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a,
       outs.push_back(at::alias(given[i]));
       continue;
     }
-    Tensor out = at::mm(narrow, weights[i].t());
+    Tensor out = frozenForward(narrow, weights[i]);
     out.addmm_(h.narrow(1, starts[i], a[i].size(0)), b[i].t(), 1, scalings[i]);
     outs.push_back(out.view(shapeOf(x, weights[i].size(0))));
   }
@@ -199,11 +201,7 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
       grads[1 + count + i] = at::mm(g.t(), seen);
       grads[1 + 2 * count + i] = at::mm(h.t(), dOut).mul_(scalings[i]).t();
       if (!wantsX) continue;
-      if (dRows.defined()) {
-        dRows.addmm_(dOut, weights[i]);
-      } else {
-        dRows = at::mm(dOut, weights[i]);
-      }
+      dRows = frozenInputGradient(dOut, weights[i], dRows);
       if (!dropping.any()) {
         dRows.addmm_(g, a[i]);
       } else {

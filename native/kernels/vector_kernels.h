@@ -2,6 +2,8 @@
 #pragma once
 
 #include "attention_kernel.h"
+#include "products/fixed_point_kernel.h"
+#include "products/panel_kernel.h"
 #include "rows_kernel.h"
 
 namespace qwen_pt {
@@ -12,6 +14,9 @@ struct VectorKernels {
   NormKernel norm;
   SwigluKernel swiglu;
   CrossEntropyKernel crossEntropy;
+  PanelKernel panel;
+  /// Empty where the processor has no instructions for it.
+  FixedPointKernel fixedPoint;
 };
 
 /// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does

@@ -4,7 +4,9 @@
 
 #include "attention_backward.h"
 #include "cross_entropy_rows.h"
+#include "products/fixed_point_rows.h"
 #include "norm_rows.h"
+#include "products/panel_rows.h"
 #include "swiglu_rows.h"
 #include "vector_kernels.h"
 
@@ -99,13 +101,58 @@ void crossEntropyRows(const CrossEntropyProblem& problem, int64_t first, int64_t
   forType(problem.dtype, [&](auto zero) { CrossEntropyRows<decltype(zero)>::rows(problem, first, end); });
 }
 
+/// The same for what a product reads and writes: 16 bits or float.
+template <typename Body>
+void forProductType(c10::ScalarType dtype, const Body& body) {
+  switch (dtype) {
+    case c10::ScalarType::BFloat16: return body(c10::BFloat16());
+    case c10::ScalarType::Half: return body(c10::Half());
+    default: return body(float());
+  }
+}
+
+void panelWiden(c10::ScalarType dtype, const void* from, float* to, int64_t count) {
+  forProductType(dtype, [&](auto zero) { widen(static_cast<const decltype(zero)*>(from), to, count); });
+}
+
+void panelNarrow(c10::ScalarType dtype, const float* from, void* to, int64_t count, float alpha, float beta) {
+  forProductType(dtype, [&](auto zero) {
+    using Out = decltype(zero);
+    PanelRows<Out>::narrow(from, static_cast<Out*>(to), count, alpha, beta);
+  });
+}
+
+void panelDot(c10::ScalarType dtype, const float* x, int64_t xStride, int64_t m, const void* rows, int64_t rowStride,
+              int64_t count, int64_t width, float* out, int64_t outStride) {
+  forProductType(dtype, [&](auto zero) {
+    using In = decltype(zero);
+    if constexpr (sizeof(In) == 2) {
+      dotRows<In>(x, xStride, m, static_cast<const In*>(rows), rowStride, count, width, out, outStride);
+    }
+  });
+}
+
+#if defined(CPU_CAPABILITY_AVX2)
+void fixedPointMultiply(const FixedPointTask& task) {
+  forProductType(task.dtype, [&](auto zero) { fixedMultiply<decltype(zero)>(task); });
+}
+
+FixedPointKernel fixedPointTable() {
+  return {fixedQuantizeRows, fixedPackColumns, fixedPackDepth, fixedQuantizeToken, fixedPointMultiply};
+}
+#else
+FixedPointKernel fixedPointTable() { return {}; }
+#endif
+
 VectorKernels makeTable(const char* capability) {
   return {capability,
           {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward,
            attentionPartialSize, attentionJoin},
           {normForward, normBackward},
           {swigluForward, swigluBackward},
-          {crossEntropyRows}};
+          {crossEntropyRows},
+          {panelWiden, panelNarrow, panelDot},
+          fixedPointTable()};
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ describe("the two build files", () => {
   });
 
   it("see the same sources", () => {
-    const found = ["native", "native/kernels"].flatMap((folder) =>
+    const found = ["native", "native/kernels", "native/products"].flatMap((folder) =>
       readdirSync(path.join(root, folder)).flatMap((name) =>
         name.endsWith(".cc") ? [`${folder}/${name}`] : [],
       ),

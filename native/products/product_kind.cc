@@ -1,0 +1,61 @@
+// The choice of products, made once for a process. JavaScript has checked the variable's value (lib/torch/native.ts).
+
+#include "product_kind.h"
+
+#include "fixed_point_product.h"
+#include "processor.h"
+
+#include <torch/library.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace qwen_pt {
+
+namespace {
+
+const std::string& wanted() {
+  static const std::string word = [] {
+    const char* value = std::getenv("QWEN_PT_PRODUCTS");
+    return std::string(value == nullptr ? "" : value);
+  }();
+  return word;
+}
+
+const char* nameOf(ProductKind kind) {
+  return kind == ProductKind::native ? "native" : kind == ProductKind::panels ? "panels" : "int16";
+}
+
+/// [processor, of frozen bfloat16 weights, of frozen float16 weights, of other bfloat16, of other float16].
+std::vector<std::string> productKinds() {
+  return {processorKind(), nameOf(frozenProductKind(at::kBFloat16)), nameOf(frozenProductKind(at::kHalf)),
+          nameOf(productKind(at::kBFloat16)), nameOf(productKind(at::kHalf))};
+}
+
+bool hasFixedPointProducts() { return hasFixedPoint(); }
+
+}  // namespace
+
+ProductKind productKind(c10::ScalarType dtype) {
+  if (dtype != at::kBFloat16 && dtype != at::kHalf) return ProductKind::native;
+  if (wanted() == "native") return ProductKind::native;
+  if (wanted() == "panels") return ProductKind::panels;
+  return multipliesNatively(dtype) ? ProductKind::native : ProductKind::panels;
+}
+
+ProductKind frozenProductKind(c10::ScalarType dtype) {
+  const ProductKind kind = productKind(dtype);
+  if (dtype != at::kBFloat16 && dtype != at::kHalf) return kind;
+  if (wanted() == "int16" && hasFixedPoint()) return ProductKind::int16;
+  // With AVX-512 the float product has vectors twice as long, which the integers here have not.
+  const bool better = kind == ProductKind::panels && wanted().empty() && hasFixedPoint() && processorKind() == "AVX2";
+  return better ? ProductKind::int16 : kind;
+}
+
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def("product_kinds() -> str[]", productKinds);
+  library.def("has_fixed_point_products() -> bool", hasFixedPointProducts);
+}
+
+}  // namespace qwen_pt
