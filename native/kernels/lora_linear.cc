@@ -12,6 +12,7 @@
 // operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without.
 
 #include "products/frozen_product.h"
+#include "products/low_rank.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
@@ -22,13 +23,15 @@
 #include <ATen/ops/alias.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/dropout.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace qwen_pt {
@@ -50,9 +53,16 @@ struct Dropping {
   }
 
   bool any() const { return rate > 0; }
-  /// A mask for rows in the dtype.
-  Tensor drawn(const Tensor& rows) const {
-    return at::empty_like(rows).bernoulli_(1 - rate).to(at::kBool);
+  /// A mask of a shape, drawn in the dtype of `like`.
+  Tensor drawn(const Tensor& like, at::IntArrayRef shape) const {
+    return at::empty(shape, like.options()).bernoulli_(1 - rate).to(at::kBool);
+  }
+  /// 1 / (1 - rate), as the dtype has it.
+  double factor() const {
+    const double exact = 1 / (1 - rate);
+    if (wide == at::kBFloat16) return static_cast<float>(c10::BFloat16(static_cast<float>(exact)));
+    if (wide == at::kHalf) return static_cast<float>(c10::Half(static_cast<float>(exact)));
+    return wide == at::kDouble ? exact : 1.0f / static_cast<float>(1 - rate);
   }
   /// 1 / (1 - rate) where something is left, else 0.
   Tensor factors(const Tensor& mask) const { return mask.to(wide).div_(1 - rate); }
@@ -113,13 +123,68 @@ struct Kept {
   std::vector<Tensor> masks;
 };
 
+/// x a^T.
+Tensor projected(const Tensor& x, const Tensor& a) {
+  return suitsLowRank(x, a.size(0), a.scalar_type()) ? lowRankProject(x, a) : at::mm(x, a.t());
+}
+
+/// y += scale h b.
+void update(Tensor& y, const Tensor& h, const Tensor& b, double scale) {
+  if (suitsLowRank(y, b.size(0), b.scalar_type())) {
+    lowRankUpdate(y, h, b, scale);
+  } else {
+    y.addmm_(h, b, 1, scale);
+  }
+}
+
+/// h^T x.
+Tensor reduced(const Tensor& h, const Tensor& x) {
+  return suitsLowRank(x, h.size(1), h.scalar_type()) ? lowRankReduce(h, x, 1) : at::mm(h.t(), x);
+}
+
+/// One layer's dropout: its mask, of the shape of x's rows.
+class DroppedRows {
+ public:
+  DroppedRows(const Tensor& rows, const Tensor& mask, const Dropping& dropping, int64_t ranks, at::ScalarType dtype)
+      : rows_(rows), mask_(mask), dropping_(dropping), dtype_(dtype), fused_(suitsLowRank(rows, ranks, dtype)) {}
+
+  Tensor projected(const Tensor& a) const {
+    return fused_ ? lowRankProject(rows_, a, &dropped_) : at::mm(seen(), a.t());
+  }
+
+  Tensor reduced(const Tensor& g) const {
+    return fused_ ? lowRankReduce(g, rows_, 1, &dropped_) : at::mm(g.t(), seen());
+  }
+
+  /// What g a is worth to x: added to `sum`, which is made where it is undefined.
+  void pass(const Tensor& g, const Tensor& a, Tensor& sum) const {
+    if (fused_ && dropping_.wide == at::kFloat) {
+      if (!sum.defined()) sum = at::zeros(rows_.sizes(), rows_.options().dtype(at::kFloat));
+      lowRankUpdateDropped(sum, g, a, dropped_);
+      return;
+    }
+    const Tensor passed = at::mm(g, a) * dropping_.factors(mask_);
+    sum = sum.defined() ? sum.add_(passed) : passed;
+  }
+
+ private:
+  Tensor seen() const { return (rows_ * dropping_.factors(mask_)).to(dtype_); }
+
+  const Tensor& rows_;
+  const Tensor& mask_;
+  const Dropping& dropping_;
+  const at::ScalarType dtype_;
+  const bool fused_;
+  const Dropped dropped_{mask_, dropping_.factor()};
+};
+
 Tensor hidden(const Tensor& rows, const Tensor& narrow, TensorList a, const Dropping& dropping, Kept* kept) {
-  if (!dropping.any()) return at::mm(narrow, joined(a).t());
-  const Tensor wide = rows.to(dropping.wide);
+  if (!dropping.any()) return projected(narrow, joined(a));
+  const Tensor like = at::empty({0}, rows.options().dtype(dropping.wide));
   std::vector<Tensor> parts;
   for (const Tensor& each : a) {
-    const Tensor mask = dropping.drawn(wide);
-    parts.push_back(at::mm((wide * dropping.factors(mask)).to(each.scalar_type()), each.t()));
+    const Tensor mask = dropping.drawn(like, rows.sizes());
+    parts.push_back(DroppedRows(rows, mask, dropping, each.size(0), each.scalar_type()).projected(each));
     if (kept != nullptr) kept->masks.push_back(mask);
   }
   return joined(parts, 1);
@@ -140,7 +205,7 @@ std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a,
       continue;
     }
     Tensor out = frozenForward(narrow, weights[i]);
-    out.addmm_(h.narrow(1, starts[i], a[i].size(0)), b[i].t(), 1, scalings[i]);
+    update(out, h.narrow(1, starts[i], a[i].size(0)), b[i].t(), scalings[i]);
     outs.push_back(out.view(shapeOf(x, weights[i].size(0))));
   }
   if (kept != nullptr) kept->h = h;
@@ -194,19 +259,18 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     for (size_t i = 0; i < count; ++i) {
       if (!outputs[i].defined()) continue;
       const Tensor dOut = outputs[i].reshape({rows.size(0), -1});
-      const Tensor g = at::mm(dOut, b[i]).mul_(scalings[i]);
+      const Tensor g = projected(dOut, b[i].t()).mul_(scalings[i]);
       const Tensor h = saved[1].narrow(1, starts[i], a[i].size(0));
-      const Tensor factors = dropping.any() ? dropping.factors(masks[i]) : Tensor();
-      const Tensor seen = dropping.any() ? (rows * factors).to(narrow.scalar_type()) : narrow;
-      grads[1 + count + i] = at::mm(g.t(), seen);
-      grads[1 + 2 * count + i] = at::mm(h.t(), dOut).mul_(scalings[i]).t();
+      std::optional<DroppedRows> dropped;
+      if (dropping.any()) dropped.emplace(rows, masks[i], dropping, a[i].size(0), a[i].scalar_type());
+      grads[1 + count + i] = dropped ? dropped->reduced(g) : reduced(g, narrow);
+      grads[1 + 2 * count + i] = reduced(h, dOut).mul_(scalings[i]).t();
       if (!wantsX) continue;
       dRows = frozenInputGradient(dOut, weights[i], dRows);
-      if (!dropping.any()) {
-        dRows.addmm_(g, a[i]);
+      if (dropped) {
+        dropped->pass(g, a[i], dDropped);
       } else {
-        const Tensor passed = at::mm(g, a[i]) * factors;
-        dDropped = dDropped.defined() ? dDropped.add_(passed) : passed;
+        update(dRows, g, a[i], 1);
       }
     }
     if (dDropped.defined()) dRows = (dRows + dDropped).to(x.scalar_type());

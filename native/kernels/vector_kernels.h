@@ -3,6 +3,7 @@
 
 #include "attention_kernel.h"
 #include "products/fixed_point_kernel.h"
+#include "products/low_rank_kernel.h"
 #include "products/panel_kernel.h"
 #include "rows_kernel.h"
 
@@ -15,6 +16,7 @@ struct VectorKernels {
   SwigluKernel swiglu;
   CrossEntropyKernel crossEntropy;
   PanelKernel panel;
+  LowRankKernel lowRank;
   /// Empty where the processor has no instructions for it.
   FixedPointKernel fixedPoint;
 };

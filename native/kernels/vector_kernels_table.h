@@ -6,6 +6,7 @@
 #include "cross_entropy_rows.h"
 #include "products/fixed_point_rows.h"
 #include "norm_rows.h"
+#include "products/low_rank_rows.h"
 #include "products/panel_rows.h"
 #include "swiglu_rows.h"
 #include "vector_kernels.h"
@@ -132,6 +133,31 @@ void panelDot(c10::ScalarType dtype, const float* x, int64_t xStride, int64_t m,
   });
 }
 
+/// The same for what is of 16 bits.
+template <typename Body>
+void forNarrowType(c10::ScalarType dtype, const Body& body) {
+  return dtype == c10::ScalarType::Half ? body(c10::Half()) : body(c10::BFloat16());
+}
+
+void lowRankProjectRows(const LowRankInput& of, int64_t first, int64_t end, const float* a, int64_t aStride,
+                        int64_t ranks, float* h) {
+  forNarrowType(of.dtype, [&](auto zero) { LowRank<decltype(zero)>::project(of, first, end, a, aStride, ranks, h); });
+}
+
+void lowRankUpdateRows(const LowRankInput& of, int64_t first, int64_t end, const float* h, int64_t ranks,
+                       const float* b, int64_t bStride, void* y, int64_t yStride) {
+  forNarrowType(of.dtype, [&](auto zero) {
+    LowRank<decltype(zero)>::update(of, first, end, h, ranks, b, bStride, y, yStride);
+  });
+}
+
+void lowRankReduceRows(const LowRankInput& of, int64_t rows, int64_t first, int64_t end, const float* h, int64_t ranks,
+                       float* d, int64_t dStride) {
+  forNarrowType(of.dtype, [&](auto zero) {
+    LowRank<decltype(zero)>::reduce(of, rows, first, end, h, ranks, d, dStride);
+  });
+}
+
 #if defined(CPU_CAPABILITY_AVX2)
 void fixedPointMultiply(const FixedPointTask& task) {
   forProductType(task.dtype, [&](auto zero) { fixedMultiply<decltype(zero)>(task); });
@@ -152,6 +178,7 @@ VectorKernels makeTable(const char* capability) {
           {swigluForward, swigluBackward},
           {crossEntropyRows},
           {panelWiden, panelNarrow, panelDot},
+          {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
           fixedPointTable()};
 }
 
