@@ -1,22 +1,10 @@
 // Reads a recipe file (YAML or JSON) and key=value overrides into raw values, each with the place it came from.
 // It knows no key: what a value must be is check.ts's business.
 import { readFileSync } from "node:fs";
-import {
-  type Alias,
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type ParsedNode,
-  parseDocument,
-  type Scalar,
-  type YAMLMap,
-} from "yaml";
+import type { Alias, Document, Node, ParsedNode, Scalar, YAMLMap } from "yaml";
 import { UserError } from "../errors.js";
 import { parseJson } from "../json.js";
+import { yaml } from "../yaml.js";
 import { Float, floatOf, integerOf, plainScalar, type Raw } from "./scalar.js";
 
 /** A raw value and where it was given, such as `recipe.yaml:12` or `override lora_rank=16`. */
@@ -59,7 +47,7 @@ export function readYaml(source: string, name: string): Map<string, Entry> {
   const reader = new YamlReader(source, (line) => `${name}:${line}`);
   const root = reader.root();
   if (root === null) return new Map();
-  if (!isMap(root)) throw new UserError(`${name}: expected lines of \`key: value\``);
+  if (!yaml().isMap(root)) throw new UserError(`${name}: expected lines of \`key: value\``);
   const entries = new Map<string, Entry>();
   for (const [key, value, line] of reader.pairs(root)) entries.set(key, { value, where: `${name}:${line}` });
   return entries;
@@ -119,7 +107,8 @@ export function isTable(value: Raw | undefined): value is { readonly [name: stri
 /** Turns the nodes of one YAML text into raw values. */
 class YamlReader {
   readonly #document: Document.Parsed;
-  readonly #lines = new LineCounter();
+  readonly #yaml = yaml();
+  readonly #lines = new this.#yaml.LineCounter();
   readonly #place: (line: number) => string;
   readonly #open = new Set<Node>();
   #values = 0;
@@ -127,7 +116,7 @@ class YamlReader {
   constructor(source: string, place: (line: number) => string) {
     this.#place = place;
     // The failsafe schema leaves every scalar text, so that the rules of scalar.ts decide.
-    this.#document = parseDocument(source, {
+    this.#document = this.#yaml.parseDocument(source, {
       schema: "failsafe",
       uniqueKeys: false,
       prettyErrors: false,
@@ -154,7 +143,7 @@ class YamlReader {
     const merged: [string, Raw, number][] = [];
     for (const pair of map.items) {
       const line = this.#line(pair.key as Node | null);
-      if (!isScalar(pair.key)) throw this.#fault(pair.key as Node | null, "a key must be a word");
+      if (!this.#yaml.isScalar(pair.key)) throw this.#fault(pair.key as Node | null, "a key must be a word");
       const key = String(pair.key.value ?? "");
       const value = pair.value as Node | null;
       if (key === "<<" && pair.key.type === "PLAIN") merged.push(...this.#mergedPairs(value));
@@ -168,18 +157,19 @@ class YamlReader {
   value(node: Node | null): Raw {
     if (node === null) return null;
     if (++this.#values > MOST_VALUES) throw this.#fault(node, `more than ${MOST_VALUES} values`);
-    if (isAlias(node)) return this.#followed(node, (target) => this.value(target));
-    if (isScalar(node)) return this.#scalar(node);
-    if (isSeq(node)) return node.items.map((item) => this.value(item as Node | null));
-    if (isMap(node)) return Object.fromEntries(this.pairs(node).map(([key, value]) => [key, value]));
+    if (this.#yaml.isAlias(node)) return this.#followed(node, (target) => this.value(target));
+    if (this.#yaml.isScalar(node)) return this.#scalar(node);
+    if (this.#yaml.isSeq(node)) return node.items.map((item) => this.value(item as Node | null));
+    if (this.#yaml.isMap(node))
+      return Object.fromEntries(this.pairs(node).map(([key, value]) => [key, value]));
     throw this.#fault(node, "this is not a value");
   }
 
   #mergedPairs(node: Node | null): [string, Raw, number][] {
-    if (isAlias(node)) return this.#followed(node, (target) => this.#mergedPairs(target));
-    if (isMap(node)) return this.pairs(node);
+    if (this.#yaml.isAlias(node)) return this.#followed(node, (target) => this.#mergedPairs(target));
+    if (this.#yaml.isMap(node)) return this.pairs(node);
     // Of several mappings the earlier one wins.
-    if (isSeq(node))
+    if (this.#yaml.isSeq(node))
       return [...node.items].reverse().flatMap((item) => this.#mergedPairs(item as Node | null));
     throw this.#fault(node, "<< takes a mapping");
   }

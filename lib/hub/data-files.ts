@@ -1,7 +1,7 @@
 // Which files of a dataset's repository are a subset's and a split's: by the configurations in README.md, else by the
 // names of files and folders, in the way of the Python library `datasets` 4.0. It opens no file but README.md's text.
-import { parse } from "yaml";
 import { UserError } from "../errors.js";
+import { yaml } from "../yaml.js";
 import { matching } from "./globs.js";
 
 /** What is wanted of a repository. */
@@ -86,7 +86,7 @@ function configurationsOf(readme: string, repo: string): Configuration[] {
   if (front === undefined) return [];
   let configs: unknown;
   try {
-    configs = (parse(front, { logLevel: "error", uniqueKeys: false }) as { configs?: unknown } | null)
+    configs = (yaml().parse(front, { logLevel: "error", uniqueKeys: false }) as { configs?: unknown } | null)
       ?.configs;
   } catch {
     throw new UserError(`${repo}: README.md: its front matter is no YAML; name the files by folder instead`);

@@ -2,7 +2,7 @@
 // It knows the recipe's values and what was logged; it computes nothing and never asks a hub.
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { stringify } from "yaml";
+import { yaml } from "../yaml.js";
 import { pythonFloat } from "./pyjson.js";
 import type { LogEntry } from "./state.js";
 
@@ -77,7 +77,7 @@ function frontMatter(recipe: CardRecipe, name: string): string {
     pipeline_tag: "text-generation",
     "model-index": [{ name, results: [] }],
   };
-  return stringify(data, { lineWidth: 0, indentSeq: false });
+  return yaml().stringify(data, { lineWidth: 0, indentSeq: false });
 }
 
 function opening(recipe: CardRecipe): string {

@@ -1,10 +1,10 @@
 // The tokens that a recipe adds: `add_tokens`, `add_special_tokens` and `new_special_tokens_config`, and how their rows
 // are to begin.
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { messageOf, UserError } from "../errors.js";
+import { yaml } from "../yaml.js";
 import type { TrainEvent } from "./events.js";
 import { learnedVocabulary, type VocabularySetting } from "./learned-vocabulary.js";
 import type { PieceStart } from "./new-rows.js";
@@ -54,7 +54,7 @@ function readDescriptions(file: string): Map<string, string> {
   };
   let found: unknown;
   try {
-    found = parse(readFileSync(file, "utf8"));
+    found = yaml().parse(readFileSync(file, "utf8"));
   } catch (error) {
     fail(messageOf(error).split("\n")[0] as string);
   }

@@ -13,7 +13,7 @@ const below = {
   peft: ["torch", "nn"],
   optim: ["torch", "nn"],
 };
-const leaves = ["errors", "json", "cache", "version", "whole-file", "file-lock"];
+const leaves = ["errors", "json", "cache", "version", "whole-file", "file-lock", "yaml"];
 const computing = ["torch", "nn", "qwen3", "peft", "optim"];
 /** What each part may import, beside itself and the leaves that anyone may. */
 const allowed: Record<string, readonly string[]> = {
@@ -23,6 +23,7 @@ const allowed: Record<string, readonly string[]> = {
   cache: [],
   "whole-file": [],
   "file-lock": [],
+  yaml: [],
   install: [],
   ...below,
   config: [],
