@@ -18,7 +18,8 @@ import {
 } from "./runs.js";
 
 const isHalf = (reference: Reference) => reference.eager !== undefined;
-const names = Object.keys(references);
+// amplified.test.ts has those where rounding grows until no two processors agree
+const names = Object.keys(references).filter((name) => !name.startsWith("amplified"));
 const single = names.filter((name) => !isHalf(references[name]));
 const half = names.filter((name) => isHalf(references[name]));
 /** Recipes whose weights are those of another. */
