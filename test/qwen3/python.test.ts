@@ -13,13 +13,8 @@ import {
   saveAdapter,
   saveConverted,
 } from "../../lib/peft/index.js";
-import {
-  generateTokens,
-  loadModel,
-  type Qwen3ForCausalLM,
-  readConfig,
-  saveModel,
-} from "../../lib/qwen3/index.js";
+import { generateTokens, loadModel, Qwen3ForCausalLM, readConfig, saveModel } from "../../lib/qwen3/index.js";
+import { loadWeights } from "../../lib/qwen3/weights.js";
 import { loadSafetensors, manualSeed, noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
 import * as fixture from "../fixtures/model/read.js";
 
@@ -32,7 +27,8 @@ interface Case {
   /** Saved as plain LoRA of twice the rank. */
   converted?: true;
   tied: boolean;
-  bound: number;
+  /** Left out for a bfloat16 model, whose logits are held against float64 on both sides. */
+  bound?: number;
 }
 
 const cases: Case[] = [
@@ -48,7 +44,6 @@ const cases: Case[] = [
     base: "tied-bfloat16",
     lora: { rank: 4 },
     tied: true,
-    bound: 1e-3,
   },
   {
     what: "a rank-stabilised adapter with trained embedding and head",
@@ -69,7 +64,6 @@ const cases: Case[] = [
     lora: { rank: 4 },
     merged: 20e-6,
     tied: true,
-    bound: 1e-3,
   },
   {
     what: "a merged model whose embedding was trained apart from its tie",
@@ -85,7 +79,6 @@ const cases: Case[] = [
     base: "tied-bfloat16",
     lora: { rank: 4, dora: true, rankStabilized: true },
     tied: true,
-    bound: 5e-3,
   },
   {
     what: "a merged DoRA model",
@@ -133,6 +126,21 @@ function adapted(one: Case): Qwen3ForCausalLM {
   return model.eval();
 }
 
+/** The case's model in float64, with the values that were saved. */
+function widened(one: Case, index: number): Qwen3ForCausalLM {
+  if (one.merged !== undefined) {
+    const model = new Qwen3ForCausalLM(readConfig(folder(index)));
+    loadWeights(model, folder(index), { dtype: "float64" });
+    return model.eval();
+  }
+  const model = fixture.model(one.base, "float64");
+  addLora(model, one.lora);
+  const values = new Map(models[index]!.namedParameters());
+  for (const [name, p] of model.namedParameters())
+    if (p.requiresGrad) noGrad(() => p.copy_(values.get(name)!));
+  return model.eval();
+}
+
 // One Python for all cases: most of its time is imports.
 beforeAll(async () => {
   const python = process.env.QWEN_PT_REFERENCE_PYTHON;
@@ -167,10 +175,20 @@ it.each(cases.map((one, index) => ({ ...one, index })))(
   (one) => {
     const model = models[one.index]!;
     const theirs = loadSafetensors(`${folder(one.index)}.safetensors`);
-    const logits = noGrad(() => model.forward({ inputIds: tensor([prompt], { dtype: "int64" }) }));
+    const inputIds = tensor([prompt], { dtype: "int64" });
+    const logits = noGrad(() => model.forward({ inputIds }));
     const difference = fixture.worst([["logits", logits, theirs.get("logits") as Tensor]]);
     fixture.report(`in Python: ${one.what}`.slice(0, 44), difference);
-    expect(difference.distance).toBeLessThan(one.bound);
+    if (one.bound === undefined) {
+      // Two right ways to round a bfloat16 product differ in the last bits everywhere, and which way it is depends on
+      // the processor: each side's distance from the exact result says whether ours is as good.
+      const exact = noGrad(() => widened(one, one.index).forward({ inputIds }));
+      const result = fixture.worst([["logits", logits, exact]]);
+      const allowed = fixture.worst([["logits", theirs.get("logits")?.double(), exact]]);
+      fixture.report("  from float64", result);
+      fixture.report("  (transformers')", allowed);
+      expect(result.distance).toBeLessThan(1.2 * allowed.distance);
+    } else expect(difference.distance).toBeLessThan(one.bound);
     const tokens = [...generateTokens(model, prompt, { maxNewTokens: 24 })];
     expect(tokens).toEqual(Array.from(theirs.get("tokens")!.toArray(), Number));
     expect(loaded[one.index]).toEqual({
