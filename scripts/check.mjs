@@ -1,5 +1,6 @@
-// `npm run check`: formatting and lint (Biome), types (library and tests), the house rules (import directions, names,
-// dependencies). Runs all of them, then exits 1 if any failed. It changes nothing: `npm run format` mends.
+// `npm run check`: formatting and lint (Biome, clang-format), types (library and tests), the house rules (import
+// directions, names, dependencies). Runs all of them, then exits 1 if any failed. It changes nothing: `npm run format`
+// mends.
 import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { projectRoot } from "./libtorch.mjs";
@@ -9,6 +10,7 @@ const program = (name, file) => path.join(packageFolder(name), file);
 
 const steps = [
   ["format and lint", [program("@biomejs/biome", "bin/biome"), "check", "--error-on-warnings"]],
+  ["layout of the C++", [path.join(projectRoot, "scripts", "clang-format.mjs")]],
   ["types", [program("typescript", "bin/tsc"), "--noEmit", "-p", "tsconfig.json"]],
   ["types of the tests", [program("typescript", "bin/tsc"), "-p", "test/tsconfig.json"]],
   ["house rules", [program("vitest", "vitest.mjs"), "run", "test/house", "--reporter=dot"]],
