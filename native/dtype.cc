@@ -11,6 +11,7 @@ struct Named {
   const char* name;
   at::ScalarType type;
 };
+// clang-format off: a table, two to a line
 constexpr Named kTypes[] = {
     {"float32", at::kFloat},       {"float64", at::kDouble},
     {"bfloat16", at::kBFloat16},   {"float16", at::kHalf},
@@ -22,6 +23,7 @@ constexpr Named kTypes[] = {
     {"complex128", at::kComplexDouble},
     {"float8_e4m3fn", at::kFloat8_e4m3fn}, {"float8_e5m2", at::kFloat8_e5m2},
 };
+// clang-format on
 }  // namespace
 
 const char* dtypeName(at::ScalarType type) {

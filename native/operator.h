@@ -11,10 +11,12 @@
 namespace qwen_pt {
 
 // What a schema's argument takes. From Argument::real_type(): type() says int for ScalarType, Layout and SymInt too.
+// clang-format off: a list, not a column
 enum class Kind : uint8_t {
   Tensor, TensorList, OptionalTensorList, Int, IntList, Float, FloatList, Bool, BoolList, Scalar, ScalarList,
   String, ScalarType, Layout, MemoryFormat, Device, Generator, Refused
 };
+// clang-format on
 
 struct Parameter {
   std::string name;

@@ -23,10 +23,12 @@ struct SafetensorsError : std::runtime_error {
 };
 
 // In the order in which the reference writer sorts, lowest last in the file.
+// clang-format off: a list, not a column
 enum class SafetensorsDtype : uint8_t {
   BOOL, F4, F6_E2M3, F6_E3M2, U8, I8, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ,
   I16, U16, F16, BF16, I32, U32, F32, C64, F64, I64, U64,
 };
+// clang-format on
 const char* nameOf(SafetensorsDtype dtype);
 uint32_t bitsOf(SafetensorsDtype dtype);
 
