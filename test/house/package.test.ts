@@ -5,37 +5,17 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { missingEntries } from "../../scripts/lockfile.mjs";
+import { contentFaults, modulesOf, packed } from "../../scripts/package-contents.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (name: string) => readFileSync(path.join(root, name), "utf8");
 const manifest = JSON.parse(read("package.json"));
 
 describe("the published package", () => {
-  // npm on Windows is a script, which only a shell starts.
-  const shell = process.platform === "win32";
-  const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
-  const report = execFileSync("npm", args, {
-    cwd: root,
-    encoding: "utf8",
-    shell,
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const packed: string[] = JSON.parse(report)[0].files.map((file: { path: string }) => file.path);
+  const contents = packed(root);
 
-  it.each([
-    "LICENSE",
-    "README.md",
-    "CMakeLists.txt",
-    "binding.gyp",
-    "native/addon.cc",
-    "scripts/build.mjs",
-    "package.json",
-  ])("holds %s", (name) => expect(packed).toContain(name));
-
-  it("holds what it points at", () => {
-    expect(packed).toContain(manifest.main);
-    expect(packed).toContain(manifest.types);
-    expect(packed).toContain(manifest.bin["qwen-pt"]);
+  it("holds what it must, a compiled file for each source, and no build, environment, test or run", () => {
+    expect(contentFaults(contents, manifest, modulesOf(root))).toEqual([]);
   });
 
   it("holds everything that `files` lists", () => {
@@ -48,7 +28,7 @@ describe("the published package", () => {
       listed
         .trim()
         .split("\n")
-        .filter((name) => !packed.includes(name)),
+        .filter((name) => !contents.paths.includes(name)),
     ).toEqual([]);
   });
 
@@ -57,13 +37,7 @@ describe("the published package", () => {
       .filter((name) => name.endsWith(".ts"))
       .flatMap((name) => [...read(path.join("lib", name)).matchAll(/new URL\("\.\.\/\.\.\/([^"]+\.\w+)"/g)])
       .map((match) => match[1]);
-    expect(opened.filter((name) => !packed.includes(name))).toEqual([]);
-  });
-
-  it("holds no build, environment, test or run", () => {
-    expect(
-      packed.filter((name) => /^(build|test|node_modules|saves|bench|\.)|\.node$|\.tgz$/.test(name)),
-    ).toEqual([]);
+    expect(opened.filter((name) => !contents.paths.includes(name))).toEqual([]);
   });
 });
 
