@@ -88,7 +88,7 @@ function table(rounds) {
     };
   });
   const of = (mode) => median(rows.filter(({ name }) => name.endsWith(mode)).map(({ ratio }) => ratio));
-  return { rows, grad: of("grad"), plain: of("plain") };
+  return { count: rows.length, rows, grad: of("grad"), plain: of("plain") };
 }
 
 async function compare(count) {

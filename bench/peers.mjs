@@ -1,84 +1,82 @@
-// The tutorial's recipe by LLaMA-Factory, by a tuned plain loop of PyTorch and PEFT, and by qwen-pt, in turn: A B A B on
-// one machine, medians and ratios. tokens/s, peak memory of the process tree, time to the first step, losses by step;
-// and the time that each program takes to print its version.
-//   node bench/peers.mjs [--quick]
+// The tutorial's recipe by LLaMA-Factory, by a tuned plain loop of PyTorch and PEFT, by Unsloth, and by qwen-pt, in turn:
+// A B A B on one machine, medians and ratios (contestants.mjs says who, and in which settings). tokens/s, peak memory of the
+// process tree, time to the first step, losses by step; and the time that each program takes to print its version.
+//   node bench/peers.mjs [--quick] [--smoke]
+// --smoke only tries whether every contestant runs, on the embedded model and a few tokens; nothing is measured.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { contestantsOf, tokensOf } from "./contestants.mjs";
+import { ensureFloat32 } from "./float32_model.mjs";
 import { ensureLlamaFactory } from "./llamafactory.mjs";
 import { measure, secondsUntil } from "./processes.mjs";
+import { processorHere } from "./processor.mjs";
 import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./subject.mjs";
+import { ensureUnsloth } from "./unsloth.mjs";
 
-const FULL = { finetuning_type: "full", learning_rate: 1e-5, save_strategy: '"no"' };
+const STEPS = 2;
+/** For --smoke: enough for every program to take two steps. */
+const TINY = { cutoff_len: 64, gradient_accumulation_steps: 1, preprocessing_num_workers: 1 };
 
-/** Each contestant with its keys; `group` names what it is compared with. */
-const contestants = {
-  "LLaMA-Factory, LoRA": { program: "llamafactory", group: "lora" },
-  "qwen-pt, LoRA": { program: "qwen-pt", group: "lora", keys: { gradient_checkpointing: false } },
-  "qwen-pt, LoRA, selective": {
-    program: "qwen-pt",
-    group: "lora",
-    keys: { gradient_checkpointing: "selective" },
-  },
-  "qwen-pt, LoRA, checkpointing": {
-    program: "qwen-pt",
-    group: "lora",
-    keys: { gradient_checkpointing: true },
-  },
-  "plain PyTorch + PEFT loop": { program: "loop", group: "lora" },
-  "LLaMA-Factory, full": { program: "llamafactory", group: "full", keys: FULL },
-  "qwen-pt, full": {
-    program: "qwen-pt",
-    group: "full",
-    keys: { ...FULL, gradient_checkpointing: false },
-  },
-  "qwen-pt, full, checkpointing": {
-    program: "qwen-pt",
-    group: "full",
-    keys: { ...FULL, gradient_checkpointing: true },
-  },
-  "qwen-pt, full, pure_bf16": {
-    program: "qwen-pt",
-    group: "full",
-    keys: { ...FULL, pure_bf16: true, bf16: false, gradient_checkpointing: false },
-  },
-};
-
-function commandOf({ program }, reference, recipe, output) {
-  if (program === "llamafactory") return [reference.cli, ["train", recipe]];
+function commandOf({ program }, programs, recipe, output) {
+  if (program === "llamafactory") return [programs.llamafactory.cli, ["train", recipe]];
   if (program === "qwen-pt") return [process.execPath, [cli, "train", recipe]];
-  return [reference.python, [path.join(root, "bench", "plain_loop.py"), recipe, output]];
+  const loops = {
+    unsloth: [programs.unsloth.python, "unsloth_loop.py"],
+    loop: [programs.llamafactory.python, "plain_loop.py"],
+  };
+  const [python, script] = loops[program];
+  return [python, [path.join(root, "bench", script), recipe, output]];
 }
 
-/** One run: what its own log says of time and losses, and what the sampler saw. */
-async function runOnce(folder, name, contestant, { reference, model, steps }) {
+const environment = (folder) => ({
+  ...process.env,
+  HF_HOME: path.join(folder, "huggingface"),
+  HF_DATASETS_CACHE: path.join(folder, "datasets"),
+  QWEN_PT_CACHE: path.join(folder, "cache"),
+});
+
+/** The last line in which a log says what went wrong. */
+function complaintOf(log) {
+  const lines = readFileSync(log, "utf8").trim().split("\n");
+  return lines.reverse().find((line) => /error|cannot|unsupported/i.test(line)) ?? lines[0];
+}
+
+/**
+ * One run: what its own log says of time and losses, and what the sampler saw. A peer that refuses this machine is
+ * recorded with what it said; we, and the reference, have to run.
+ */
+async function runOnce(folder, name, contestant, { programs, models, keys }) {
+  if (contestant.program === "unsloth" && programs.unsloth.refused !== undefined) return programs.unsloth;
   const id = name.replaceAll(/[^a-z0-9]+/gi, "-").toLowerCase();
   const output = path.join(folder, `out-${id}`);
   rmSync(output, { recursive: true, force: true });
   const recipe = path.join(folder, `${id}.yaml`);
-  writeFileSync(recipe, tutorialRecipe(model, output, { max_steps: steps, ...contestant.keys }));
-  const env = environment(folder);
-  const [command, args] = commandOf(contestant, reference, recipe, output);
+  const all = { max_steps: STEPS, ...contestant.keys, ...keys };
+  writeFileSync(recipe, tutorialRecipe(contestant.wide ? models.float32 : models.bf16, output, all));
+  const [command, args] = commandOf(contestant, programs, recipe, output);
   const log = path.join(folder, `${id}.log`);
-  const run = await measure(command, args, { cwd: folder, env, log });
+  const run = await measure(command, args, { cwd: folder, env: environment(folder), log });
+  if (run.status !== 0 && contestant.program === "unsloth") return { refused: complaintOf(log) };
   if (run.status !== 0) throw new Error(`${name} failed: see ${log}`);
   const read = (file) => JSON.parse(readFileSync(path.join(output, file), "utf8"));
-  const { train_runtime: seconds } = read("train_results.json");
+  const { train_runtime: seconds, dtype } = read("train_results.json");
   rmSync(path.join(output, "model.safetensors"), { force: true });
   return {
-    tokensPerSecond: (steps * 2 * 1024) / seconds,
+    tokensPerSecond: tokensOf({ keys: all }, STEPS) / seconds,
     peakBytes: run.peakBytes,
     // everything but the steps: start, data, model before them and files after them
     aroundSeconds: run.seconds - seconds,
+    dtype,
     losses: read("trainer_state.json")
       .log_history.filter(({ loss }) => loss !== undefined)
       .map(({ loss }) => loss),
   };
 }
 
-function versions(reference, turns) {
+function versions({ llamafactory }, turns) {
   const timed = (command, args) => {
     const start = performance.now();
     spawnSync(command, args, { stdio: "ignore" });
@@ -86,21 +84,21 @@ function versions(reference, turns) {
   };
   const found = { llamafactory: [], "qwen-pt": [] };
   for (let turn = 0; turn < turns; turn++) {
-    found.llamafactory.push(timed(reference.cli, ["version"]));
+    found.llamafactory.push(timed(llamafactory.cli, ["version"]));
     found["qwen-pt"].push(timed(process.execPath, [cli, "version"]));
   }
   return { llamafactory: median(found.llamafactory), "qwen-pt": median(found["qwen-pt"]) };
 }
 
 /** From launch to the first forward pass of a recipe that was run before: its tokens are in each program's cache. */
-async function startUps(folder, { reference, model }, turns) {
+async function startUps(folder, { programs, models }, turns) {
   const recipe = path.join(folder, "start-up.yaml");
   const keys = { overwrite_cache: false, max_steps: 1, preprocessing_num_workers: 2 };
-  writeFileSync(recipe, tutorialRecipe(model, path.join(folder, "out-start-up"), keys));
+  writeFileSync(recipe, tutorialRecipe(models.bf16, path.join(folder, "out-start-up"), keys));
   const found = { llamafactory: [], "qwen-pt": [] };
   for (let turn = 0; turn <= turns; turn++) {
     for (const program of Object.keys(found)) {
-      const [command, args] = commandOf({ program }, reference, recipe);
+      const [command, args] = commandOf({ program }, programs, recipe);
       const begun = await secondsUntil("***** Running training *****", command, args, {
         cwd: folder,
         env: environment(folder),
@@ -111,22 +109,17 @@ async function startUps(folder, { reference, model }, turns) {
   return { llamafactory: median(found.llamafactory), "qwen-pt": median(found["qwen-pt"]) };
 }
 
-const environment = (folder) => ({
-  ...process.env,
-  HF_HOME: path.join(folder, "huggingface"),
-  HF_DATASETS_CACHE: path.join(folder, "datasets"),
-  QWEN_PT_CACHE: path.join(folder, "cache"),
-});
-
 const farthest = (ours, theirs) =>
   Math.max(...ours.map((loss, i) => Math.abs(loss - theirs[i]) / Math.abs(theirs[i])));
 
 function summary(runs, base) {
+  if (runs[0].refused !== undefined) return runs[0];
   const middle = (field) => median(runs.map((run) => run[field]));
   const own = {
     tokensPerSecond: middle("tokensPerSecond"),
     peakBytes: middle("peakBytes"),
     aroundSeconds: middle("aroundSeconds"),
+    dtype: runs[0].dtype,
     losses: runs[0].losses,
     runs,
   };
@@ -139,12 +132,26 @@ function summary(runs, base) {
   };
 }
 
-function print({ results, startUp, version }) {
+function summaries(contestants, runs) {
+  const results = {};
+  const bases = {};
+  for (const [name, { group }] of Object.entries(contestants)) {
+    results[name] = summary(runs[name], bases[group]);
+    bases[group] ??= results[name];
+  }
+  return results;
+}
+
+function printResults(results) {
   const rows = [["", "tokens/s", "ratio", "peak", "ratio", "before and after", "losses apart"]];
   for (const [name, one] of Object.entries(results)) {
+    if (one.refused !== undefined) {
+      rows.push([name, `refused: ${one.refused}`]);
+      continue;
+    }
     rows.push([
       name,
-      one.tokensPerSecond.toFixed(1),
+      one.tokensPerSecond.toFixed(one.tokensPerSecond < 10 ? 2 : 1),
       one.speed?.toFixed(2) ?? "1",
       gigabytes(one.peakBytes),
       one.memory?.toFixed(2) ?? "1",
@@ -153,47 +160,65 @@ function print({ results, startUp, version }) {
     ]);
   }
   table(rows);
-  console.log(
-    `from launch to the first forward pass, tokens cached: LLaMA-Factory ${startUp.llamafactory.toFixed(2)} s, qwen-pt ${startUp["qwen-pt"].toFixed(2)} s`,
-  );
-  console.log(
-    `version: LLaMA-Factory ${version.llamafactory.toFixed(2)} s, qwen-pt ${version["qwen-pt"].toFixed(2)} s`,
-  );
+}
+
+function printTimes({ startUp, version }) {
+  const both = (times) =>
+    `LLaMA-Factory ${times.llamafactory.toFixed(2)} s, qwen-pt ${times["qwen-pt"].toFixed(2)} s`;
+  console.log(`from launch to the first forward pass, tokens cached: ${both(startUp)}`);
+  console.log(`version: ${both(version)}`);
+}
+
+/** The programs, installed where they are missing. */
+function ensurePrograms(folder) {
+  mkdirSync(folder, { recursive: true });
+  return { llamafactory: ensureLlamaFactory(folder), unsloth: ensureUnsloth(folder) };
 }
 
 /**
- * The section `peers` of the bench. What was run is kept in peers-runs.json, so that an interrupted section goes on.
- * @param {{folder: string, quick?: boolean}} options `quick`: one turn
+ * The section `peers` of the bench. What was run is kept in peers-runs-KIND.json, so that an interrupted section goes on.
+ * @param {{folder: string, processor: string, quick?: boolean}} options `quick`: one turn
  */
-export async function run({ folder, quick = false }) {
-  mkdirSync(folder, { recursive: true });
-  const reference = ensureLlamaFactory(folder);
-  const model = ensureModel(folder, reference.python);
-  const steps = 2;
-  const kept = path.join(folder, "peers-runs.json");
+export async function run({ folder, processor, quick = false }) {
+  const programs = ensurePrograms(folder);
+  const bf16 = ensureModel(folder, programs.llamafactory.python);
+  const contestants = contestantsOf(processor);
+  const isWide = Object.values(contestants).some(({ wide }) => wide);
+  const places = { programs, models: { bf16, float32: isWide ? ensureFloat32(bf16) : undefined } };
+  const kept = path.join(folder, `peers-runs-${processor}.json`);
   const runs = readOr(kept, {});
   for (let turn = 0; turn < (quick ? 1 : 2); turn++) {
     for (const [name, contestant] of Object.entries(contestants)) {
       runs[name] ??= [];
-      // full fine-tuning takes its time, and its ratios are far from where noise matters
-      if (runs[name].length > turn || (turn > 0 && contestant.group === "full")) continue;
+      // the others take their time, and their ratios are far from where noise matters
+      if (runs[name].length > turn || (turn > 0 && contestant.group !== "lora")) continue;
       process.stderr.write(`peers: ${name}, turn ${turn + 1}\n`);
-      runs[name].push(await runOnce(folder, name, contestant, { reference, model, steps }));
+      runs[name].push(await runOnce(folder, name, contestant, places));
       writeFileSync(kept, `${JSON.stringify(runs, null, 2)}\n`);
     }
   }
-  const results = {};
-  const bases = {};
-  for (const [name, { group }] of Object.entries(contestants)) {
-    results[name] = summary(runs[name], bases[group]);
-    bases[group] ??= results[name];
-  }
+  const results = summaries(contestants, runs);
   process.stderr.write("peers: start-up\n");
-  const startUp = await startUps(folder, { reference, model }, quick ? 1 : 2);
-  const found = { results, startUp, version: versions(reference, 3) };
-  print(found);
+  const startUp = await startUps(folder, places, quick ? 1 : 2);
+  const found = { results, startUp, version: versions(programs, 3) };
+  printResults(results);
+  printTimes(found);
   rmSync(kept);
   return found;
+}
+
+/** Tries every contestant once on the embedded model; the figures mean nothing. */
+async function smoke(folder, processor) {
+  const programs = ensurePrograms(folder);
+  const bf16 = path.join(root, "examples", "model");
+  const models = { bf16, float32: ensureFloat32(bf16, path.join(folder, "embedded-float32")) };
+  const contestants = contestantsOf(processor);
+  const runs = {};
+  for (const [name, contestant] of Object.entries(contestants)) {
+    process.stderr.write(`peers: ${name}, smoke test\n`);
+    runs[name] = [await runOnce(folder, name, contestant, { programs, models, keys: TINY })];
+  }
+  printResults(summaries(contestants, runs));
 }
 
 function readOr(file, otherwise) {
@@ -205,6 +230,11 @@ function readOr(file, otherwise) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  await run({ folder: path.join(root, ".bench"), quick: values.quick });
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, smoke: { type: "boolean", default: false } },
+  });
+  const folder = path.join(root, ".bench");
+  const processor = await processorHere();
+  if (values.smoke) await smoke(folder, processor);
+  else await run({ folder, processor, quick: values.quick });
 }

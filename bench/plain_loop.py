@@ -1,5 +1,6 @@
 """What a good engineer writes by hand: transformers' Qwen3 in bfloat16, PEFT's LoRA, autocast, a loss over chunks of rows,
-no recomputation, one fused AdamW call. plain_loop.py RECIPE OUTPUT: the recipe's blocks, steps and logs as the others'."""
+no recomputation, one fused AdamW call. plain_loop.py RECIPE OUTPUT: the recipe's blocks, steps and logs as the others'.
+With `bf16: false` all of it in float32."""
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ import time
 import torch
 import yaml
 from peft import LoraConfig, get_peft_model
+from recipe_blocks import load
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 
 CHUNK = 256  # rows of logits at a time
@@ -16,18 +18,15 @@ recipe = yaml.safe_load(open(sys.argv[1]))
 output = sys.argv[2]
 torch.manual_seed(42)
 tokenizer = AutoTokenizer.from_pretrained(recipe["model_name_or_path"])
-info = json.load(open(os.path.join(recipe["dataset_dir"], "dataset_info.json")))[recipe["dataset"]]
-texts = [json.loads(line)[info["columns"]["prompt"]] for line in open(os.path.join(recipe["dataset_dir"], info["file_name"]))]
 length = recipe["cutoff_len"]
-ids = [token for text in texts[: recipe["max_samples"]] for token in tokenizer(text + tokenizer.eos_token)["input_ids"]]
-blocks = [ids[at : at + length] for at in range(0, len(ids) - length + 1, length)]
-model = AutoModelForCausalLM.from_pretrained(recipe["model_name_or_path"], dtype=torch.bfloat16)
+blocks = iter(load(recipe, tokenizer))
+dtype = torch.bfloat16 if recipe["bf16"] else torch.float32
+model = AutoModelForCausalLM.from_pretrained(recipe["model_name_or_path"], dtype=dtype)
 model = get_peft_model(model, LoraConfig(r=recipe["lora_rank"], lora_alpha=2 * recipe["lora_rank"], target_modules="all-linear"))
 trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 optimizer = torch.optim.AdamW(trained, lr=recipe["learning_rate"], weight_decay=0.0, fused=True)
 schedule = get_cosine_schedule_with_warmup(optimizer, 0, recipe["max_steps"])
 inner = model.get_base_model()
-order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(42)).tolist()
 
 
 class ChunkedLoss(torch.autograd.Function):
@@ -55,14 +54,12 @@ class ChunkedLoss(torch.autograd.Function):
 
 history = []
 started = time.perf_counter()
-at = 0
 for step in range(recipe["max_steps"]):
     total = 0.0
     window = recipe["gradient_accumulation_steps"]
     for _ in range(window):
-        block = torch.tensor([blocks[order[at]]])
-        at += 1
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        block = torch.tensor([next(blocks)])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe["bf16"]):
             hidden = inner.model(input_ids=block, use_cache=False).last_hidden_state[0, :-1]
         loss = ChunkedLoss.apply(hidden, inner.lm_head.weight, block[0, 1:], 1.0 / (window * length))
         loss.backward()

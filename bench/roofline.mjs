@@ -1,10 +1,12 @@
 // What the machine's matrix products allow, and the share of it that training reaches: (the step's products at their
 // measured rates + attention alone) / the step, LoRA, bfloat16, 1,024 tokens, nothing computed twice. Products, attention
-// and whole micro-steps are measured in turn, in one process. And attention beside libtorch's own, by length.
+// and whole micro-steps are measured in turn, in one process. And attention beside libtorch's own, by length. The products
+// are libtorch's: of bfloat16 where the processor multiplies it, of float32 elsewhere.
 //   node bench/roofline.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
+import { multipliesBf16, processorHere } from "./processor.mjs";
 import { ensureModel, median, root, table } from "./subject.mjs";
 
 const TOKENS = 1024;
@@ -38,8 +40,11 @@ function timed(rounds, body) {
   return least;
 }
 
-/** @param {{folder: string, quick?: boolean}} options `quick`: fewer rounds, attention up to 2,048 tokens */
-export async function run({ folder, quick = false }) {
+/**
+ * @param {{folder: string, processor: string, quick?: boolean}} options `quick`: fewer rounds, attention up to 2,048
+ *   tokens
+ */
+export async function run({ folder, processor, quick = false }) {
   const torch = await import("../dist/index.js");
   const { addLora, autocast, backward, call, causalAttention, loadModel, microStep, noGrad, randn, scope } =
     torch;
@@ -50,6 +55,8 @@ export async function run({ folder, quick = false }) {
   const { config } = model;
   const rounds = quick ? 3 : 6;
   const bf16 = (...shape) => scope(() => randn(shape).to("bfloat16"));
+  const dtype = multipliesBf16(processor) ? "bfloat16" : "float32";
+  const factor = (...shape) => scope(() => randn(shape).to(dtype));
   const ids = new Int32Array(TOKENS).map((_, i) => (i * 7919) % 150_000);
   const batch = { inputIds: ids, labels: ids, attentionMask: undefined, batch: 1, length: TOKENS };
   const step = { device: "cpu", compute: "bfloat16", checkpointing: false, scale: 1 / TOKENS };
@@ -74,7 +81,7 @@ export async function run({ folder, quick = false }) {
     const rates = {};
     let seconds = 0;
     for (const { name, inner, outer, count, rows = TOKENS } of products) {
-      const [x, w, y] = [bf16(rows, inner), bf16(outer, inner), bf16(rows, outer)];
+      const [x, w, y] = [factor(rows, inner), factor(outer, inner), factor(rows, outer)];
       const forward = timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", x, w.t()))));
       const back = timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", y, w))));
       for (const each of [x, w, y]) each.dispose();
@@ -98,6 +105,7 @@ export async function run({ folder, quick = false }) {
   // one turn's figures, so that they belong together
   const middle = turns.find((turn) => turn.share === share);
   const found = {
+    dtype,
     rates: Object.fromEntries(
       products.map(({ name }) => [name, median(turns.map(({ rates }) => rates[name]))]),
     ),
@@ -142,9 +150,9 @@ function blockParts({ model, autocast, backward, bf16, scope, noGrad, rounds }) 
   return { blockForward: forward, blockBoth: both };
 }
 
-function print({ rates, products, attention, step, share, attentionByLength, parts }) {
+function print({ dtype, rates, products, attention, step, share, attentionByLength, parts }) {
   table([
-    ["bfloat16 products, forward and input's gradient", "GFLOP/s"],
+    [`${dtype} products, forward and input's gradient`, "GFLOP/s"],
     ...Object.entries(rates).map(([name, rate]) => [name, rate.toFixed(0)]),
   ]);
   const percent = (seconds) => `${((100 * seconds) / step).toFixed(1)} %`;
@@ -174,5 +182,5 @@ function print({ rates, products, attention, step, share, attentionByLength, par
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  await run({ folder: `${root}/.bench`, quick: values.quick });
+  await run({ folder: `${root}/.bench`, processor: await processorHere(), quick: values.quick });
 }

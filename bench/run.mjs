@@ -1,41 +1,64 @@
 // `npm run bench`: every number that the README states, by named sections, one after the other.
 //   npm run bench                          all sections; those that are finished are not run again
 //   npm run bench -- peers ladder          only these
-//   npm run bench -- --again [SECTION ...] anew    --quick  fewer turns
-// Results are kept in .bench/results/SECTION.json, with the machine and the version; an interrupted bench goes on.
+//   npm run bench -- --again [SECTION ...] repeats them    --quick  fewer turns
+//   npm run bench -- --processor avx2      a larger machine plays AVX2: libtorch, oneDNN and MKL are lowered, for the peers too
+// Results are kept in .bench/results/KIND/SECTION.json, by kind of processor, with the machine and the version; an
+// interrupted bench goes on. `node bench/report.mjs` writes them into the documents.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { lowered, processorHere } from "./processor.mjs";
+import { keepMeasured, measured } from "./results.mjs";
 import { machine, root } from "./subject.mjs";
 
-const SECTIONS = ["peers", "roofline", "ladder", "context", "data", "operators", "estimate"];
+const SECTIONS = [
+  "peers",
+  "products",
+  "quality",
+  "busy",
+  "roofline",
+  "ladder",
+  "context",
+  "data",
+  "operators",
+  "estimate",
+];
+
+const fail = (problem) => {
+  console.error(problem);
+  process.exit(1);
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false }, again: { type: "boolean", default: false } },
+  options: {
+    quick: { type: "boolean", default: false },
+    again: { type: "boolean", default: false },
+    processor: { type: "string" },
+  },
 });
 const unknown = positionals.filter((name) => !SECTIONS.includes(name));
-if (unknown.length > 0) {
-  console.error(`no section is called ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
-  process.exit(1);
+if (unknown.length > 0) fail(`no section is called ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
+// before libtorch is loaded; every program that a section starts inherits it
+try {
+  if (values.processor !== undefined) Object.assign(process.env, lowered(values.processor));
+} catch ({ message }) {
+  fail(message);
 }
+const processor = await processorHere();
+if (values.processor !== undefined && processor !== values.processor.toUpperCase())
+  fail(`--processor ${values.processor}: libtorch computes as ${processor} all the same`);
 const folder = path.join(root, ".bench");
-const results = path.join(folder, "results");
-mkdirSync(results, { recursive: true });
+mkdirSync(folder, { recursive: true });
 const version = spawnSync("git", ["rev-parse", "--short", "HEAD"], {
   cwd: root,
   encoding: "utf8",
 }).stdout?.trim();
-console.log(machine());
-for (const name of positionals.length > 0 ? positionals : SECTIONS) {
-  const file = path.join(results, `${name}.json`);
-  console.log(`\n== ${name}`);
-  if (existsSync(file) && !values.again) {
-    const { at, output } = JSON.parse(readFileSync(file, "utf8"));
-    console.log(`(measured ${at}; --again measures anew)\n${output}`);
-    continue;
-  }
+console.log(`${machine()}: ${processor}`);
+
+async function runSection(name) {
   const lines = [];
   const print = console.log;
   console.log = (...words) => {
@@ -44,18 +67,24 @@ for (const name of positionals.length > 0 ? positionals : SECTIONS) {
   };
   const started = performance.now();
   const { run } = await import(`./${name}.mjs`);
-  const found = await run({ folder, quick: values.quick });
+  const found = await run({ folder, processor, quick: values.quick });
   console.log = print;
   const seconds = Math.round((performance.now() - started) / 1000);
   print(`(${seconds} s)`);
-  const kept = {
+  keepMeasured(folder, processor, name, {
     at: new Date().toISOString(),
     machine: machine(),
     version,
+    settings: values.processor === undefined ? undefined : lowered(values.processor),
     seconds,
     output: lines.join("\n"),
     found,
-  };
-  writeFileSync(`${file}.new`, `${JSON.stringify(kept, null, 2)}\n`);
-  renameSync(`${file}.new`, file);
+  });
+}
+
+for (const name of positionals.length > 0 ? positionals : SECTIONS) {
+  console.log(`\n== ${name}`);
+  const before = measured(folder, processor, name);
+  if (before === undefined || values.again) await runSection(name);
+  else console.log(`(measured ${before.at}; --again repeats it)\n${before.output}`);
 }
