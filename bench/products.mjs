@@ -47,7 +47,7 @@ export async function run({ quick = false }) {
 }
 
 function print(mode, { shapes, overModel: ratio }) {
-  const share = ({ error, bf16 }) => (error / bf16).toFixed(2);
+  const share = ({ added, bf16 }) => (added / bf16).toFixed(2);
   table([
     [
       `${mode}: a weight of`,
@@ -55,7 +55,7 @@ function print(mode, { shapes, overModel: ratio }) {
       "/ float32",
       "gradient",
       "/ float32",
-      "error / bf16's",
+      "added error / bf16's",
       "gradient's",
       "with outliers",
       "gradient's",

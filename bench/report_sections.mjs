@@ -37,28 +37,21 @@ function peers({ results, startUp, version }) {
 }
 
 function products({ modes }) {
-  const percent = ({ error }) => number(100 * error, 3);
+  const share = ({ added, bf16 }) => number(added / bf16);
+  const worst = (shapes, field) =>
+    Math.max(...shapes.flatMap((one) => Object.values(one[field]).map(({ added, bf16 }) => added / bf16)));
   const blocks = {};
   for (const [mode, { shapes, overModel }] of Object.entries(modes)) {
-    const { bf16 } = shapes[0].errors.forward;
-    blocks[mode] = lines(
-      [`\`${mode}\`, a weight of`, "forward / float32", "gradient / float32", "error, %", "gradient's, %"],
-      shapes,
-      (one) => [
-        one.name,
-        number(one.forward.ratio),
-        number(one.gradient.ratio),
-        percent(one.errors.forward),
-        percent(one.errors.gradient),
-      ],
-    );
-    const worst = Math.max(
-      ...shapes.flatMap((one) =>
-        Object.values(one.errorsWithOutliers).map(({ error, bf16: own }) => error / own),
-      ),
-    );
+    const head = ["forward / float32", "gradient / float32", "error added / bf16's own", "gradient's"];
+    blocks[mode] = lines([`\`${mode}\`, a weight of`, ...head], shapes, (one) => [
+      one.name,
+      number(one.forward.ratio),
+      number(one.gradient.ratio),
+      share(one.errors.forward),
+      share(one.errors.gradient),
+    ]);
     blocks[`${mode}, said`] =
-      `\`${mode}\` over the whole model: **${number(overModel)}** times the rate of float32. bf16's own rounding is ${number(100 * bf16, 3)} %; with channels 30 times larger than the others the error is at most ${number(worst)} times bf16's own.`;
+      `\`${mode}\` over the whole model: **${number(overModel)}** times the rate of float32. It adds at most ${number(worst(shapes, "errors"))} of bf16's own error (${number(100 * shapes[0].errors.forward.bf16)} %), ${number(worst(shapes, "errorsWithOutliers"))} where some channels are 30 times larger than the others.`;
   }
   return blocks;
 }
