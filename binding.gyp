@@ -1,5 +1,5 @@
-# Builds native/ into build/Release/qwen_pt.node by node-gyp: the same sources and flags as CMakeLists.txt, whose
-# comments say why. `npm run build:gyp` calls it.
+# Builds native/ into build/Release/qwen_pt.node and native/text/ into qwen_pt_text.node beside it, by node-gyp: the
+# same sources and flags as CMakeLists.txt, whose comments say why. `npm run build:gyp` calls it.
 {
   "variables": {
     "libtorch%": "<!(node scripts/libtorch.mjs --print root)",
@@ -70,6 +70,9 @@
     }]}],
   ],
   "targets": [{
+    "target_name": "qwen_pt_text",
+    "sources": ["<!@(node scripts/sources.mjs text)"],
+  }, {
     "target_name": "qwen_pt",
     "sources": ["<!@(node scripts/sources.mjs)"],
     "conditions": [

@@ -82,6 +82,11 @@ void JsonScanner::skipSpace() {
   }
 }
 
+char JsonScanner::peek() {
+  skipSpace();
+  return at_ < text_.size() ? text_[at_] : '\0';
+}
+
 bool JsonScanner::consume(char expected) {
   skipSpace();
   if (at_ >= text_.size() || text_[at_] != expected) return false;

@@ -26,6 +26,7 @@ class JsonScanner {
 
   bool consume(char expected);  // skips white space; true if `expected` came next and was taken
   void expect(char expected);
+  char peek();                  // skips white space; what comes next, '\0' at the end
   std::string string();
   uint64_t unsignedInteger();   // digits only: no sign, fraction, exponent or leading zero
   void skipValue(int depth = 0);

@@ -41,6 +41,9 @@ export function addonHash({ root, version }) {
 /** Where compileAddon leaves its result. */
 export const compiledFile = (folder) => path.join(folder, "Release", "qwen_pt.node");
 
+/** The addon that tokenizes, which lies beside an addon. */
+export const textAddonBeside = (addon) => path.join(path.dirname(addon), "qwen_pt_text.node");
+
 /** Runs a command in the package's folder; resolves to its exit status (or its signal) and output. */
 export function run(command, args, env = process.env) {
   return new Promise((resolve) => {

@@ -3,7 +3,16 @@
 //   --typescript, --addon   one half only        --force   rebuild even if nothing changed
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { addonHash, compileAddon, compiledFile, filesUnder, hashOf, nativeHash, run } from "./addon.mjs";
+import {
+  addonHash,
+  compileAddon,
+  compiledFile,
+  filesUnder,
+  hashOf,
+  nativeHash,
+  run,
+  textAddonBeside,
+} from "./addon.mjs";
 import { ensureLibtorch, findLibtorch, projectRoot } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
 import { checkNode, checkPlatform, checkTools, packageFolder, runScript, SetupError } from "./tools.mjs";
@@ -63,7 +72,11 @@ async function buildAddon(force) {
   checkNode();
   checkPlatform();
   const isFresh = (libtorch) =>
-    !force && libtorch && existsSync(addonFile) && readJson(addonRecord).sources === addonHash(libtorch);
+    !force &&
+    libtorch &&
+    existsSync(addonFile) &&
+    existsSync(textAddonBeside(addonFile)) &&
+    readJson(addonRecord).sources === addonHash(libtorch);
   if (isFresh(findLibtorch())) return;
   checkTools();
   const libtorch = await ensureLibtorch();

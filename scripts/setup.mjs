@@ -1,8 +1,9 @@
 // Sets up an installed package: finds libtorch or fetches it into the user's cache, and compiles the addon there.
 // `qwen-pt setup` calls it; a clone has build.mjs instead. It does not choose the cache's place.
 //
-// In the cache: libtorch/VERSION-BUILD/ (a virtual environment), addon/VERSION-HASH/qwen_pt.node, and addon/KEY.json,
-// which names the addon to load and is written last. What was interrupted is taken up again; nothing half-made loads.
+// In the cache: libtorch/VERSION-BUILD/ (a virtual environment), addon/VERSION-HASH/ with qwen_pt.node and
+// qwen_pt_text.node, and addon/KEY.json, which names the addon to load and is written last. What was interrupted is
+// taken up again; nothing half-made loads.
 import {
   copyFileSync,
   existsSync,
@@ -13,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { addonHash, compileAddon, compiledFile, nativeHash, run } from "./addon.mjs";
+import { addonHash, compileAddon, compiledFile, nativeHash, run, textAddonBeside } from "./addon.mjs";
 import { minimumDriver } from "./cuda.mjs";
 import {
   cudaOf,
@@ -128,8 +129,14 @@ async function publish(compiled, file, root) {
       `the addon was compiled but does not load: ${line.trim()}: run setup again with --force`,
     );
   }
-  copyFileSync(compiled, `${file}.part`);
-  renameSync(`${file}.part`, file);
+  // the record is of the first, which is therefore the last to be in place
+  for (const [from, to] of [
+    [textAddonBeside(compiled), textAddonBeside(file)],
+    [compiled, file],
+  ]) {
+    copyFileSync(from, `${to}.part`);
+    renameSync(`${to}.part`, to);
+  }
 }
 
 /**

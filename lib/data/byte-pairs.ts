@@ -1,6 +1,6 @@
 // Byte-level BPE: the bytes of one piece of text to token ids, by a tokenizer's merges. It gives what Hugging Face's
 // tokenizers gives for the same piece: the merge of lowest rank first, of equals the leftmost. It knows nothing of
-// Unicode, of pieces, or of files. Its tables lie in shared memory, so that several threads read one copy.
+// Unicode, of pieces, or of files. It serves what learns merges; corpora are encoded by native/text.
 
 import { byteAlphabet } from "./byte-level.js";
 
@@ -33,14 +33,14 @@ export function bytePairTables(
   merges: readonly (string | readonly [string, string])[],
 ): BytePairTables | undefined {
   const ids = new Map(Object.entries(vocab));
-  const bytes = new Int32Array(new SharedArrayBuffer(4 * 256));
+  const bytes = new Int32Array(256);
   for (const [byte, symbol] of byteAlphabet().entries()) {
     const id = ids.get(symbol);
     if (id === undefined) return undefined;
     bytes[byte] = id;
   }
   const places = 2 ** Math.ceil(Math.log2(Math.max(1, merges.length) * 2.5));
-  const table = new Int32Array(new SharedArrayBuffer(4 * STRIDE * places)).fill(-1);
+  const table = new Int32Array(STRIDE * places).fill(-1);
   for (const [rank, merge] of merges.entries()) {
     const [left, right] = typeof merge === "string" ? merge.split(" ") : merge;
     const [a, b, merged] = [ids.get(left!), ids.get(right!), ids.get(`${left}${right}`)];

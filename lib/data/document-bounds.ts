@@ -45,6 +45,15 @@ export class DocumentBounds {
     this.#tokens += length;
   }
 
+  appendAll(lengths: Int32Array): void {
+    const { documents } = this;
+    for (const [i, length] of lengths.entries()) {
+      if ((documents + i) % PAGE === 0) this.#begin((documents + i) / PAGE);
+      this.#tokens += length;
+    }
+    this.lengths.append(lengths);
+  }
+
   #begin(page: number): void {
     if (page === this.#before.length) {
       const grown = new Float64Array(2 * page);

@@ -12,30 +12,61 @@ import { readWholeFile } from "./whole-files.js";
 /** A column that this many JSON rows in a row lack is taken for missing, rather than empty in all of them. */
 const PATIENCE = 1000;
 
+type Entry = Pick<DatasetEntry, "files" | "columns" | "languageTag" | "wholeFile">;
+
 /**
  * The documents of a dataset in file order. A row whose text is null or "" is an empty document.
  *
  * @throws UserError with file and place for a malformed row, a text that is no string, or a column that is not there
  */
-export async function* readDocuments(
-  entry: Pick<DatasetEntry, "files" | "columns" | "languageTag" | "wholeFile">,
-): AsyncGenerator<string> {
-  const { files, columns, languageTag: tag = "", wholeFile } = entry;
-  const wanted = wantedColumns(columns);
-  // Rows of JSON may leave a column out where it is empty, so that it is missing only where many rows lack it.
-  const missing = new Set(files[0] !== undefined && fileType(files[0]) === "json" ? wanted : []);
-  let rows = 0;
-  let first: Row | undefined;
-  for (const file of files) {
-    for await (const row of wholeFile ? readWholeFile(file) : readRows(file, wanted)) {
-      first ??= row;
-      for (const name of missing) if (Object.hasOwn(row.value, name)) missing.delete(name);
-      if (++rows === PATIENCE) requireColumns(files, missing, first);
-      const text = documentOf(row, columns);
-      yield text === "" ? text : tag + text;
-    }
+export async function* readDocuments(entry: Entry): AsyncGenerator<string> {
+  const reader = new DocumentReader(entry);
+  for (const file of entry.files) {
+    const rows = entry.wholeFile ? readWholeFile(file) : readRows(file, reader.columns);
+    for await (const row of rows) yield reader.document(row);
   }
-  if (first !== undefined) requireColumns(files, missing, first);
+  reader.end();
+}
+
+/** Takes the documents from a dataset's rows, which come one after another. */
+export class DocumentReader {
+  /** The columns that are wanted. */
+  readonly columns: readonly string[];
+  readonly #entry: Entry;
+  /** Rows of JSON may leave a column out where it is empty, so that it is missing only where many rows lack it. */
+  readonly #missing: Set<string>;
+  #rows = 0;
+  #first: Row | undefined;
+
+  constructor(entry: Entry) {
+    this.#entry = entry;
+    this.columns = wantedColumns(entry.columns);
+    const { files } = entry;
+    this.#missing = new Set(files[0] !== undefined && fileType(files[0]) === "json" ? this.columns : []);
+  }
+
+  /** @throws UserError for a text that is no string, or a column that is not there */
+  document(row: Row): string {
+    this.#first ??= row;
+    const missing = this.#missing;
+    for (const name of missing) if (Object.hasOwn(row.value, name)) missing.delete(name);
+    if (++this.#rows === PATIENCE) this.end();
+    const text = documentOf(row, this.#entry.columns);
+    return text === "" ? text : (this.#entry.languageTag ?? "") + text;
+  }
+
+  /** Rows were read elsewhere that had all columns. */
+  passed(): void {
+    this.#missing.clear();
+  }
+
+  /** @throws UserError for a column that no row had */
+  end(): void {
+    const [name] = this.#missing;
+    const first = this.#first;
+    if (name !== undefined && first !== undefined)
+      throw missingColumn(this.#entry.files[0]!, name, Object.keys(first.value));
+  }
 }
 
 /** The error for a dataset of a hub where nothing can fetch it. */
@@ -49,11 +80,6 @@ function wantedColumns(columns: Columns): string[] {
   if (columns.formatting !== "alpaca") return [columns.messages];
   const named = [columns.prompt, columns.query, columns.history].filter((name) => name !== undefined);
   return [...new Set(named)];
-}
-
-function requireColumns(files: readonly string[], missing: ReadonlySet<string>, first: Row): void {
-  const [name] = missing;
-  if (name !== undefined) throw missingColumn(files[0]!, name, Object.keys(first.value));
 }
 
 function documentOf(row: Row, columns: Columns): string {

@@ -8,6 +8,7 @@ import type { DatasetEntry } from "./dataset-info.js";
 import { DocumentIds } from "./document-ids.js";
 import { readDocuments } from "./documents.js";
 import type { LegacyRandom } from "./numpy-random.js";
+import { encodeRows, rowRule } from "./row-intake.js";
 import { countRows } from "./rows.js";
 import { type Documents, JoinedDocuments } from "./selection.js";
 import type { TokenArena } from "./token-arena.js";
@@ -55,7 +56,7 @@ export class Intake {
     const first = this.#arenas.reduce((sum, { documents }) => sum + documents, 0);
     if (entry.numSamples === undefined) {
       const key = this.#key(entry, maxSamples);
-      const arena = await this.#cache.tokens(key, (to) => this.#tokenize(entry, () => true, maxSamples, to));
+      const arena = await this.#cache.tokens(key, (to) => this.#tokenizeAll(entry, maxSamples, to));
       this.#arenas.push(arena);
       return DocumentIds.run(first, arena.documents);
     }
@@ -100,6 +101,18 @@ export class Intake {
     return this.#arenas.length === 1 ? this.#arenas[0]! : new JoinedDocuments([...this.#arenas]);
   }
 
+  /** Tokenizes the rows before `end`: JSON lines as they stand in the file, where the tokenizer takes them so. */
+  async #tokenizeAll(entry: DatasetEntry, end: number, arena: TokenArena): Promise<void> {
+    const { separator, bosId } = this.#rule;
+    const takesRows = bosId === undefined && end > 0 && this.#tokenizer.encodeRows !== undefined;
+    const rule = takesRows ? await rowRule(entry, separator) : undefined;
+    if (rule === undefined) return this.#tokenize(entry, () => true, end, arena);
+    await encodeRows(entry, rule, this.#tokenizer, end, (ids, lengths) => {
+      arena.appendAll(ids, lengths);
+      this.#report(arena);
+    });
+  }
+
   /** Tokenizes the rows before `end` that `wants` picks. Batches are encoded while the next are read. */
   async #tokenize(
     entry: DatasetEntry,
@@ -137,6 +150,10 @@ export class Intake {
 
   async #take(encoding: Promise<Int32Array[]>[], arena: TokenArena): Promise<void> {
     appendAll(arena, await encoding.shift()!, this.#rule);
+    this.#report(arena);
+  }
+
+  #report(arena: TokenArena): void {
     this.#options.signal?.throwIfAborted();
     const all = [...this.#arenas, arena];
     this.#options.onProgress?.({

@@ -61,7 +61,13 @@ async function* readRawRows(file: string, chunkBytes?: number): AsyncGenerator<R
   yield* splitter.end();
 }
 
-function parseRow(file: string, bytes: Buffer, line: number): Record<string, unknown> {
+/**
+ * Parses one row.
+ *
+ * @param line the one on which it begins, from 1
+ * @throws UserError with file and line for anything that is not UTF-8, not JSON or not an object
+ */
+export function parseRow(file: string, bytes: Buffer, line: number): Record<string, unknown> {
   const text = requireUtf8(bytes, file, `${file}:${line}`);
   let value: unknown;
   try {

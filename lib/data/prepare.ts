@@ -88,7 +88,7 @@ export async function prepareTrainingData(
   const cache = recipe.tokenized_path;
   if (cache && holdsTokens(cache)) return loadTokens(cache, tokenizer, recipe);
   if (cache) requireWritable(cache);
-  const data = await tokenize(recipe, tokenizer, mixture, options).finally(() => tokenizer.rest());
+  const data = await tokenize(recipe, tokenizer, mixture, options);
   if (!cache) return data;
   saveTokens(cache, data, tokenizer);
   return {

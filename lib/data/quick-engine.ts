@@ -1,95 +1,106 @@
-// A tokenizer's engine with the encoder of our own before it: large corpora go to that, on several threads; what it
-// leaves over, and small amounts, go to the library. Ids are the library's in either case.
+// A tokenizer's engine with the native encoder before it: all but small amounts go to that, on several threads; what it
+// leaves over, and the first texts, go to Hugging Face's library. Ids are the library's in either case.
 
 import { availableParallelism } from "node:os";
-import { EncoderThreads } from "./encoder-threads.js";
-import { type Encoded, type EncoderTables, encoderTables, PieceEncoder } from "./piece-encoder.js";
+import type { EncoderForm } from "./encoder-form.js";
+import {
+  type Encoded,
+  type EncodedRows,
+  type EncoderHandle,
+  type RowRule,
+  type TextAddon,
+  textAddon,
+} from "./text-addon.js";
 import type { TokenizerEngine } from "./tokenizer-engines.js";
 
-/** Characters that the library has encoded by the time that making the tables would have paid. */
-export const TABLES_FROM = 500_000;
-/** Characters after which threads are worth their start. */
-const THREADS_FROM = 2_000_000;
-/** One thread reads the corpus for all others, which keeps about so many busy. */
-const MOST_THREADS = 6;
+/** Characters that the library has encoded by the time that making the encoder would have paid. */
+export const ENCODER_FROM = 50_000;
+/** Batches are encoded on libuv's threads, of which there are four by default; one is left for reading files. */
+const MOST_LANES = 3;
 
 /**
  * @param json the text of the tokenizer.json of which the engine was made, UTF-8
- * @param from characters after which the encoder of our own takes over
+ * @param form what of it the encoder is told; undefined where it is of another form
+ * @param from characters after which the encoder takes over
  */
-export function quickEngine(engine: TokenizerEngine, json: Buffer, from = TABLES_FROM): TokenizerEngine {
-  const quick = new QuickEncoding(engine, json, from);
+export function quickEngine(
+  engine: TokenizerEngine,
+  json: Buffer,
+  form: EncoderForm | undefined,
+  from = ENCODER_FROM,
+): TokenizerEngine {
+  // the library numbers added tokens itself, whatever the file says
+  const isTrue = form?.added.every(([content, id]) => engine.tokenToId(content) === id);
+  const addon = isTrue ? textAddon() : undefined;
+  if (form === undefined || addon === undefined) return engine;
+  const quick = new QuickEncoding({ engine, json, form, addon, from });
   return {
     ...engine,
     get lanes() {
       return quick.lanes;
     },
     encodeBatch: (texts) => quick.encodeBatch(texts),
-    rest: () => quick.rest(),
+    encodeRows: (rows, rule) => quick.encodeRows(rows, rule),
   };
 }
 
-class QuickEncoding {
-  readonly #threads = Math.max(1, Math.min(MOST_THREADS, availableParallelism()));
-  readonly #engine: TokenizerEngine;
-  readonly #from: number;
-  #json: Buffer | undefined;
-  #characters = 0;
-  /** Undefined before they are made, and where the tokenizer is of another form. */
-  #tables: EncoderTables | undefined;
-  #own: PieceEncoder | undefined;
-  #pool: EncoderThreads | undefined;
+interface Parts {
+  readonly engine: TokenizerEngine;
+  readonly json: Buffer;
+  readonly form: EncoderForm;
+  readonly addon: TextAddon;
+  readonly from: number;
+}
 
-  constructor(engine: TokenizerEngine, json: Buffer, from: number) {
-    this.#engine = engine;
-    this.#json = json;
-    this.#from = from;
+class QuickEncoding {
+  readonly #parts: Parts;
+  readonly #lanes = Math.max(1, Math.min(MOST_LANES, availableParallelism()));
+  #characters = 0;
+  #isCompared = false;
+  /** Undefined before it has proved itself, and where it has not. */
+  #encoder: EncoderHandle | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
   }
 
   /** The library's results are large until their ids are copied: one batch at a time is enough of them. */
   get lanes(): number {
-    return this.#tables === undefined ? 1 : 2 * this.#threads;
+    return this.#encoder === undefined ? 1 : this.#lanes;
   }
 
   async encodeBatch(texts: readonly string[]): Promise<Int32Array[]> {
+    const { engine, addon, from } = this.#parts;
+    if (this.#encoder !== undefined)
+      return this.#completed(texts, await addon.encodeTexts(this.#encoder, texts));
     for (const text of texts) this.#characters += text.length;
-    if (this.#characters <= this.#from) return this.#engine.encodeBatch(texts);
-    if (this.#json !== undefined) return this.#compared(texts, this.#json);
-    if (this.#tables === undefined) return this.#engine.encodeBatch(texts);
-    return this.#completed(texts, await this.#encode(texts, this.#tables));
+    if (this.#isCompared || this.#characters <= from) return engine.encodeBatch(texts);
+    this.#isCompared = true;
+    return this.#compared(texts);
   }
 
-  async rest(): Promise<void> {
-    const pool = this.#pool;
-    this.#pool = undefined;
-    await pool?.end();
-  }
-
-  async #encode(texts: readonly string[], tables: EncoderTables): Promise<Encoded> {
-    if (this.#characters < THREADS_FROM || this.#threads === 1) {
-      this.#own ??= new PieceEncoder(tables);
-      return this.#own.encode(texts);
-    }
-    this.#pool ??= new EncoderThreads(tables, this.#threads);
-    return this.#pool.encode(texts);
+  encodeRows(rows: Uint8Array, rule: RowRule): Promise<EncodedRows> | undefined {
+    return this.#encoder === undefined ? undefined : this.#parts.addon.encodeRows(this.#encoder, rows, rule);
   }
 
   /** The first batch goes both ways: an encoder that differs from the library anywhere is not used. */
-  async #compared(texts: readonly string[], json: Buffer): Promise<Int32Array[]> {
-    const tables = encoderTables(JSON.parse(json.toString()));
-    this.#json = undefined;
-    const expected = await this.#engine.encodeBatch(texts);
-    if (tables === undefined) return expected;
-    const found = await this.#completed(texts, new PieceEncoder(tables).encode(texts));
+  async #compared(texts: readonly string[]): Promise<Int32Array[]> {
+    const { engine, json, form, addon } = this.#parts;
+    const library = engine.encodeBatch(texts);
+    library.catch(() => {}); // it is awaited below
+    const encoder = addon.makeEncoder(json, form.added);
+    const expected = await library;
+    if (encoder === undefined) return expected;
+    const found = await this.#completed(texts, await addon.encodeTexts(encoder, texts));
     const isSame = found.every((ids, i) => Buffer.compare(bytesOf(ids), bytesOf(expected[i]!)) === 0);
-    if (isSame) this.#tables = tables;
+    if (isSame) this.#encoder = encoder;
     return expected;
   }
 
   /** Each text's ids, with the library's for the texts that were left to it. */
   async #completed(texts: readonly string[], { ids, lengths }: Encoded): Promise<Int32Array[]> {
     const left = texts.filter((_, i) => lengths[i]! < 0);
-    const others = left.length === 0 ? [] : await this.#engine.encodeBatch(left);
+    const others = left.length === 0 ? [] : await this.#parts.engine.encodeBatch(left);
     let at = 0;
     let other = 0;
     return Array.from(lengths, (length) => {

@@ -37,6 +37,12 @@ export class TokenArena implements Documents {
     this.#bounds.append(ids.length);
   }
 
+  /** Appends several documents, whose ids stand end to end. */
+  appendAll(ids: Int32Array, lengths: Int32Array): void {
+    this.ids.append(ids);
+    this.#bounds.appendAll(lengths);
+  }
+
   /** Where a document begins, in tokens; start(documents) is the end of the last one. */
   start(document: number): number {
     return this.#bounds.start(document);

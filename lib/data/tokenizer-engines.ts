@@ -1,6 +1,8 @@
 // The two libraries that turn text into ids, behind one small interface: Hugging Face's Rust tokenizers (native) and
 // its pure JavaScript port (script), about ten times slower, for systems without a binary.
 
+import type { EncodedRows, RowRule } from "./text-addon.js";
+
 export type EngineName = "native" | "script";
 
 export interface TokenizerEngine {
@@ -14,8 +16,8 @@ export interface TokenizerEngine {
   decode?(ids: number[]): string;
   /** How many batches are worth having under way at once; 1 where left out. */
   readonly lanes?: number;
-  /** Ends the threads that encoding has started; they start anew when there is more to encode. */
-  rest?(): Promise<void>;
+  /** Encodes the texts of JSON lines; undefined where it does not at the moment. */
+  encodeRows?(rows: Uint8Array, rule: RowRule): Promise<EncodedRows> | undefined;
 }
 
 /** Makes an engine anew of what it was given; large: what is not in use is better let go. */
@@ -87,15 +89,8 @@ export class LazyEngine {
     return this.#engine !== undefined;
   }
 
-  /** Ends the threads that encoding has started. */
-  async rest(): Promise<void> {
-    await this.#engine?.rest?.();
-  }
-
-  /** Lets the engine and all that it holds go. What it still encodes may fail. */
-  async release(): Promise<void> {
-    const engine = this.#engine;
-    this.#engine = undefined; // first: what is asked for meanwhile gets one of its own
-    await engine?.rest?.();
+  /** Lets the engine and all that it holds go. */
+  release(): void {
+    this.#engine = undefined;
   }
 }

@@ -8,8 +8,10 @@ import { messageOf, UserError } from "../errors.js";
 import { parseJson } from "../json.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
+import { encoderForm } from "./encoder-form.js";
 import { quickEngine } from "./quick-engine.js";
 import { replacedEos } from "./template.js";
+import type { EncodedRows, RowRule } from "./text-addon.js";
 import {
   type EngineMaker,
   type EngineName,
@@ -46,8 +48,11 @@ export interface Tokenizer {
   /** How many batches are worth having under way at once. */
   readonly lanes: number;
   encodeBatch(texts: readonly string[]): Promise<Int32Array[]>;
-  /** Ends the threads that large batches have started; the next ones start them anew. */
-  rest(): Promise<void>;
+  /**
+   * Encodes the texts of JSON lines as they stand in a file; undefined where the native encoder is not at work, which
+   * takes over once a first batch of texts has proved it right. Absent where it never will.
+   */
+  readonly encodeRows: ((rows: Uint8Array, rule: RowRule) => Promise<EncodedRows> | undefined) | undefined;
   /**
    * Gives up what takes memory, some 200 MB for Qwen3's vocabulary; whoever asks for ids or tokens afterwards waits half
    * a second for it to be made anew. Nothing may be encoding.
@@ -63,9 +68,9 @@ export interface Tokenizer {
 export interface TokenizerOptions {
   /** The recipe's template; it may name another eos token. */
   readonly template?: string | null;
-  /** "auto" takes the native engine where it loads, and for large corpora an encoder of our own before it. */
+  /** "auto" takes the Rust engine where it loads, and for all but small amounts the native encoder before it. */
   readonly engine?: EngineName | "auto";
-  /** With "auto": characters after which the encoder of our own takes over. */
+  /** With "auto": characters after which the native encoder takes over. */
   readonly quickFrom?: number;
   /** Ordinary and special tokens to add. */
   readonly addTokens?: readonly string[];
@@ -99,8 +104,9 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const wanted = options.engine ?? "auto";
   const text = Buffer.from(JSON.stringify(json));
   const make = await engineMaker(file, text, config, wanted);
+  const form = wanted === "auto" ? encoderForm(json) : undefined;
   const engine = new LazyEngine(
-    wanted === "auto" ? () => quickEngine(make(), text, options.quickFrom) : make,
+    wanted === "auto" ? () => quickEngine(make(), text, form, options.quickFrom) : make,
   );
   const { name, size } = startEngine(file, engine);
   const id = (token: string) => engine.get().tokenToId(token);
@@ -131,13 +137,15 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
       return engine.get().lanes ?? 1;
     },
     encodeBatch: async (texts) => engine.get().encodeBatch(texts),
-    rest: () => engine.rest(),
+    get encodeRows() {
+      return engine.get().encodeRows;
+    },
     get isAtWork() {
       return engine.isMade || decoding.isMade;
     },
     async release() {
-      await engine.release();
-      await decoding.release();
+      engine.release();
+      decoding.release();
     },
     encode: async (text) => (await engine.get().encodeBatch([text]))[0]!,
     decode(ids, { skipSpecialTokens = false } = {}) {

@@ -4,7 +4,7 @@
 
 import { byteAlphabet, decodeByteLevel } from "../data/byte-level.js";
 import { BytePairs, bytePairTables, LONGEST_PIECE } from "../data/byte-pairs.js";
-import { hasPattern, isPlain } from "../data/piece-encoder.js";
+import { hasPattern, isPlain } from "../data/encoder-form.js";
 import { UserError } from "../errors.js";
 import { findMerges } from "./merge-search.js";
 import type { TokenPieces } from "./pair-counts.js";

@@ -177,6 +177,5 @@ async function tokensPerCharacter(tokenizer: Tokenizer, texts: readonly string[]
     for (const ids of await tokenizer.encodeBatch(some)) tokens += ids.length;
     for (const text of some) characters += [...text].length;
   }
-  await tokenizer.rest();
   return tokens / characters;
 }

@@ -28,22 +28,34 @@ describe("the two build files", () => {
   });
 
   it("see the same sources", () => {
-    const found = ["native", "native/kernels", "native/products"].flatMap((folder) =>
+    const folders = ["native", "native/kernels", "native/products", "native/text"];
+    const found = folders.flatMap((folder) =>
       readdirSync(path.join(root, folder)).flatMap((name) =>
         name.endsWith(".cc") ? [`${folder}/${name}`] : [],
       ),
     );
-    const listed = ["any", "avx2", "avx512"].flatMap((capability) =>
+    const listed = ["any", "avx2", "avx512", "text"].flatMap((capability) =>
       spawnSync(process.execPath, ["scripts/sources.mjs", capability], { cwd: root, encoding: "utf8" })
         .stdout.split("\n")
         .filter((name) => name !== ""),
     );
-    expect(listed.sort()).toEqual(found.sort());
+    // both read headers and vocabularies
+    expect(listed.sort()).toEqual([...found, "native/json_scanner.cc"].sort());
     expect(found).toContain("native/addon.cc");
   });
 });
 
 describe.skipIf(process.platform !== "linux")("the addon in a process", () => {
+  it("that tokenizes brings no libtorch", () => {
+    const file = path.join(path.dirname(addonPath()!), "qwen_pt_text.node");
+    const script = `
+      const addon = require(${JSON.stringify(file)});
+      const maps = require("fs").readFileSync("/proc/self/maps", "utf8");
+      console.log(Object.keys(addon).length > 0 && !/libtorch|libc10|libgomp/.test(maps));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" });
+    expect([stdout.trim(), stderr]).toEqual(["true", ""]);
+  });
+
   it("maps exactly one OpenMP runtime, and it is libtorch's", () => {
     const script = `
       require(${JSON.stringify(addonPath())});

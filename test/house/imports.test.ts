@@ -131,6 +131,10 @@ describe("who may touch what", () => {
     expect(filesWith(/qwen_pt\.node|\bdlopen\b/, (name) => name === "torch/native.ts")).toEqual([]);
   });
 
+  it("only lib/data/text-addon.ts loads the addon that tokenizes", () => {
+    expect(filesWith(/qwen_pt_text\.node/, (name) => name === "data/text-addon.ts")).toEqual([]);
+  });
+
   it("index.ts only exports", () => {
     const index = sources.find(({ name }) => name === "index.ts");
     const rest = (index?.code ?? "").replace(
