@@ -1,6 +1,6 @@
-// The data path: from a file to packed blocks beside LLaMA-Factory, memory and speed at 10 MB, 100 MB and 1 GB, a second
-// launch from the cache, and how long training waits for its data.
-//   node bench/data.mjs [--quick]
+// The data path: from a file to packed blocks beside LLaMA-Factory and beside other encoders, memory and speed at 10 MB,
+// 100 MB and 1 GB, a second launch from the cache, and how long training waits for its data.
+//   node bench/data.mjs [--quick] [--only encoders]
 import {
   cpSync,
   createWriteStream,
@@ -14,6 +14,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { poemsOf, unpackedCollections } from "../scripts/chinese-poetry.mjs";
+import { ENCODERS, encoderCommand, ensureEncoders } from "./encoders.mjs";
 import { ensureLlamaFactory } from "./llamafactory.mjs";
 import { measure } from "./processes.mjs";
 import { fetchTokenizer, median } from "./subject.mjs";
@@ -144,6 +145,41 @@ async function sideBySide(folder, places, turns) {
   };
 }
 
+/** A B C D A B C D: from a file to packed blocks by us, and to ids by other encoders, in turn. */
+async function besideEncoders(folder, { data, model }, size, turns, encoders = ENCODERS) {
+  const python = ensureEncoders(folder);
+  const file = path.join(data, `${size}MB.jsonl`);
+  const rows = [{ label: "qwen-pt, to packed blocks", runs: [] }];
+  for (const encoder of encoders) rows.push({ label: encoder.label, encoder, runs: [] });
+  for (let turn = 0; turn < turns; turn++) {
+    process.stderr.write(`data: encoders at ${size} MB, turn ${turn + 1} of ${turns}\n`);
+    for (const { encoder, runs } of rows) {
+      if (encoder === undefined) {
+        runs.push(await ours(folder, { data, model }, `${size}MB`, { overwrite: true }));
+        continue;
+      }
+      const { command, args, env } = encoderCommand(python, encoder, model, file);
+      runs.push(await told(folder, `${encoder.library}-${encoder.workers}`, command, args, env));
+    }
+  }
+  return rows.map(({ label, runs }) => ({
+    label,
+    megabytes: size,
+    tokens: runs[0].tokens,
+    sameTokens: runs[0].tokens === rows[0].runs[0].tokens,
+    megabytesPerSecond: size / median(runs.map(({ seconds }) => seconds)),
+    peakBytes: median(runs.map(({ peakBytes }) => peakBytes)),
+    seconds: runs.map(({ seconds }) => seconds),
+  }));
+}
+
+/** At a gigabyte Hugging Face's takes many minutes: it says there what it says at 100 MB. */
+async function allEncoders(folder, places, quick) {
+  const rows = await besideEncoders(folder, places, 100, quick ? 1 : 3);
+  const quickOnes = ENCODERS.filter(({ library }) => library !== "tokenizers");
+  return quick ? rows : [...rows, ...(await besideEncoders(folder, places, 1000, 1, quickOnes))];
+}
+
 async function bySize(folder, places, sizes) {
   const rows = [];
   for (const size of sizes) {
@@ -188,7 +224,20 @@ const row = (...cells) =>
     cells.map((cell, i) => (i === 0 ? String(cell).padEnd(26) : String(cell).padStart(16))).join(""),
   );
 
-function print({ sideBySide: beside, sizes, training: waits }) {
+function printEncoders(encoders) {
+  row("encoders", "corpus", "MB/s", "peak memory", "tokens");
+  for (const one of encoders)
+    row(
+      one.label.padEnd(30),
+      `${one.megabytes} MB`,
+      one.megabytesPerSecond.toFixed(1),
+      mb(one.peakBytes),
+      one.sameTokens ? "as many" : `${one.tokens}`,
+    );
+  console.log("");
+}
+
+function print({ sideBySide: beside, sizes, encoders, training: waits }) {
   row(`${POEMS.toLocaleString("en-US")} poems`, "to blocks", "from launch", "peak memory");
   for (const [name, one] of Object.entries({
     "LLaMA-Factory 0.9.5": beside.llamafactory,
@@ -199,6 +248,7 @@ function print({ sideBySide: beside, sizes, training: waits }) {
     `${beside.timesAsFast.toFixed(1)} times as fast (${beside.timesAsFastFromLaunch.toFixed(1)} from launch to exit) at ` +
       `${beside.shareOfMemory.toFixed(2)} of the memory; the blocks are ${beside.sameBlocks ? "the same" : "NOT the same"}\n`,
   );
+  printEncoders(encoders);
   row("qwen-pt by size", "to blocks", "MB/s", "peak memory", "second launch", "its memory");
   for (const one of sizes)
     row(
@@ -225,14 +275,18 @@ function print({ sideBySide: beside, sizes, training: waits }) {
 
 /**
  * The section `data` of the bench.
- * @param {{folder: string, quick?: boolean}} options `quick`: one turn, no gigabyte, fewer steps
+ * @param {{folder: string, quick?: boolean, only?: "encoders"}} options `quick`: one turn, no gigabyte, fewer steps;
+ *   `only`: prints that part and keeps nothing
  */
-export async function run({ folder, quick = false }) {
+export async function run({ folder, quick = false, only }) {
   mkdirSync(folder, { recursive: true });
   const sizes = quick ? [10, 100] : [10, 100, 1000];
   const places = { model: ensureTokenizer(folder), data: await ensureCorpora(folder, sizes) };
   rmSync(path.join(folder, "data-cache"), { recursive: true, force: true });
+  const encoders = await allEncoders(folder, places, quick);
+  if (only === "encoders") return printEncoders(encoders);
   const found = {
+    encoders,
     sideBySide: await sideBySide(folder, places, quick ? 1 : 2),
     sizes: await bySize(folder, places, sizes),
     training: await training(folder, places, quick ? 200 : 2000),
@@ -243,6 +297,9 @@ export async function run({ folder, quick = false }) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  await run({ folder: path.join(root, ".bench"), quick: values.quick });
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, only: { type: "string" } },
+  });
+  if (values.only !== undefined && values.only !== "encoders") throw new Error("--only takes: encoders");
+  await run({ folder: path.join(root, ".bench"), ...values });
 }

@@ -122,7 +122,19 @@ const context = (found) => ({
   ]),
 });
 
-function data({ sideBySide: beside, sizes, training }) {
+/** Results of before encoders were compared have none. */
+const encoderTable = (encoders) =>
+  encoders && {
+    encoders: lines(["encoder", "corpus", "MB/s", "peak memory", "tokens"], encoders, (one) => [
+      one.label,
+      `${one.megabytes} MB`,
+      number(one.megabytesPerSecond, 1),
+      mb(one.peakBytes),
+      one.sameTokens ? "as many" : whole(one.tokens),
+    ]),
+  };
+
+function data({ sideBySide: beside, sizes, encoders, training }) {
   const program = (name, one) => [
     name,
     `${number(one.seconds, 1)} s`,
@@ -135,6 +147,7 @@ function data({ sideBySide: beside, sizes, training }) {
       rows: [program("LLaMA-Factory 0.9.5", beside.llamafactory), program("qwen-pt", beside.qwenPt)],
     },
     ratio: `${number(beside.timesAsFast, 1)} times as fast (${number(beside.timesAsFastFromLaunch, 1)} from launch to exit) at ${number(beside.shareOfMemory)} of the memory; the blocks are ${beside.sameBlocks ? "the same, byte for byte" : "NOT the same"}.`,
+    ...encoderTable(encoders),
     sizes: lines(["corpus", "file to blocks", "MB/s", "peak memory", "second launch"], sizes, (one) => [
       `${one.megabytes} MB, ${number(one.tokens / 1e6, 1)} M tokens`,
       `${number(one.seconds, 1)} s`,

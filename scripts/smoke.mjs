@@ -1,10 +1,15 @@
-// Loads one build of the addon in a process of its own and asks it what it is: `node scripts/smoke.mjs FILE`.
+// Loads one build of the addon, and the one that tokenizes beside it, in a process of its own and asks them what they
+// are: `node scripts/smoke.mjs FILE`.
 // CI runs it on what node-gyp built; the tests use the build of cmake-js.
 import { createRequire } from "node:module";
 import path from "node:path";
+import { textAddonBeside } from "./addon.mjs";
 
 const file = path.resolve(process.argv[2] ?? "build/Release/qwen_pt.node");
-const addon = createRequire(import.meta.url)(file);
+const load = createRequire(import.meta.url);
+const addon = load(file);
+if (typeof load(textAddonBeside(file)).makeEncoder !== "function")
+  throw new Error(`${textAddonBeside(file)}: does not tokenize`);
 const operators = addon.operators().length;
 const own = addon.resolve("aten::mm");
 if (operators < 2000 || own.name !== "aten::mm")

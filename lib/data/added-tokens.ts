@@ -17,6 +17,7 @@ interface Vocabulary {
 /** Adds tokens in place and returns how many are new. One that the vocabulary has keeps its id. */
 export function addTokens(json: Vocabulary, contents: readonly string[], special: boolean): number {
   json.added_tokens ??= [];
+  if (contents.length === 0) return 0; // a table of the whole vocabulary takes a while
   const added = json.added_tokens;
   const { vocab = {} } = json.model;
   const words: Map<string, number> = new Map(

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <unordered_map>
+#include <string_view>
 #include <utility>
 
 #include "../json_scanner.h"
@@ -43,8 +43,55 @@ struct Alphabet {
   }
 };
 
+// Words and their ids: few allocations, and one place to look at for most words, of which half a million are looked up.
+class Vocabulary {
+ public:
+  void add(std::string_view word, uint32_t id) {
+    if (2 * (count_ + 1) > slots_.size()) grow();
+    Slot& slot = find(word, hashOf(word));
+    if (slot.id == BytePairs::kNone) {
+      slot.hash = hashOf(word);
+      slot.at = text_.size();
+      slot.length = static_cast<uint32_t>(word.size());
+      text_ += word;
+      ++count_;
+    }
+    slot.id = id;
+  }
+  uint32_t idOf(std::string_view word) const {
+    if (slots_.empty()) return BytePairs::kNone;
+    return const_cast<Vocabulary*>(this)->find(word, hashOf(word)).id;
+  }
+
+ private:
+  struct Slot {
+    uint64_t at = 0;
+    uint32_t hash = 0, length = 0, id = BytePairs::kNone;
+  };
+  static uint32_t hashOf(std::string_view word) { return static_cast<uint32_t>(std::hash<std::string_view>()(word)); }
+
+  // The word's place, or the empty one where it would be.
+  Slot& find(std::string_view word, uint32_t hash) {
+    for (size_t at = hash & (slots_.size() - 1);; at = (at + 1) & (slots_.size() - 1)) {
+      Slot& slot = slots_[at];
+      if (slot.id == BytePairs::kNone) return slot;
+      if (slot.hash == hash && std::string_view(text_).substr(slot.at, slot.length) == word) return slot;
+    }
+  }
+  void grow() {
+    std::vector<Slot> old(std::max<size_t>(1024, 2 * slots_.size()));
+    old.swap(slots_);
+    for (const Slot& slot : old)
+      if (slot.id != BytePairs::kNone) find(std::string_view(text_).substr(slot.at, slot.length), slot.hash) = slot;
+  }
+
+  std::string text_;
+  std::vector<Slot> slots_;
+  size_t count_ = 0;
+};
+
 struct Model {
-  std::unordered_map<std::string, uint32_t> vocabulary;
+  Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;
   bool fits = true;
 };
@@ -70,11 +117,10 @@ Model readModel(std::string_view json) {
     if (key != "model") return scanner.skipValue();
     scanner.object([&](std::string part) {
       if (part == "vocab") {
-        model.vocabulary.reserve(200000);
         scanner.object([&](std::string word) {
           const uint64_t id = scanner.unsignedInteger();
           if (id >= (1u << BytePairs::kIdBits) - 1) model.fits = false;
-          model.vocabulary[std::move(word)] = static_cast<uint32_t>(id);
+          model.vocabulary.add(word, static_cast<uint32_t>(std::min<uint64_t>(id, 1u << BytePairs::kIdBits)));
         });
       } else if (part == "merges") {
         scanner.array([&] { readMerge(scanner, model, scanner.peek() == '['); });
@@ -92,10 +138,7 @@ std::unique_ptr<BytePairs> BytePairs::fromJson(std::string_view json) {
   static const Alphabet alphabet;
   const Model model = readModel(json);
   if (!model.fits || model.merges.size() >= (1u << kRankBits) - 1) return nullptr;
-  const auto idOf = [&](const std::string& word) {
-    const auto found = model.vocabulary.find(word);
-    return found == model.vocabulary.end() ? kNone : found->second;
-  };
+  const auto idOf = [&](std::string_view word) { return model.vocabulary.idOf(word); };
   auto pairs = std::make_unique<BytePairs>();
   for (int byte = 0; byte < 256; ++byte)
     if ((pairs->bytes_[byte] = idOf(alphabet.symbol[byte])) == kNone) return nullptr;

@@ -45,7 +45,7 @@ class BytePairs {
 
  private:
   static constexpr uint64_t kEmpty = UINT64_MAX;
-  static constexpr int kSieveBits = 20;
+  static constexpr int kSieveBits = 21;
   static uint64_t mix(uint64_t key) { return key * 0x9E3779B97F4A7C15u; }
   void insert(uint32_t left, uint32_t right, uint32_t rank);
 

@@ -1,6 +1,7 @@
 // The native encoder gives the ids of Hugging Face's library, for every character that it takes, in every
 // neighbourhood, and for texts put together at random; what it does not take is left to the library.
 
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -9,6 +10,7 @@ import { encoderForm } from "../../lib/data/encoder-form.js";
 import { loadTokenizer, type Tokenizer } from "../../lib/data/index.js";
 import { type EncoderHandle, textAddon } from "../../lib/data/text-addon.js";
 
+import { addonPath } from "../../lib/torch/native.js";
 import { FIXTURES } from "./laid-blocks.js";
 import { randomNumbers } from "./random-numbers.js";
 
@@ -158,6 +160,31 @@ describe("ids equal the library's", () => {
       expect(found[b]!.map((ids) => ids.join())).toEqual(expected.map((ids) => ids.join()));
     }
   });
+});
+
+it("a thread that is ended in the middle leaves the others alone", async () => {
+  const script = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    const addon = require(workerData.addon);
+    const encoder = addon.makeEncoder(workerData.json, []);
+    for (let i = 0; i < 6; i++) addon.encodeTexts(encoder, Array(500).fill("春眠不覺曉".repeat(200)));
+    parentPort.postMessage("under way");`;
+  const file = path.join(path.dirname(addonPath()!), "qwen_pt_text.node");
+  const main = `
+    const { Worker } = require("node:worker_threads");
+    const json = require("fs").readFileSync(${JSON.stringify(path.join(MODEL, "tokenizer.json"))});
+    (async () => {
+      for (let turn = 0; turn < 4; turn++) {
+        const options = { eval: true, workerData: { addon: ${JSON.stringify(file)}, json } };
+        const worker = new Worker(${JSON.stringify(script)}, options);
+        await new Promise((resolve) => worker.once("message", resolve));
+        await new Promise((resolve) => setTimeout(resolve, 15 * turn));
+        await worker.terminate();
+      }
+      console.log("all ended");
+    })();`;
+  const { stdout, status } = spawnSync(process.execPath, ["-e", main], { encoding: "utf8" });
+  expect([stdout.trim(), status]).toEqual(["all ended", 0]);
 });
 
 const RULE = { columns: ["text"], tag: "", separator: "<|endoftext|>" };
