@@ -20,7 +20,7 @@ const BATCH_CHARACTERS = 1 << 18;
 
 export interface IntakeOptions {
   readonly signal?: AbortSignal;
-  /** Called after every batch with what was tokenized so far. */
+  /** Called after every batch with what was tokenized so far; a batch ends with its file at the latest, or with its dataset. */
   readonly onProgress?: (progress: { documents: number; tokens: number }) => void;
 }
 

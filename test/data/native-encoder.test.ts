@@ -217,7 +217,7 @@ describe("rows of JSON lines", () => {
       { text: "no" },
       "\u0000\ud83d\ude42",
     ];
-    const values = texts(2000, 13).map((text) => text.toWellFormed());
+    const values = texts(2000, 13).map((text) => Buffer.from(text).toString()); // no halves of pairs
     const lines = values.map((text, i) => {
       const row = {
         [`k${i}`]: others[Math.floor(random() * others.length)],
