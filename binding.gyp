@@ -68,6 +68,10 @@
       ],
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}},
     }]}],
+    ["OS=='linux'", {"targets": [{
+      "target_name": "qwen_pt_environment",
+      "sources": ["native/environment/environment.cc"],
+    }]}],
   ],
   "targets": [{
     "target_name": "qwen_pt_text",

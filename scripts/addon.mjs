@@ -44,6 +44,9 @@ export const compiledFile = (folder) => path.join(folder, "Release", "qwen_pt.no
 /** The addon that tokenizes, which lies beside an addon. */
 export const textAddonBeside = (addon) => path.join(path.dirname(addon), "qwen_pt_text.node");
 
+/** The module beside an addon that sets OpenMP's variables before libtorch is loaded; built on Linux alone. */
+export const environmentFile = (addon) => path.join(path.dirname(addon), "qwen_pt_environment.node");
+
 /** Runs a command in the package's folder; resolves to its exit status (or its signal) and output. */
 export function run(command, args, env = process.env) {
   return new Promise((resolve) => {

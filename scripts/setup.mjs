@@ -14,7 +14,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { addonHash, compileAddon, compiledFile, nativeHash, run, textAddonBeside } from "./addon.mjs";
+import {
+  addonHash,
+  compileAddon,
+  compiledFile,
+  environmentFile,
+  nativeHash,
+  run,
+  textAddonBeside,
+} from "./addon.mjs";
 import { minimumDriver } from "./cuda.mjs";
 import {
   cudaOf,
@@ -129,6 +137,7 @@ async function publish(compiled, file, root) {
       `the addon was compiled but does not load: ${line.trim()}: run setup again with --force`,
     );
   }
+  if (existsSync(environmentFile(compiled))) copyFileSync(environmentFile(compiled), environmentFile(file));
   // the record is of the first, which is therefore the last to be in place
   for (const [from, to] of [
     [textAddonBeside(compiled), textAddonBeside(file)],

@@ -1,11 +1,15 @@
 // The only file that loads the addon. Types what it exports, and turns a failure to load into advice.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { cacheFolder } from "../cache.js";
 import { messageOf, UserError } from "../errors.js";
 import { packageVersion } from "../version.js";
+import { cpuQuota } from "./cpu-quota.js";
+import { excessiveCapability, processorFlags } from "./processor.js";
+import { threadSettings } from "./thread-settings.js";
 
 declare const handleBrand: unique symbol;
 /** A tensor as native code knows it. */
@@ -278,9 +282,29 @@ function checkProducts(): void {
   );
 }
 
+/**
+ * Says how many threads compute and how they wait, where OpenMP's runtime will read it. A module beside the addon does,
+ * since a worker's process.env is a copy; without it (an addon that was built elsewhere) the main thread's own does.
+ */
+function settleThreads(file: string): void {
+  if (process.platform !== "linux") return;
+  const settings = threadSettings(process.env, cpuQuota(), os.availableParallelism());
+  const module = path.join(path.dirname(file), "qwen_pt_environment.node");
+  if (!existsSync(module)) {
+    Object.assign(process.env, settings);
+    return;
+  }
+  const { setVariables } = createRequire(import.meta.url)(module) as {
+    setVariables(...namesAndValues: string[]): void;
+  };
+  setVariables(...Object.entries(settings).flat());
+}
+
 function load(): Native {
   checkProducts();
   const file = neededAddon();
+  const excess = excessiveCapability(process.env["ATEN_CPU_CAPABILITY"], processorFlags(), process.arch);
+  if (excess !== undefined) throw new UserError(excess);
   if (!process.env["QWEN_PT_ADDON"]) {
     const record = addonRecord();
     checkVersion(record);
@@ -288,6 +312,7 @@ function load(): Native {
     if (process.platform === "win32" && record.libtorch !== undefined)
       process.env["PATH"] = `${path.join(record.libtorch, "lib")};${process.env["PATH"] ?? ""}`;
   }
+  settleThreads(file);
   try {
     return createRequire(import.meta.url)(file) as Native;
   } catch (error) {
