@@ -2,10 +2,13 @@
 // measurement are lib/train's.
 
 import type { Recipe } from "../config/index.js";
+import type { Qwen3ForCausalLM } from "../qwen3/index.js";
 import type { MemoryEstimate } from "../train/index.js";
 import { neededRecipe, readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
 import { count, duration, memory } from "./format.js";
+import { Progress } from "./progress.js";
+import { ShareLine } from "./share-line.js";
 
 const ROWS = [
   ["runtime", "Node, libtorch, tokenizer"],
@@ -31,7 +34,6 @@ export const run: Run = async (args, host) => {
   const { recipe } = loadRecipe(file, found.overrides, { env: host.env });
   const train = await import("../train/index.js");
   const { fetchModel } = await import("../hub/index.js");
-  const { loadTokenizer } = await import("../data/index.js");
   const folder = await fetchModel(recipe.model_name_or_path, { keys: recipe, weights: false });
   const model = train.shapesOf(
     recipe,
@@ -39,8 +41,15 @@ export const run: Run = async (args, host) => {
   );
   const available = train.availableMemory();
   const chosen = train.chooseCheckpointing(model, recipe, available);
-  const length = await train.estimateSteps(recipe, () => loadTokenizer(folder, recipe));
-  const parts = train.measureParts(model, recipe);
+  const { length, parts } = await measure(
+    recipe,
+    model,
+    folder,
+    new Progress({ out: host.err, env: host.env }),
+  );
+  const computing = train.computingOf(recipe, model.config.dtype ?? "float32");
+  const products = train.productsLine(computing);
+  const slow = train.slowness(computing);
   const modes = MODES.map((checkpointing) => {
     const bytes = train.estimateMemory(model, recipe, checkpointing);
     const secondsPerStep = train.estimateStep(model, recipe, checkpointing, parts);
@@ -56,12 +65,32 @@ export const run: Run = async (args, host) => {
   if (found.flags.has("json")) {
     const steps = length?.steps;
     const stepsAreExact = length?.exact;
-    host.out.write(`${JSON.stringify({ available, steps, stepsAreExact, modes }, null, 2)}\n`);
+    host.out.write(`${JSON.stringify({ available, steps, stepsAreExact, products, modes }, null, 2)}\n`);
     return 0;
   }
-  host.out.write(`${tableOf(recipe, available, length, modes).join("\n")}\n`);
+  const lines = [products, ...(slow === undefined ? [] : [`warning: ${slow}`])];
+  host.out.write(`${[...lines, ...tableOf(recipe, available, length, modes)].join("\n")}\n`);
   return 0;
 };
+
+/** The data's steps and this machine's speed, both of which take seconds: a line on a terminal says how far it is. */
+async function measure(recipe: Recipe, model: Qwen3ForCausalLM, folder: string, progress: Progress) {
+  const [train, { loadTokenizer }] = await Promise.all([
+    import("../train/index.js"),
+    import("../data/index.js"),
+  ]);
+  const line = new ShareLine(progress);
+  const measuring = "measuring this machine";
+  try {
+    progress.status("counting the data's tokens");
+    const length = await train.estimateSteps(recipe, () => loadTokenizer(folder, recipe));
+    progress.status(measuring);
+    const parts = train.measureParts(model, recipe, (done, total) => line.show(measuring, done, total));
+    return { length, parts };
+  } finally {
+    line.stop();
+  }
+}
 
 interface Column {
   readonly checkpointing: unknown;

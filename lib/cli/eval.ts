@@ -7,6 +7,7 @@ import { readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
 import { DownloadLine } from "./download-line.js";
 import { Progress } from "./progress.js";
+import { ShareLine } from "./share-line.js";
 import { EXIT_CODES } from "./signals.js";
 
 const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", "documents", "output"];
@@ -31,13 +32,17 @@ export const run: Run = async (args, host) => {
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   host.on("SIGINT", onSignal);
-  const download = new DownloadLine(new Progress({ out: host.err, env: host.env }));
+  const progress = new Progress({ out: host.err, env: host.env });
+  const download = new DownloadLine(progress);
   const hub: HubFollower = { onEvent: (event) => download.show(event), signal: stop.signal };
   try {
     const corpora = await readCorpora(data, options["dataset-dir"] ?? "data", limit, hub);
     const rows: ScoredDomain[] = [];
     for (const one of modelsOf(model, options)) {
-      const scored = await scoreModel({ ...one.where, ...hub }, corpora, length, stop.signal);
+      const scored = await scoreModel({ ...one.where, ...hub }, corpora, length, {
+        signal: stop.signal,
+        line: new ShareLine(progress),
+      });
       rows.push(...scored.map(([name, score]) => ({ data: name, model: one.name, score })));
     }
     host.out.write(`${scoreTable(rows)}\n`);
@@ -117,7 +122,7 @@ async function scoreModel(
   where: InferenceOptions,
   corpora: readonly Corpus[],
   length: number,
-  signal: AbortSignal,
+  { signal, line }: { signal: AbortSignal; line: ShareLine },
 ): Promise<[string, Score][]> {
   const { chooseDevice, openModel, scoreDocuments, totalScore } = await import("../train/index.js");
   const device = chooseDevice({ use_cpu: false }, () => {});
@@ -129,6 +134,7 @@ async function scoreModel(
       length,
       context,
       signal,
+      onProgress: (done, total) => line.show(`scoring ${name}`, done, total),
     });
     scores.push([name, totalScore(found)]);
   }

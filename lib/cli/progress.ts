@@ -8,6 +8,8 @@ import type { Output } from "./host.js";
 const REDRAW_MS = 200;
 /** In a pipe, the longest silence while a step runs. */
 const SILENCE_SECONDS = 30;
+/** A first micro-step of so many seconds tells how long the run will take. */
+const LONG_SECONDS = 20;
 const MOST_BAR = 30;
 const LEAST_BAR = 8;
 
@@ -34,6 +36,8 @@ export class Progress {
   private lastLine = 0;
   private step: StepEvent | undefined;
   private micro: MicroStepEvent | undefined;
+  /** Since the run began here. */
+  private microSteps = 0;
   private evaluating: EvaluateEvent | undefined;
   private shown = false;
   private text: string | undefined;
@@ -64,8 +68,10 @@ export class Progress {
     this.draw();
   }
 
-  begin(event: BeginEvent): void {
+  /** `device`: what a micro-step's seconds mean; an accelerator is still at work when they end. */
+  begin(event: BeginEvent, device = "cpu"): void {
     this.plan = event;
+    this.microSteps = device === "cpu" ? 0 : Number.NaN;
     this.began = this.stepBegan = this.lastLine = this.now();
     this.stopTicking = this.every(this.live ? REDRAW_MS : 1000, () => this.tick());
     this.draw();
@@ -73,6 +79,25 @@ export class Progress {
 
   onMicroStep(event: MicroStepEvent): void {
     this.micro = event;
+    this.microSteps++;
+    this.sayExpected(event);
+  }
+
+  /**
+   * How long the run will take, once: from its second micro-step, since the first also fills caches and wakes threads,
+   * or from the first where that took so long that nothing else can matter.
+   */
+  private sayExpected({ tokens, seconds }: MicroStepEvent): void {
+    const { plan, microSteps } = this;
+    if (plan === undefined || !(microSteps === 2 || (microSteps === 1 && seconds >= LONG_SECONDS))) return;
+    this.microSteps = 2;
+    const steps = plan.totalSteps - plan.startStep;
+    const all = steps * plan.accumulation * seconds;
+    const ahead = `${count(steps)} ${steps === 1 ? "step" : "steps"}`;
+    if (all > 0)
+      this.print(
+        `expected time: ${duration(Math.ceil(all))} for ${ahead} at ${speed(tokens / seconds)} tokens/s, as the first went`,
+      );
   }
 
   onStep(event: StepEvent): void {

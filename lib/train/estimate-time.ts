@@ -96,8 +96,23 @@ function optimizerSeconds(dtype: Tensor["dtype"]): number {
   });
 }
 
-/** Measures this machine with the recipe's shapes: `whole` is the model of {@link shapesOf}. Some seconds. */
-export function measureParts(whole: Qwen3ForCausalLM, recipe: Recipe): MeasuredParts {
+/** Measurements that {@link measureParts} makes at most. */
+const MEASUREMENTS = 8;
+
+/**
+ * Measures this machine with the recipe's shapes: `whole` is the model of {@link shapesOf}. Some seconds.
+ * @param onMeasured called after each measurement with how many are done, of how many
+ */
+export function measureParts(
+  whole: Qwen3ForCausalLM,
+  recipe: Recipe,
+  onMeasured: (done: number, total: number) => void = () => {},
+): MeasuredParts {
+  let done = 0;
+  const measured = <T>(result: T): T => {
+    onMeasured(++done, MEASUREMENTS);
+    return result;
+  };
   const { config } = whole;
   const { compute } = precisionOf(recipe);
   const model = oneBlock(whole, recipe, config);
@@ -113,12 +128,14 @@ export function measureParts(whole: Qwen3ForCausalLM, recipe: Recipe): MeasuredP
   const step = (checkpointing: Checkpointing) => (): void => {
     microStep(model, batch, { ...options, checkpointing });
   };
-  step(true)(); // memory, threads, gradients
-  const head = headSeconds(model, recipe, ids);
-  const [keeping, selective, again] = [timed(step(false)), timed(step("selective")), timed(step(true))];
-  const forwardOnly = timed(() => void evaluateBatch(model, batch, options));
+  measured(step(true)()); // memory, threads, gradients
+  const head = measured(headSeconds(model, recipe, ids));
+  const keeping = measured(timed(step(false)));
+  const selective = measured(timed(step("selective")));
+  const again = measured(timed(step(true)));
+  const forwardOnly = measured(timed(() => void evaluateBatch(model, batch, options)));
   for (const parameter of trained) parameter.grad = undefined;
-  const attended = attentionAt(config, recipe, length);
+  const attended = measured(attentionAt(config, recipe, length));
   const scale = recipe.cutoff_len / length;
   const block = (seconds: number, passes: "both" | "forward", again = 0) =>
     Math.max(0, seconds - attended.measured[passes] - again * attended.measured.forward) * scale +
@@ -132,7 +149,7 @@ export function measureParts(whole: Qwen3ForCausalLM, recipe: Recipe): MeasuredP
     },
     forward: block(forwardOnly - head.forward, "forward"),
     head: head.both * scale * (config.vocab_size / model.config.vocab_size),
-    optimizer: optimizerSeconds((trained[0] as Tensor).dtype),
+    optimizer: measured(optimizerSeconds((trained[0] as Tensor).dtype)),
   };
 }
 

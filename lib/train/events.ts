@@ -51,6 +51,8 @@ export interface ModelEvent {
   total: number;
   device: string;
   dtype: string;
+  /** What computes the products on the processor, in one line; absent on a device of another kind. */
+  products?: string;
 }
 
 /** The first step is about to start. */

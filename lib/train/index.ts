@@ -20,3 +20,4 @@ export { chooseDevice, modelConfig, type Prepared, prepare } from "./setup.js";
 export { evaluateBatch, idsOf, microStep, microStepLoss, type StepOptions } from "./step.js";
 export { type TrainOptions, train } from "./train.js";
 export { type Outcome, Trainer, type TrainerOptions } from "./trainer.js";
+export { type Computing, computingOf, productsLine, slowness } from "./what-computes.js";

@@ -40,6 +40,8 @@ export interface ScoreOptions {
   signal?: AbortSignal;
   /** Asked between batches; true ends the scoring with an AbortError. */
   isAborted?: () => boolean;
+  /** Called after each batch with the tokens that were read and those that will have been. */
+  onProgress?: (done: number, total: number) => void;
 }
 
 interface Window {
@@ -76,14 +78,19 @@ export async function scoreDocuments(
   // windows of a size together, so that little is padding
   windows.sort((a, b) => b.ids.length - a.ids.length);
   const wasTraining = model.training;
+  const total = windows.reduce((sum, { ids }) => sum + ids.length, 0);
+  let done = 0;
   model.eval();
   try {
     for (let at = 0; at < windows.length; ) {
       options.signal?.throwIfAborted();
       if (options.isAborted?.() === true) throw new DOMException("the scoring was ended early", "AbortError");
       const rows = Math.max(1, Math.floor(BATCH_TOKENS / (windows[at] as Window).ids.length));
-      scoreBatch(model, windows.slice(at, at + rows), scores, options);
+      const batch = windows.slice(at, at + rows);
+      scoreBatch(model, batch, scores, options);
       at += rows;
+      done += batch.reduce((sum, { ids }) => sum + ids.length, 0);
+      options.onProgress?.(done, total);
       await new Promise(setImmediate); // a signal can fire here
     }
   } finally {

@@ -28,6 +28,7 @@ import {
 import {
   accelerator,
   type Device,
+  type DType,
   defaultDevice,
   isHost,
   manualSeed,
@@ -53,6 +54,7 @@ import { writeError } from "./textfile.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 import { trainPart } from "./trained-part.js";
 import { enlarge, type RowStart, rowsFor } from "./vocabulary.js";
+import { computingOf, productsLine, slowness } from "./what-computes.js";
 
 type Emit = (event: TrainEvent) => void;
 
@@ -260,6 +262,22 @@ function buildModel(
   return { model, weights, methods: slices.size > 0 ? [new HeldSlices(model, slices)] : [] };
 }
 
+/** The model's event, with what computes on the processor; and a warning where that is slower than it need be. */
+function sayModel(
+  model: { trainable: number; total: number; device: Device; dtype: DType },
+  recipe: Recipe,
+  emit: Emit,
+): void {
+  if (!isHost(model.device)) {
+    emit({ type: "model", ...model });
+    return;
+  }
+  const computing = computingOf(recipe, model.dtype);
+  emit({ type: "model", ...model, products: productsLine(computing) });
+  const text = slowness(computing);
+  if (text !== undefined) emit({ type: "message", level: "warning", text });
+}
+
 /**
  * Reads the tokenizer, packs the data, loads the model and makes it trainable.
  * @throws UserError for anything wrong with what the recipe names
@@ -336,7 +354,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   if (trainable === 0)
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
-  emit({ type: "model", trainable, total, device, dtype });
+  sayModel({ trainable, total, device, dtype }, recipe, emit);
   const checkpointing = settleCheckpointing(model, given, device, emit);
   if (stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await giveBackMemory();

@@ -172,6 +172,32 @@ describe("on a terminal", () => {
   });
 });
 
+describe("the expected time", () => {
+  const line = "expected time: 6:24 for 48 steps at 1,024 tokens/s, as the first went\n";
+
+  it("is said once, from the second micro-step", () => {
+    const { host, progress } = start({});
+    progress.onMicroStep({ ...micro(1, 1), seconds: 9 });
+    expect(host.text).toBe("");
+    for (let done = 2; done <= 8; done++) progress.onMicroStep(micro(1, done));
+    expect(host.text).toBe(line);
+  });
+
+  it("is said from the first where that is slow, and counts the steps that are left", () => {
+    const { host, progress } = start({}, { ...BEGIN, startStep: 47 });
+    progress.onMicroStep({ ...micro(48, 1), seconds: 2048 });
+    progress.onMicroStep({ ...micro(48, 2), seconds: 1 });
+    expect(host.text).toBe("expected time: 4:33:04 for 1 step at 0.5 tokens/s, as the first went\n");
+  });
+
+  it("is not said where a micro-step's seconds end before the device has done it", () => {
+    const { host, progress } = start({});
+    progress.begin(BEGIN, "cuda:0");
+    for (let done = 1; done <= 8; done++) progress.onMicroStep(micro(1, done));
+    expect(host.text).toBe("");
+  });
+});
+
 describe("in a pipe", () => {
   it("one line a log event, without control characters", () => {
     const { host, clock, progress } = start({});

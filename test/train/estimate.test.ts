@@ -282,11 +282,15 @@ it("qwen-pt estimate prints all three ways, and which one the recipe takes", asy
     return host.text;
   };
   const text = await estimate("gradient_checkpointing=selective");
+  expect(text).toMatch(/^products: .+, .+, \d+ threads?\n/);
   expect(text).toMatch(/8 x 64 tokens at a time +keeping all +selective \* +whole blocks again\n/);
   expect(text).toMatch(
     /a step, on this processor( +[\d.e-]+ s){3}\n2 steps( +\d+:\d\d){3}\n\* what the recipe says\n/,
   );
-  const { modes, steps } = JSON.parse(await estimate("--json", "disable_gradient_checkpointing=true"));
+  const { modes, steps, products } = JSON.parse(
+    await estimate("--json", "disable_gradient_checkpointing=true"),
+  );
+  expect(products).toMatch(/^products: /);
   expect(modes.map(({ chosen }: { chosen: boolean }) => chosen)).toEqual([true, false, false]);
   expect(modes[0].bytes.activations).toBeGreaterThan(modes[1].bytes.activations);
   expect([steps, modes[0].seconds]).toEqual([2, 2 * modes[0].secondsPerStep]);
