@@ -68,10 +68,10 @@ export class Progress {
     this.draw();
   }
 
-  /** `device`: what a micro-step's seconds mean; an accelerator is still at work when they end. */
-  begin(event: BeginEvent, device = "cpu"): void {
+  /** `isMeasured`: whether a micro-step's seconds are those of its work; an accelerator is still at it when they end. */
+  begin(event: BeginEvent, isMeasured = true): void {
     this.plan = event;
-    this.microSteps = device === "cpu" ? 0 : Number.NaN;
+    this.microSteps = isMeasured ? 0 : Number.NaN;
     this.began = this.stepBegan = this.lastLine = this.now();
     this.stopTicking = this.every(this.live ? REDRAW_MS : 1000, () => this.tick());
     this.draw();

@@ -92,7 +92,7 @@ function firstSignal(cause: SignalName | "parent"): string {
 /** Prints events as they come. The trainable count arrives before the banner that shows it. */
 function eventPrinter(progress: Progress): (event: TrainEvent) => void {
   let trainable = 0;
-  let device: string | undefined;
+  let onProcessor = true;
   const download = new DownloadLine(progress);
   return (event) => {
     switch (event.type) {
@@ -108,14 +108,15 @@ function eventPrinter(progress: Progress): (event: TrainEvent) => void {
         progress.print(`${formatSummary(event.summary)}\n${exampleLine(event.example)}`);
         break;
       case "model":
-        ({ trainable, device } = event);
+        trainable = event.trainable;
+        onProcessor = event.products !== undefined;
         progress.print(parameterLine(event.trainable, event.total));
         progress.print(`device: ${event.device}, weights: ${event.dtype}`);
         if (event.products !== undefined) progress.print(event.products);
         break;
       case "begin":
         progress.print(banner(event, trainable));
-        progress.begin(event, device);
+        progress.begin(event, onProcessor);
         break;
       case "microStep":
         progress.onMicroStep(event);

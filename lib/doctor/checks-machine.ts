@@ -1,36 +1,85 @@
 // Processor, memory, disks, container and system: what slows a run down or ends it early. Pure.
+import { excessiveCapability, type ProcessorKind, processorKind } from "../torch/processor.js";
+import { saysThreads, threadsFor } from "../torch/thread-settings.js";
+import type { Facts } from "./facts.js";
 import { type Check, ok, problem, warning } from "./finding.js";
 
 const GIB = 1024 ** 3;
 const gib = (bytes: number): string => `${(bytes / GIB).toFixed(bytes < 10 * GIB ? 1 : 0)} GiB`;
 
-const processor: Check = ({ cpu, gpu, addon }) => {
-  const has = (flag: string): boolean => cpu.flags?.includes(flag) ?? false;
-  const kinds = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"].filter(has);
+/** Kinds with instructions for bfloat16 products. */
+const BFLOAT16: readonly ProcessorKind[] = ["AMX", "AVX512_BF16"];
+
+/** How bf16 weights are multiplied here, where the addon has said so. */
+function multiplication({ loaded }: Facts["addon"]): string {
+  if (loaded?.products === undefined) return "";
+  const { frozen, other } = loaded.products;
+  const names = { native: "bf16", int16: "int16", panels: "fp32" };
+  const [still, moving] = [names[frozen.bfloat16], names[other.bfloat16]];
+  return still === moving
+    ? `: ${still} products of bf16 weights`
+    : `: ${still} products of frozen bf16 weights, ${moving} of trained ones`;
+}
+
+const processor: Check = ({ arch, cpu, addon, gpu }) => {
+  const kind = cpu.flags?.length || arch === "arm64" ? processorKind(cpu.flags ?? [], arch) : undefined;
   const name = `${cpu.model}, ${cpu.threads} threads`;
-  if (cpu.flags === undefined)
+  if (kind === undefined)
     return ok("Processor", `${name}${addon.loaded ? `, ${addon.loaded.cpuCapability}` : ""}`);
-  if (!has("avx2") && cpu.flags.length > 0 && cpu.flags.includes("sse2"))
+  if (kind === "older")
     return warning("Processor", `${name}: without AVX2 training is very slow`, "use a newer machine");
-  if (gpu.cards.length === 0 && !has("avx512_bf16") && !has("amx_bf16") && !has("bf16"))
+  if (kind === "arm64")
     return warning(
       "Processor",
-      `${name} (${kinds.join(", ")}): bfloat16 is emulated, slower than float32`,
-      "on the processor, leave bf16 out of the recipe",
+      `${name}: this package has not been tried on arm64`,
+      "compare a short run with one on x86-64",
     );
-  return ok("Processor", `${name} (${kinds.join(", ") || "bf16"})`);
+  const emulates = addon.loaded?.products?.frozen.bfloat16 === "native" && !BFLOAT16.includes(kind);
+  if (emulates && gpu.cards.length === 0)
+    return warning(
+      "Processor",
+      `${name}, ${kind}: emulates bf16 products, many times slower than float32`,
+      "unset QWEN_PT_PRODUCTS",
+    );
+  return ok("Processor", `${name}, ${kind}${multiplication(addon)}`);
 };
 
-const quota: Check = ({ cpu, env }) => {
-  if (cpu.quota === undefined || cpu.quota >= cpu.threads) return undefined;
-  const threads = Math.max(1, Math.floor(cpu.quota));
-  if (Number(env["OMP_NUM_THREADS"]) <= threads)
-    return ok("CPU quota", `${cpu.quota} of ${cpu.threads} processors`);
+const capability: Check = ({ arch, cpu, env }) => {
+  const asked = env["ATEN_CPU_CAPABILITY"];
+  if (asked === undefined) return undefined;
+  const excess = excessiveCapability(asked, cpu.flags, arch);
+  if (excess !== undefined) return problem("Capability", excess, "unset ATEN_CPU_CAPABILITY");
+  if (/^(?:default|avx2|avx512)$/.test(asked))
+    return ok(
+      "Capability",
+      `ATEN_CPU_CAPABILITY=${asked} holds libtorch to less than the processor may have`,
+    );
   return warning(
-    "CPU quota",
-    `this container may use ${cpu.quota} of ${cpu.threads} processors; more threads than that wait for each other`,
-    `export OMP_NUM_THREADS=${threads}`,
+    "Capability",
+    `ATEN_CPU_CAPABILITY=${asked} is no word of libtorch's, which ignores it`,
+    "set default, avx2 or avx512, or unset it",
   );
+};
+
+const threads: Check = ({ platform, cpu, env }) => {
+  const said = env["OMP_NUM_THREADS"];
+  if (said !== undefined && !saysThreads(env))
+    return warning(
+      "Threads",
+      `OMP_NUM_THREADS=${said} is no number of threads, and is ignored`,
+      `export OMP_NUM_THREADS=${threadsFor(cpu.quota, cpu.threads) ?? cpu.threads}, or unset it`,
+    );
+  if (cpu.quota === undefined || cpu.quota >= cpu.threads) return undefined;
+  const share = `this container may use ${cpu.quota} of ${cpu.threads} processors`;
+  const most = threadsFor(cpu.quota, cpu.threads) ?? cpu.threads;
+  if (Number.parseInt(said ?? "", 10) > most)
+    return warning(
+      "Threads",
+      `${share}, and OMP_NUM_THREADS=${said}: more threads than that wait for each other`,
+      `export OMP_NUM_THREADS=${most}`,
+    );
+  if (said === undefined && platform !== "linux") return undefined;
+  return ok("Threads", `${share}: ${said ?? most} compute`);
 };
 
 const memory: Check = ({ memory: { total, available, limit } }) => {
@@ -127,7 +176,8 @@ const symlinks: Check = ({ windows }) => {
 
 export const machineChecks: readonly Check[] = [
   processor,
-  quota,
+  capability,
+  threads,
   memory,
   disk,
   container,

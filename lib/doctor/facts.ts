@@ -1,6 +1,7 @@
 // What `qwen-pt doctor` knows of a machine: plain data, so that a recorded machine can be judged as well as this one.
 // probe.ts fills it in; the judging is checks.ts and its neighbours.
 import type { Card } from "../install/scripts.js";
+import type { ProductKinds } from "../torch/index.js";
 
 export interface Facts {
   readonly platform: NodeJS.Platform;
@@ -65,6 +66,8 @@ export interface Addon {
   readonly loaded?: {
     readonly libtorch: string;
     readonly cpuCapability: string;
+    /** What multiplies; undefined in facts that were recorded before it was asked. */
+    readonly products?: ProductKinds;
     /** CUDA devices that libtorch sees. */
     readonly devices: number;
     /** OpenMP runtimes in the process, by file name. */

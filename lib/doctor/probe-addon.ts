@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../errors.js";
 import { addonPath, addonRecord, native } from "../torch/native.js";
+import { productKinds } from "../torch/products.js";
 import type { Addon } from "./facts.js";
 
 /** Set for that process alone. */
@@ -36,6 +37,7 @@ function answer(): Answer {
     const loaded = {
       libtorch: info.builtWith,
       cpuCapability: info.cpuCapability,
+      products: productKinds(),
       devices: addon.accelerator()?.count ?? 0,
       openmp: openmp(),
       capabilities: capabilitiesIn(info.config),

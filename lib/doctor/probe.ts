@@ -14,7 +14,9 @@ import os from "node:os";
 import path from "node:path";
 import { cacheFolder } from "../cache.js";
 import { cudaScript, libtorchScript, toolsScript } from "../install/scripts.js";
+import { cpuQuota } from "../torch/cpu-quota.js";
 import { addonRecord, buildCommand, libtorchVersion } from "../torch/native.js";
+import { processorFlags } from "../torch/processor.js";
 import type { Compiler, Facts, Gpu, Libtorch } from "./facts.js";
 import { probeAddon } from "./probe-addon.js";
 import { probeWindows, visualStudio } from "./probe-windows.js";
@@ -111,11 +113,8 @@ function onBus(): boolean | undefined {
 
 /** The processor and what a container leaves of it. */
 export function cpu(): Facts["cpu"] {
-  const info = text("/proc/cpuinfo");
-  const flags = versionIn(info, /^(?:flags|Features)\s*:\s*(.*)$/m)?.split(/\s+/);
-  const [most, period] = text("/sys/fs/cgroup/cpu.max")?.trim().split(" ") ?? [];
-  const quota = most !== undefined && most !== "max" ? Number(most) / Number(period) : undefined;
-  return { model: os.cpus()[0]?.model.trim() || os.arch(), threads: os.availableParallelism(), quota, flags };
+  const model = os.cpus()[0]?.model.trim() || os.arch();
+  return { model, threads: os.availableParallelism(), quota: cpuQuota(), flags: processorFlags() };
 }
 
 /** The memory and what a container leaves of it. */
@@ -207,6 +206,7 @@ export async function probe(): Promise<Facts> {
     env: {
       LD_PRELOAD: env["LD_PRELOAD"],
       OMP_NUM_THREADS: env["OMP_NUM_THREADS"],
+      ATEN_CPU_CAPABILITY: env["ATEN_CPU_CAPABILITY"],
       CUDA_VISIBLE_DEVICES: env["CUDA_VISIBLE_DEVICES"],
     },
   };

@@ -1,5 +1,6 @@
 // What a new recipe should know of the machine: how much memory training has, and whether bfloat16 is worth its while.
 import { cudaScript } from "../install/scripts.js";
+import { processorKind } from "../torch/processor.js";
 import { cpu, memory } from "./probe.js";
 
 /** The first card and its memory where there is one, else the machine's. */
@@ -11,7 +12,7 @@ export async function trainingMachine(): Promise<{ memory: number; isCard: boole
     return { memory: card.memoryMiB * 1024 ** 2, isCard: true, bf16: capability >= 8 };
   }
   const { total, limit } = memory();
-  const flags = cpu().flags ?? [];
-  const bf16 = ["avx512_bf16", "amx_bf16", "bf16"].some((flag) => flags.includes(flag));
-  return { memory: limit ?? total, isCard: false, bf16 };
+  // 16-bit weights are widened as they are multiplied where there are no instructions for them: bf16 costs nothing there
+  const kind = processorKind(cpu().flags ?? [], process.arch);
+  return { memory: limit ?? total, isCard: false, bf16: kind !== "older" && kind !== "arm64" };
 }

@@ -37,7 +37,7 @@ finetuning_type: full`,
 const RATE: Readonly<Record<Method, string>> = { lora: "1.0e-4", freeze: "5.0e-5", full: "2.0e-5" };
 
 /** The recipe as a YAML text, every key explained. */
-export function recipeText(answers: Answers, { bf16 }: Pick<Machine, "bf16">): string {
+export function recipeText(answers: Answers, { bf16, isCard }: Pick<Machine, "bf16" | "isCard">): string {
   const { model, datasetDir, datasets, method, output } = answers;
   return `# Incremental pre-training of Qwen3, written by qwen-pt init.
 #   npx qwen-pt train RECIPE [key=value ...]
@@ -85,7 +85,7 @@ lr_scheduler_type: cosine
 warmup_ratio: 0.1
 # Passes over the data.
 num_train_epochs: 3.0
-# Compute in bfloat16.${bf16 ? "" : " This machine's processor emulates it, slower than float32."}
+# Compute in bfloat16.${bf16 ? "" : ` This ${isCard ? "card has no instructions for it" : "processor is older than AVX2, or has not been tried"}.`}
 bf16: ${bf16}
 `;
 }

@@ -22,6 +22,9 @@ interface Mount {
   readonly version: 1 | 2;
 }
 
+/** Whether a list of options or controllers names the one that limits processor time. */
+const limitsTime = (list: string): boolean => /(?:^|,)cpu(?:,|$)/.test(list);
+
 /** mountinfo: `36 25 0:30 ROOT POINT rw,relatime - TYPE SOURCE rw,cpu,cpuacct`. */
 function mounts(text: string): Mount[] {
   return text.split("\n").flatMap((line): Mount[] => {
@@ -30,7 +33,7 @@ function mounts(text: string): Mount[] {
     const [type, , options = ""] = after.split(" ");
     if (root === undefined || point === undefined) return [];
     if (type === "cgroup2") return [{ root, point, version: 2 }];
-    return type === "cgroup" && options.split(",").includes("cpu") ? [{ root, point, version: 1 }] : [];
+    return type === "cgroup" && limitsTime(options) ? [{ root, point, version: 1 }] : [];
   });
 }
 
@@ -38,8 +41,7 @@ function mounts(text: string): Mount[] {
 function groupOf(text: string, version: 1 | 2): string | undefined {
   for (const line of text.split("\n")) {
     const [id, controllers = "", ...rest] = line.split(":");
-    if (version === 2 ? id === "0" && controllers === "" : controllers.split(",").includes("cpu"))
-      return rest.join(":");
+    if (version === 2 ? id === "0" && controllers === "" : limitsTime(controllers)) return rest.join(":");
   }
   return undefined;
 }

@@ -20,7 +20,7 @@ const PASSED = [
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Whether OMP_NUM_THREADS says a number that OpenMP takes: 4, or 4,2 for teams within teams. */
-function saysThreads(env: Environment): boolean {
+export function saysThreads(env: Environment): boolean {
   return /^\s*0*[1-9]\d*\s*(,\s*0*[1-9]\d*\s*)*$/.test(env["OMP_NUM_THREADS"] ?? "");
 }
 

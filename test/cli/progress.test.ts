@@ -192,7 +192,7 @@ describe("the expected time", () => {
 
   it("is not said where a micro-step's seconds end before the device has done it", () => {
     const { host, progress } = start({});
-    progress.begin(BEGIN, "cuda:0");
+    progress.begin(BEGIN, false);
     for (let done = 1; done <= 8; done++) progress.onMicroStep(micro(1, done));
     expect(host.text).toBe("");
   });

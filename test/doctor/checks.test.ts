@@ -1,12 +1,19 @@
 // What the doctor says of machines that this one is not: recorded facts, one thing wrong with each.
 import { beforeAll, describe, expect, it } from "vitest";
 import { diagnose, type Facts, type Rules, rulesOf, whyNoDevice } from "../../lib/doctor/index.js";
-import { bare, cardOf, healthy, windows, withCard } from "./machines.js";
+import type { ProductKind, ProductKinds } from "../../lib/torch/index.js";
+import { AVX2, AVX512, bare, cardOf, healthy, windows, withCard } from "./machines.js";
 
 const GIB = 1024 ** 3;
 let rules: Rules;
 beforeAll(async () => {
   rules = await rulesOf();
+});
+
+const kinds = (frozen: ProductKind, other: ProductKind): ProductKinds => ({
+  processor: "",
+  frozen: { bfloat16: frozen, float16: other },
+  other: { bfloat16: other, float16: other },
 });
 
 /** "state check: text: remedy" of everything that is not in order. */
@@ -31,6 +38,55 @@ describe("machines in order", () => {
       expect(new Set(findings.map(({ check }) => check)).size).toBe(findings.length);
       expect(findings.filter(({ text }) => text === "" || /\n|undefined|NaN/.test(text))).toEqual([]);
     }
+  });
+});
+
+describe("kinds of processors", () => {
+  const said = (flags: readonly string[], products?: ProductKinds, change: Partial<Facts> = {}) => {
+    const loaded = { ...healthy.addon.loaded!, products };
+    const addon = { ...healthy.addon, loaded };
+    const facts = { ...healthy, cpu: { model: "CPU", threads: 4, flags }, addon, ...change };
+    const found = diagnose(facts, rules).find(({ check }) => check === "Processor");
+    return `${found?.state} ${found?.text}`;
+  };
+
+  it.each([
+    [AVX2, kinds("panels", "panels"), "ok CPU, 4 threads, AVX2: fp32 products of bf16 weights"],
+    [
+      [...AVX2, "avx_vnni"],
+      kinds("int16", "panels"),
+      "ok CPU, 4 threads, AVX-VNNI: int16 products of frozen bf16 weights, fp32 of trained ones",
+    ],
+    [
+      AVX512,
+      kinds("int16", "panels"),
+      "ok CPU, 4 threads, AVX-512 without BF16: int16 products of frozen bf16 weights, fp32 of trained ones",
+    ],
+    [
+      [...AVX512, "avx512_bf16"],
+      kinds("native", "native"),
+      "ok CPU, 4 threads, AVX512_BF16: bf16 products of bf16 weights",
+    ],
+    [
+      [...AVX512, "avx512_bf16", "amx_tile", "amx_bf16"],
+      kinds("native", "native"),
+      "ok CPU, 4 threads, AMX: bf16 products of bf16 weights",
+    ],
+    [AVX2, undefined, "ok CPU, 4 threads, AVX2"],
+  ])("%j", (flags, products, line) => {
+    expect(said(flags, products)).toBe(line);
+  });
+
+  it("a quota within which as many threads compute is in order", () => {
+    const of = (env: Facts["env"]) =>
+      diagnose({ ...healthy, cpu: { ...healthy.cpu, quota: 2.5 }, env }, rules).find(
+        ({ check }) => check === "Threads",
+      );
+    expect(of({})).toMatchObject({
+      state: "ok",
+      text: "this container may use 2.5 of 8 processors: 3 compute",
+    });
+    expect(of({ OMP_NUM_THREADS: "1" })?.text).toMatch(/: 1 compute$/);
   });
 });
 
@@ -126,9 +182,15 @@ describe("one thing wrong", () => {
       /^problem OpenMP: 2 runtimes.*libiomp5\.so.*unset LD_PRELOAD/,
     ],
     [
-      "no bf16",
-      { cpu: { model: "Xeon", threads: 4, flags: ["sse2", "avx2", "avx512f"] } },
-      /^warning Processor: .*bfloat16 is emulated.*leave bf16 out/,
+      "emulated bf16",
+      {
+        cpu: { model: "Xeon", threads: 4, flags: AVX512 },
+        addon: {
+          ...healthy.addon,
+          loaded: { ...loaded, products: kinds("native", "native") },
+        },
+      },
+      /^warning Processor: Xeon, 4 threads, AVX-512 without BF16: emulates.*unset QWEN_PT_PRODUCTS$/,
     ],
     [
       "no AVX2",
@@ -136,9 +198,29 @@ describe("one thing wrong", () => {
       /^warning Processor: .*without AVX2/,
     ],
     [
-      "a CPU quota",
-      { cpu: { ...healthy.cpu, quota: 2.5 } },
-      /^warning CPU quota: .*2\.5 of 8.*OMP_NUM_THREADS=2$/,
+      "arm64",
+      { arch: "arm64", cpu: { model: "Neoverse-V2", threads: 4, flags: ["asimd", "bf16"] } },
+      /^warning Processor: Neoverse-V2, 4 threads: .*not been tried on arm64/,
+    ],
+    [
+      "more threads than a quota allows",
+      { cpu: { ...healthy.cpu, quota: 2.5 }, env: { OMP_NUM_THREADS: "8" } },
+      /^warning Threads: .*2\.5 of 8.*export OMP_NUM_THREADS=3$/,
+    ],
+    [
+      "a number of threads that is none",
+      { env: { OMP_NUM_THREADS: "0" } },
+      /^warning Threads: OMP_NUM_THREADS=0 is no number.*export OMP_NUM_THREADS=8, or unset it$/,
+    ],
+    [
+      "a capability that nobody knows",
+      { env: { ATEN_CPU_CAPABILITY: "avx9000" } },
+      /^warning Capability: ATEN_CPU_CAPABILITY=avx9000 .*ignores it: set default, avx2 or avx512/,
+    ],
+    [
+      "a capability that the processor lacks",
+      { cpu: { model: "i7", threads: 4, flags: AVX2 }, env: { ATEN_CPU_CAPABILITY: "avx512" } },
+      /^problem Capability: ATEN_CPU_CAPABILITY=avx512: this processor has no avx512f/,
     ],
     [
       "a cgroup's limit",

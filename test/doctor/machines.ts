@@ -3,6 +3,10 @@ import type { Facts } from "../../lib/doctor/index.js";
 
 const GIB = 1024 ** 3;
 
+/** Flags of processors: /proc/cpuinfo's words. */
+export const AVX2 = ["sse2", "fma", "avx2"];
+export const AVX512 = [...AVX2, "avx512f", "avx512vl", "avx512bw", "avx512dq"];
+
 export const healthy: Facts = {
   platform: "linux",
   arch: "x64",
@@ -21,7 +25,7 @@ export const healthy: Facts = {
     loaded: { libtorch: "2.13.0", cpuCapability: "AVX512", devices: 0, openmp: ["libgomp.so.1"] },
   },
   gpu: { cards: [], onBus: false },
-  cpu: { model: "AMD EPYC 9R14", threads: 8, flags: ["sse2", "avx2", "avx512f", "avx512_bf16"] },
+  cpu: { model: "AMD EPYC 9R14", threads: 8, flags: [...AVX512, "avx512_bf16"] },
   memory: { total: 32 * GIB, available: 28 * GIB },
   disk: { cache: 60 * GIB, here: 60 * GIB },
   locale: "en_US.UTF-8",

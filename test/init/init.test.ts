@@ -93,10 +93,13 @@ describe("without questions", () => {
       method: "lora" as const,
       output: "o",
     };
-    const text = recipeText(answers, { bf16: true });
+    const text = recipeText(answers, { bf16: true, isCard: false });
     expect(text.match(/^###/gm)?.length).toBe(5);
     expect(text.split("\n").filter((line) => line.startsWith("#")).length).toBeGreaterThan(15);
     expect(text).toContain("dataset: a,b\n");
+    expect(text).toMatch(/# Compute in bfloat16\.\nbf16: true\n$/);
+    const old = recipeText(answers, { bf16: false, isCard: true });
+    expect(old).toMatch(/# Compute in bfloat16\. This card has no instructions for it\.\nbf16: false\n$/);
   });
 
   it("does not overwrite without --force, and then keeps what is in dataset_info.json", async () => {
