@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { projectRoot } from "./libtorch.mjs";
+import { buildShare, movingLine } from "./moving-line.mjs";
 import { packageFolder, SetupError } from "./tools.mjs";
 
 export function filesUnder(folder) {
@@ -47,18 +48,27 @@ export const textAddonBeside = (addon) => path.join(path.dirname(addon), "qwen_p
 /** The module beside an addon that sets OpenMP's variables before libtorch is loaded; built on Linux alone. */
 export const environmentFile = (addon) => path.join(path.dirname(addon), "qwen_pt_environment.node");
 
-/** Runs a command in the package's folder; resolves to its exit status (or its signal) and output. */
-export function run(command, args, env = process.env) {
+/**
+ * Runs a command in the package's folder; resolves to its exit status (or its signal) and output. `onText` sees the
+ * output as it grows. The command ends with this process.
+ */
+export function run(command, args, env = process.env, onText = () => {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: projectRoot, stdio: ["ignore", "pipe", "pipe"], env });
     let output = "";
     const keep = (text) => {
       output += text;
+      onText(output);
     };
+    const end = () => child.kill();
+    process.once("exit", end);
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     child.on("error", (error) => resolve({ status: 1, output: error.message }));
-    child.on("close", (status, signal) => resolve({ status: status ?? signal, output }));
+    child.on("close", (status, signal) => {
+      process.off("exit", end);
+      resolve({ status: status ?? signal, output });
+    });
   });
 }
 
@@ -78,8 +88,11 @@ export async function compileAddon(folder, root) {
   const args = ["-O", folder, "-d", projectRoot, "-p", String(os.availableParallelism())];
   const env = { ...process.env, LIBTORCH: root };
   dropForeign(folder);
+  const line = movingLine("compiling the native addon");
+  const show = (output) => line.update(buildShare(output) ?? "");
   for (const step of ["configure", "build"]) {
-    const { status, output } = await run(process.execPath, [cmakeJs, step, ...args], env);
+    const { status, output } = await run(process.execPath, [cmakeJs, step, ...args], env, show);
+    if (step === "build" || status !== 0) line.stop();
     if (status === 0) continue;
     process.stderr.write(output);
     throw new SetupError("the addon could not be built: the compiler's message is above.");

@@ -95,6 +95,11 @@ async function buildAddon(force) {
   });
 }
 
+process.once("SIGINT", () => {
+  process.stderr.write("\r\u001b[K");
+  say("interrupted; npm run build goes on from here");
+  process.exit(130);
+});
 await runScript(async () => {
   const asked = new Set(process.argv.slice(2));
   // npm may run an installed package's `prepare`, if its user allows install scripts: there `qwen-pt setup` builds.

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { movingLine } from "./moving-line.mjs";
 import { findPython, howToGet, SetupError } from "./tools.mjs";
 
 /** The environment's Python. */
@@ -50,17 +51,21 @@ export function pipInstall(environment, args) {
     // pip 25.1 and newer go on with a download that broke off; older ones pass over what they do not know
     const env = { PIP_RESUME_RETRIES: "10", ...process.env };
     const child = spawn(pythonOf(environment), flags, { stdio: ["ignore", "pipe", "pipe"], env });
+    const line = movingLine("pip is at work");
     let errors = "";
     child.stdout.on("data", (text) => {
       // pip names each download and its size: the one part of its talk that is worth a line.
-      for (const line of String(text).split("\n"))
-        if (/^\s*Downloading \S+ \(.*[MG]B\)/.test(line)) process.stderr.write(`${line.trim()}\n`);
+      for (const said of String(text).split("\n"))
+        if (/^\s*Downloading \S+ \(.*[MG]B\)/.test(said)) line.print(said.trim());
     });
     child.stderr.on("data", (text) => {
       errors += text;
     });
     child.on("error", (error) => resolve(error.message));
-    child.on("close", (code) => resolve(code === 0 ? "" : lastError(errors)));
+    child.on("close", (code) => {
+      line.stop();
+      resolve(code === 0 ? "" : lastError(errors));
+    });
   });
 }
 

@@ -5,6 +5,7 @@ import { UserError } from "../errors.js";
 import { isRefusal, type SetupScript, setupScript } from "../install/scripts.js";
 import { neededNothing, readArguments } from "./arguments.js";
 import type { Run } from "./commands.js";
+import { EXIT_CODES } from "./signals.js";
 
 export const run: Run = async (args, host) => {
   const { options, flags } = neededNothing(
@@ -15,6 +16,11 @@ export const run: Run = async (args, host) => {
   const build = checkedBuild(options["build"] ?? "auto", script);
   const say = (text: string) => void host.err.write(`qwen-pt: ${text}\n`);
   const plan = flags.has("plan");
+  const onSignal = (): void => {
+    say("interrupted; npx qwen-pt setup goes on from here");
+    host.exit(EXIT_CODES.SIGINT);
+  };
+  host.on("SIGINT", onSignal);
   try {
     const done = await script.setUp({ cache: cacheFolder(), build, plan, force: flags.has("force"), say });
     if (plan) return 0;
@@ -27,6 +33,8 @@ export const run: Run = async (args, host) => {
   } catch (error) {
     if (isRefusal(error)) throw new UserError(error.message);
     throw error;
+  } finally {
+    host.off("SIGINT", onSignal);
   }
 };
 

@@ -120,6 +120,9 @@ describe.skipIf(process.platform === "win32")("setup", () => {
     expect(room.cached()).toEqual([
       expect.stringMatching(/^addon\/0\.\S+-libtorch-2\S+-[0-9a-f]{12}\/addon\.json$/),
       expect.stringMatching(/^addon\/0\.\S+-libtorch-2\S+-[0-9a-f]{12}\/qwen_pt\.node$/),
+      ...(process.platform === "linux"
+        ? [expect.stringMatching(/^addon\/0\.\S+-[0-9a-f]{12}\/qwen_pt_environment\.node$/)]
+        : []),
       expect.stringMatching(/^addon\/\d\S+-[0-9a-f]{12}\.json$/),
     ]);
     expect(room.run(["env"]).out).toContain(`- Addon: ${room.cache}`);
