@@ -1,7 +1,7 @@
 // y = x W^T + b.
 
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { autocastDType, empty, holdsValues, isFixedPoint, keep, linear, op } from "../torch/index.js";
+import { autocastDType, empty, holdsValues, isFixedPoint, isHost, keep, linear, op } from "../torch/index.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
 import { Module } from "./module.js";
 import { isRecallable, recallable } from "./recall.js";
@@ -64,5 +64,5 @@ function isNarrowed(weight: Tensor): boolean {
 
 /** Whether a frozen weight is multiplied in integers. */
 function isInteger(weight: Tensor): boolean {
-  return !weight.requiresGrad && weight.device === "cpu" && isFixedPoint(autocastDType() ?? weight.dtype);
+  return !weight.requiresGrad && isHost(weight.device) && isFixedPoint(autocastDType() ?? weight.dtype);
 }

@@ -9,6 +9,7 @@
 
 #include "fixed_point_product.h"
 #include "panel_product.h"
+#include "placement.h"
 #include "product_kind.h"
 
 #include <ATen/ops/empty.h>
@@ -29,7 +30,7 @@ constexpr int64_t kLeastRows = 64;
 
 bool byIntegers(const Tensor& x, const Tensor& w) {
   const auto dtype = w.scalar_type();
-  return x.is_cpu() && w.is_cpu() && (dtype == at::kBFloat16 || dtype == at::kHalf) && x.scalar_type() == dtype &&
+  return isOnHost(x) && isOnHost(w) && (dtype == at::kBFloat16 || dtype == at::kHalf) && x.scalar_type() == dtype &&
          x.dim() == 2 && w.dim() == 2 && w.stride(1) == 1 && x.size(0) >= kLeastRows && w.size(1) > 0 &&
          frozenProductKind(dtype) == ProductKind::int16;
 }

@@ -4,6 +4,7 @@
 #include "low_rank.h"
 
 #include "kernels/vector_kernels.h"
+#include "placement.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -49,7 +50,7 @@ int64_t grainOf(int64_t other) { return std::max<int64_t>(kGrain / std::max<int6
 }  // namespace
 
 bool suitsLowRank(const Tensor& x, int64_t ranks, at::ScalarType dtype) {
-  return x.is_cpu() && (dtype == at::kBFloat16 || dtype == at::kHalf) && x.scalar_type() == dtype && x.dim() == 2 &&
+  return isOnHost(x) && (dtype == at::kBFloat16 || dtype == at::kHalf) && x.scalar_type() == dtype && x.dim() == 2 &&
          x.is_contiguous() && x.numel() > 0 && ranks <= kMostRanks;
 }
 
