@@ -1,14 +1,14 @@
 // Speed while another program takes a core: threads that wait by spinning keep a core from those that work. Micro-steps of
 // the benchmark's model on a machine left alone and beside a program that spins, with our default and with OpenMP's.
 //   node bench/busy.mjs [--quick] [--openmp-default NAME=VALUE]
-// NAME=VALUE is the variable by which qwen-pt leaves waiting to OpenMP.
+// NAME=VALUE is what OpenMP does unless it is told otherwise: libgomp's own number of spins.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
 import { child, ensureModel, median, root, table } from "./subject.mjs";
 
-const OPENMP_DEFAULT = "QWEN_PT_SPIN=default";
+const OPENMP_DEFAULT = "GOMP_SPINCOUNT=300000";
 const TOKENS = 1024;
 
 /** What another program does to the machine while `body` runs. */

@@ -38,8 +38,8 @@ export async function run({ quick = false }) {
   const modes = {};
   for (const mode of MODES) {
     process.stderr.write(`products: ${mode}\n`);
-    const options = { shapes: SHAPES, rounds: quick ? 3 : 9 };
-    const shapes = child("products_mode.mjs", [JSON.stringify(options)], { QWEN_PT_PRODUCTS: mode });
+    const options = { mode, shapes: SHAPES, rounds: quick ? 3 : 9 };
+    const shapes = child("products_mode.mjs", [JSON.stringify(options)]);
     modes[mode] = { shapes, overModel: overModel(shapes) };
     print(mode, modes[mode]);
   }

@@ -1,7 +1,7 @@
 // One mode of products in a process of its own: `node bench/products_mode.mjs '{"shapes": [...], "rounds": 5}'`; the last
 // line is JSON. Products of a frozen bf16 weight, forward and input's gradient, beside this machine's float32 products
 // in interleaved pairs, and their error beside that of bf16 itself: a float32 result that is rounded to bf16 once.
-import { backward, call, manualSeed, noGrad, randn, scope, setNumThreads } from "../dist/index.js";
+import { call, manualSeed, noGrad, randn, scope, setNumThreads } from "../dist/index.js";
 
 const options = { tokens: 1024, rounds: 5, slow: 2, ...JSON.parse(process.argv[2]) };
 if (options.threads !== undefined) setNumThreads(options.threads);
@@ -10,24 +10,14 @@ const ERROR_ROWS = 64;
 /** Some channels are much larger than the others: what activations of a trained model are like. */
 const OUTLIERS = { every: 128, factor: 30 };
 
-const product = (x, weight) => call("qwen_pt::frozen_linear", x, weight);
+const forward = (x, weight) => call("qwen_pt::product", x, weight, true, options.mode);
+const gradient = (dOut, weight) => call("qwen_pt::product", dOut, weight, false, options.mode);
 
 /** Seconds of one call; its results are freed within. */
 function seconds(body) {
   const start = performance.now();
   scope(body);
   return (performance.now() - start) / 1000;
-}
-
-/** Seconds of the backward pass alone. */
-function backwardSeconds(x, weight, seed) {
-  return scope(() => {
-    const leaf = x.detach().requiresGrad_();
-    const y = product(leaf, weight);
-    const start = performance.now();
-    backward(y, seed);
-    return (performance.now() - start) / 1000;
-  });
 }
 
 function inputs(rows, { inner, outer }) {
@@ -43,8 +33,8 @@ const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
 /** Fewer rows where a mode is so slow that all of them would take minutes; a multiple of 8. */
 function affordableRows(rows, shape, weight) {
   const probe = inputs(8, shape);
-  const took = seconds(() => noGrad(() => void product(probe.x, weight)));
-  const back = backwardSeconds(probe.x, weight, probe.seed);
+  const took = seconds(() => noGrad(() => void forward(probe.x, weight)));
+  const back = seconds(() => noGrad(() => void gradient(probe.seed, weight)));
   for (const each of Object.values(probe)) each.dispose();
   const most = Math.floor((8 * options.slow) / Math.max(took, back) / 8) * 8;
   return Math.max(8, Math.min(rows, most));
@@ -63,9 +53,9 @@ function rates(shape, weight) {
   for (let round = -1; round < options.rounds; round++) {
     const times = {
       forward32: seconds(() => noGrad(() => void call("aten::mm", wide.x, wide.weight.t()))),
-      forward: seconds(() => noGrad(() => void product(x, weight))),
+      forward: seconds(() => noGrad(() => void forward(x, weight))),
       gradient32: seconds(() => noGrad(() => void call("aten::mm", wide.seed, wide.weight))),
-      gradient: backwardSeconds(x, weight, seed),
+      gradient: seconds(() => noGrad(() => void gradient(seed, weight))),
     };
     if (round < 0) continue; // the first round warms up
     for (const [name, time] of Object.entries(times))
@@ -90,10 +80,8 @@ function errors(shape, weight, spread) {
     const given = randn([rows, shape.inner]);
     for (let channel = 0; channel < (spread ? shape.inner : 0); channel += OUTLIERS.every)
       given.select(1, channel).mul_(OUTLIERS.factor);
-    const x = given.to("bfloat16").requiresGrad_();
+    const x = given.to("bfloat16");
     const seed = randn([rows, shape.outer]).to("bfloat16");
-    const y = product(x, weight);
-    backward(y, seed);
     return noGrad(() => {
       const compare = (is, a, b) => {
         const exact = call("aten::mm", a.double(), b.double());
@@ -103,8 +91,8 @@ function errors(shape, weight, spread) {
         return { error, bf16, added: Math.sqrt(Math.max(0, error ** 2 - bf16 ** 2)) };
       };
       return {
-        forward: compare(y, x.detach(), weight.t()),
-        gradient: compare(x.grad, seed, weight),
+        forward: compare(forward(x, weight), x, weight.t()),
+        gradient: compare(gradient(seed, weight), seed, weight),
       };
     });
   });
