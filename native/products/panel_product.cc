@@ -21,9 +21,10 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kRows = 2048;          // of x in one block
-constexpr int64_t kDepth = 4096;         // of a sum in one block: longer ones are added up block by block
+constexpr int64_t kDepth = 4096;          // of a sum that is made at once
+constexpr int64_t kPartDepth = 1024;      // of a longer one, which is added up part by part
 constexpr int64_t kPanelFloats = 1 << 19;  // in one panel: 2 MB, most of a core's cache
-constexpr int64_t kMostColumns = 256, kLeastColumns = 64;
+constexpr int64_t kMostColumns = 256, kMostSummedColumns = 512, kLeastColumns = 64;
 
 int64_t roundedUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -104,16 +105,17 @@ void dots(const Product& of) {
 class BlockOfRows {
  public:
   BlockOfRows(const Product& of, int64_t row, int64_t rows) : of_(of), row_(row), rows_(rows) {
-    depth_ = std::min(of.k, kDepth);
-    columns_ = std::clamp(kPanelFloats / depth_ / 64 * 64, kLeastColumns, kMostColumns);
+    summed_ = of.k > kDepth;
+    depth_ = summed_ ? kPartDepth : of.k;
+    columns_ = std::clamp(kPanelFloats / depth_ / 64 * 64, kLeastColumns, summed_ ? kMostSummedColumns : kMostColumns);
     const int64_t threads = at::get_num_threads();
-    // at least two tasks a thread, or one would wait for the other at the end
-    while (columns_ > kLeastColumns && (of.n + columns_ - 1) / columns_ < 2 * threads) columns_ /= 2;
+    // tasks for every thread, two where there are as many, or one would wait for the other at the end
+    const int64_t least = summed_ ? threads : 2 * threads;
+    while (columns_ > kLeastColumns && (of.n + columns_ - 1) / columns_ < least) columns_ /= 2;
     columns_ = std::min(columns_, of.n);
     panels_ = (of.n + columns_ - 1) / columns_;
     parts_ = std::clamp<int64_t>(2 * threads / panels_, 1, std::max<int64_t>(rows / 64, 1));
     part_ = (rows + parts_ - 1) / parts_;
-    summed_ = of.k > depth_;
     perThread_ = roundedUp(depth_ * columns_, 16) + (summed_ ? 0 : part_ * columns_);
   }
 
