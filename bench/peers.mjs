@@ -1,7 +1,8 @@
 // The tutorial's recipe by LLaMA-Factory, by a tuned plain loop of PyTorch and PEFT, by Unsloth, and by qwen-pt, in turn:
 // A B A B on one machine, medians and ratios (contestants.mjs says who, and in which settings). tokens/s, peak memory of the
 // process tree, time to the first step, losses by step; and the time that each program takes to print its version.
-//   node bench/peers.mjs [--quick] [--smoke]
+//   node bench/peers.mjs [--quick] [--smoke] [--only NAME ...]
+// --only runs these contestants once and keeps what they did for the whole section, which goes on from there.
 // --smoke only tries whether every contestant runs, on the embedded model and a few tokens; nothing is measured.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -170,22 +171,58 @@ function printTimes({ startUp, version }) {
 }
 
 /** The programs, installed where they are missing. */
-function ensurePrograms(folder) {
+function ensurePrograms(folder, contestants) {
   mkdirSync(folder, { recursive: true });
-  return { llamafactory: ensureLlamaFactory(folder), unsloth: ensureUnsloth(folder) };
+  const needed = Object.values(contestants).some(({ program }) => program === "unsloth");
+  return {
+    llamafactory: ensureLlamaFactory(folder),
+    ...(needed ? { unsloth: ensureUnsloth(folder) } : {}),
+  };
 }
+
+/** What the contestants run with. */
+function placesOf(folder, contestants) {
+  const programs = ensurePrograms(folder, contestants);
+  const bf16 = ensureModel(folder, programs.llamafactory.python);
+  const isWide = Object.values(contestants).some(({ wide }) => wide);
+  return { programs, models: { bf16, float32: isWide ? ensureFloat32(bf16) : undefined } };
+}
+
+/** Contestants by name, in order, or the whole list of names. */
+function chosen(processor, names) {
+  const all = contestantsOf(processor);
+  const unknown = names.filter((name) => all[name] === undefined);
+  if (unknown.length > 0)
+    throw new Error(
+      `no contestant is called ${unknown.join("; ")}: there are ${Object.keys(all).join("; ")}`,
+    );
+  return Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)));
+}
+
+/** Runs some contestants once more. */
+async function runOnly(folder, processor, names) {
+  const contestants = chosen(processor, names);
+  const places = placesOf(folder, contestants);
+  const kept = keptFile(folder, processor);
+  const runs = readOr(kept, {});
+  for (const [name, contestant] of Object.entries(contestants)) {
+    process.stderr.write(`peers: ${name}\n`);
+    runs[name] = [...(runs[name] ?? []), await runOnce(folder, name, contestant, places)];
+    writeFileSync(kept, `${JSON.stringify(runs, null, 2)}\n`);
+  }
+  printResults(summaries(contestants, runs));
+}
+
+const keptFile = (folder, processor) => path.join(folder, `peers-runs-${processor}.json`);
 
 /**
  * The section `peers` of the bench. What was run is kept in peers-runs-KIND.json, so that an interrupted section goes on.
  * @param {{folder: string, processor: string, quick?: boolean}} options `quick`: one turn
  */
 export async function run({ folder, processor, quick = false }) {
-  const programs = ensurePrograms(folder);
-  const bf16 = ensureModel(folder, programs.llamafactory.python);
   const contestants = contestantsOf(processor);
-  const isWide = Object.values(contestants).some(({ wide }) => wide);
-  const places = { programs, models: { bf16, float32: isWide ? ensureFloat32(bf16) : undefined } };
-  const kept = path.join(folder, `peers-runs-${processor}.json`);
+  const places = placesOf(folder, contestants);
+  const kept = keptFile(folder, processor);
   const runs = readOr(kept, {});
   for (let turn = 0; turn < (quick ? 1 : 2); turn++) {
     for (const [name, contestant] of Object.entries(contestants)) {
@@ -200,7 +237,7 @@ export async function run({ folder, processor, quick = false }) {
   const results = summaries(contestants, runs);
   process.stderr.write("peers: start-up\n");
   const startUp = await startUps(folder, places, quick ? 1 : 2);
-  const found = { results, startUp, version: versions(programs, 3) };
+  const found = { results, startUp, version: versions(places.programs, 3) };
   printResults(results);
   printTimes(found);
   rmSync(kept);
@@ -209,10 +246,10 @@ export async function run({ folder, processor, quick = false }) {
 
 /** Tries every contestant once on the embedded model; the figures mean nothing. */
 async function smoke(folder, processor) {
-  const programs = ensurePrograms(folder);
+  const contestants = contestantsOf(processor);
+  const programs = ensurePrograms(folder, contestants);
   const bf16 = path.join(root, "examples", "model");
   const models = { bf16, float32: ensureFloat32(bf16, path.join(folder, "embedded-float32")) };
-  const contestants = contestantsOf(processor);
   const runs = {};
   for (const [name, contestant] of Object.entries(contestants)) {
     process.stderr.write(`peers: ${name}, smoke test\n`);
@@ -231,10 +268,15 @@ function readOr(file, otherwise) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
-    options: { quick: { type: "boolean", default: false }, smoke: { type: "boolean", default: false } },
+    options: {
+      quick: { type: "boolean", default: false },
+      smoke: { type: "boolean", default: false },
+      only: { type: "string", multiple: true, default: [] },
+    },
   });
   const folder = path.join(root, ".bench");
   const processor = await processorHere();
-  if (values.smoke) await smoke(folder, processor);
+  if (values.only.length > 0) await runOnly(folder, processor, values.only);
+  else if (values.smoke) await smoke(folder, processor);
   else await run({ folder, processor, quick: values.quick });
 }
