@@ -163,8 +163,26 @@ void fixedPointMultiply(const FixedPointTask& task) {
   forProductType(task.dtype, [&](auto zero) { fixedMultiply<decltype(zero)>(task); });
 }
 
+double fixedPointQuantizeRows(c10::ScalarType dtype, const void* rows, int64_t rowStride, int64_t count, int64_t width,
+                              int16_t* to, int64_t stride, float* scales) {
+  double most = 0;
+  forProductType(dtype, [&](auto zero) {
+    most = fixedQuantizeRows(static_cast<const decltype(zero)*>(rows), rowStride, count, width, to, stride, scales);
+  });
+  return most;
+}
+
+float fixedPointQuantizeToken(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, double norm,
+                              int16_t* to, int64_t stride) {
+  float unit = 0;
+  forProductType(dtype, [&](auto zero) {
+    unit = fixedQuantizeToken(static_cast<const decltype(zero)*>(x), factors, width, norm, to, stride);
+  });
+  return unit;
+}
+
 FixedPointKernel fixedPointTable() {
-  return {fixedQuantizeRows, fixedPackColumns, fixedPackDepth, fixedQuantizeToken, fixedPointMultiply};
+  return {fixedPointQuantizeRows, fixedPackColumns, fixedPackDepth, fixedPointQuantizeToken, fixedPointMultiply};
 }
 #else
 FixedPointKernel fixedPointTable() { return {}; }

@@ -30,17 +30,20 @@ struct FixedPointTask {
 };
 
 struct FixedPointKernel {
-  /// Rows of a weight [count <= kFixedColumns][width], float, as integers [kFixedColumns][stride], zeros beyond; the
-  /// value of one unit of each to scales. Returns the largest sum of squares of a row.
-  double (*quantizeRows)(const float* rows, int64_t count, int64_t width, int16_t* to, int64_t stride, float* scales);
+  /// Rows of a weight [count <= kFixedColumns][rowStride], 16 bits or float, as integers [kFixedColumns][stride], zeros
+  /// beyond; the value of one unit of each to scales. Returns the largest sum of squares of a row.
+  double (*quantizeRows)(c10::ScalarType dtype, const void* rows, int64_t rowStride, int64_t count, int64_t width,
+                         int16_t* to, int64_t stride, float* scales);
   /// kFixedColumns rows as one panel of columns: [stride / 2][kFixedColumns][2].
   void (*packColumns)(const int16_t* rows, int64_t stride, int16_t* panel);
   /// kFixedColumns rows as pairs of depth: at `to` for each kFixedColumns columns, `panelStride` apart. Adds each
   /// column's squares to `squares` [stride].
   void (*packDepth)(const int16_t* rows, int64_t stride, int16_t* to, int64_t panelStride, float* squares);
-  /// A row of x, times `factors` unless null, as integers [stride], zeros beyond, so large that with a weight whose rows
-  /// have norms of at most `norm` no sum passes 2^31. Returns the value of one unit, NaN where x is not finite.
-  float (*quantizeToken)(const float* x, const float* factors, int64_t width, double norm, int16_t* to, int64_t stride);
+  /// A row of x of this dtype, times `factors` unless null, as integers [stride], zeros beyond, so large that with a
+  /// weight whose rows have norms of at most `norm` no sum passes 2^31. Returns the value of one unit, NaN where x is not
+  /// finite.
+  float (*quantizeToken)(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, double norm,
+                         int16_t* to, int64_t stride);
   void (*multiply)(const FixedPointTask&);
 };
 

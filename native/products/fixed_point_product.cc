@@ -87,9 +87,14 @@ class Slab {
       int16_t* integers = rounded.data + thread * kFixedColumns * stride_;
       for (int64_t group = first; group < end; ++group) {
         const int64_t from = group * kFixedColumns, count = std::min(kFixedColumns, rows_ - from);
-        w.widen(row_ + from, count, column_, width_, rows, width_);
-        const double largest =
-            kernel().quantizeRows(rows, count, width_, integers, stride_, scales_.data() + from);
+        StoredMatrix::Dense dense{rows, at::kFloat, width_};
+        if (const auto given = w.dense(row_ + from, column_)) {
+          dense = *given;
+        } else {
+          w.widen(row_ + from, count, column_, width_, rows, width_);
+        }
+        const double largest = kernel().quantizeRows(dense.dtype, dense.data, dense.stride, count, width_, integers,
+                                                     stride_, scales_.data() + from);
         if (transposed_) {
           kernel().packColumns(integers, stride_, panels_.data + from * stride_);
           most[thread] = std::max(most[thread], largest);
@@ -131,10 +136,9 @@ class Tokens {
     const auto* from = static_cast<const char*>(x.const_data_ptr());
     const int64_t size = x.element_size();
     at::parallel_for(0, rows, std::max<int64_t>(16384 / std::max<int64_t>(depth, 1), 1), [&](int64_t a, int64_t b) {
-      std::vector<float> wide(depth);
       for (int64_t i = a; i < b; ++i) {
-        vectorKernels().panel.widen(x.scalar_type(), from + (i * x.stride(0) + first) * size, wide.data(), depth);
-        scales_[i] = kernel().quantizeToken(wide.data(), transposed ? nullptr : slab.scales(), depth, slab.norm(),
+        scales_[i] = kernel().quantizeToken(x.scalar_type(), from + (i * x.stride(0) + first) * size,
+                                            transposed ? nullptr : slab.scales(), depth, slab.norm(),
                                             integers_.data + i * stride_, stride_);
       }
     });

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace qwen_pt {
 namespace {
@@ -23,49 +24,105 @@ C10_ALWAYS_INLINE __m256i fixedLoad(const int16_t* from) {
 
 C10_ALWAYS_INLINE void fixedStore(int16_t* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 
-/// The largest magnitude; what is not a number wins.
-float fixedLargest(const float* x, int64_t count) {
-  using Vec = at::vec::Vectorized<float>;
-  Vec most(0.f);
-  int64_t i = 0;
-  for (; i + Vec::size() <= count; i += Vec::size()) most = at::vec::maximum(most, Vec::loadu(x + i).abs());
-  if (i < count) most = at::vec::maximum(most, Vec::loadu(x + i, count - i).abs());
-  return at::vec::vec_reduce_all<float>(
-      [](const Vec& a, const Vec& b) C10_ALWAYS_INLINE_ATTRIBUTE { return at::vec::maximum(a, b); }, most);
-}
+/// 16 numbers as they are stored, as float.
+template <typename In>
+struct FixedRead;
 
-/// to[i] = round(x[i] * factor) for whole vectors, zeros up to stride; returns the sum of squares.
-double fixedRound(const float* x, int64_t count, float factor, int16_t* to, int64_t stride) {
-  const __m256 by = _mm256_set1_ps(factor);
-  __m256 squares = _mm256_setzero_ps();
+template <>
+struct FixedRead<float> {
+  static C10_ALWAYS_INLINE std::pair<__m256, __m256> load(const float* from) {
+    return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
+  }
+};
+
+template <>
+struct FixedRead<c10::BFloat16> {
+  static C10_ALWAYS_INLINE std::pair<__m256, __m256> load(const c10::BFloat16* from) {
+    const auto* at = reinterpret_cast<const __m128i*>(from);
+    const auto wide = [](__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); };
+    return {wide(_mm_loadu_si128(at)), wide(_mm_loadu_si128(at + 1))};
+  }
+};
+
+template <>
+struct FixedRead<c10::Half> {
+  static C10_ALWAYS_INLINE std::pair<__m256, __m256> load(const c10::Half* from) {
+    const auto* at = reinterpret_cast<const __m128i*>(from);
+    return {_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at + 1))};
+  }
+};
+
+/// Calls body(i, low, high) with 16 numbers after another, times their factors where there are any; zeros after the last.
+template <typename In, typename Body>
+C10_ALWAYS_INLINE void fixedEach(const In* x, const float* factors, int64_t count, const Body& body) {
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) {
-    const __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), by));
-    const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), by));
-    const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
-    fixedStore(to + i, both);
-    squares = _mm256_add_ps(squares, _mm256_cvtepi32_ps(_mm256_madd_epi16(both, both)));
+    auto [low, high] = FixedRead<In>::load(x + i);
+    if (factors != nullptr) {
+      low = _mm256_mul_ps(low, _mm256_loadu_ps(factors + i));
+      high = _mm256_mul_ps(high, _mm256_loadu_ps(factors + i + 8));
+    }
+    body(i, low, high);
   }
-  double sum = sumOf(at::vec::Vectorized<float>(squares));
-  for (; i < count; ++i) {
-    to[i] = static_cast<int16_t>(std::nearbyint(x[i] * factor));
-    sum += static_cast<double>(to[i]) * to[i];
-  }
-  std::fill(to + count, to + stride, int16_t(0));
-  return sum;
+  if (i == count) return;
+  alignas(32) float rest[16] = {};
+  for (int64_t j = i; j < count; ++j)
+    rest[j - i] = static_cast<float>(x[j]) * (factors != nullptr ? factors[j] : 1.f);
+  body(i, _mm256_load_ps(rest), _mm256_load_ps(rest + 8));
 }
 
-double fixedQuantizeRows(const float* rows, int64_t count, int64_t width, int16_t* to, int64_t stride, float* scales) {
+/// The largest magnitude and the sum of squares; where one is not finite, so is the first.
+template <typename In>
+std::pair<float, double> fixedMeasure(const In* x, const float* factors, int64_t count, bool squares) {
+  using Vec = at::vec::Vectorized<float>;
+  const __m256 sign = _mm256_set1_ps(-0.f);
+  Vec most(0.f), other(0.f), sum(0.f), second(0.f);
+  fixedEach(x, factors, count, [&](int64_t, __m256 low, __m256 high) C10_ALWAYS_INLINE_ATTRIBUTE {
+    // Vec's maximum keeps what is not a number
+    most = at::vec::maximum(most, Vec(_mm256_andnot_ps(sign, low)));
+    other = at::vec::maximum(other, Vec(_mm256_andnot_ps(sign, high)));
+    if (squares) {
+      sum = at::vec::fmadd(Vec(low), Vec(low), sum);
+      second = at::vec::fmadd(Vec(high), Vec(high), second);
+    }
+  });
+  const float largest = at::vec::vec_reduce_all<float>(
+      [](const Vec& a, const Vec& b) C10_ALWAYS_INLINE_ATTRIBUTE { return at::vec::maximum(a, b); },
+      at::vec::maximum(most, other));
+  return {largest, squares ? static_cast<double>(sumOf(sum + second)) : 0.0};
+}
+
+/// to[i] = round(x[i] * factor), zeros up to stride (a multiple of 16); returns the sum of squares.
+template <typename In>
+double fixedRound(const In* x, const float* factors, int64_t count, float factor, int16_t* to, int64_t stride) {
+  const __m256 by = _mm256_set1_ps(factor);
+  __m256 squares = _mm256_setzero_ps();
+  fixedEach(x, factors, count, [&](int64_t i, __m256 low, __m256 high) C10_ALWAYS_INLINE_ATTRIBUTE {
+    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(low, by)), b = _mm256_cvtps_epi32(_mm256_mul_ps(high, by));
+    const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+    fixedStore(to + i, both);
+    squares = _mm256_add_ps(squares, _mm256_cvtepi32_ps(_mm256_madd_epi16(both, both)));
+  });
+  const int64_t done = (count + 15) / 16 * 16;
+  std::fill(to + done, to + std::max(done, stride), int16_t(0));
+  return sumOf(at::vec::Vectorized<float>(squares));
+}
+
+template <typename In>
+double fixedQuantizeRows(const In* rows, int64_t rowStride, int64_t count, int64_t width, int16_t* to, int64_t stride,
+                         float* scales) {
   double most = 0;
   for (int64_t i = 0; i < kFixedColumns; ++i, to += stride) {
-    const float largest = i < count ? fixedLargest(rows + i * width, width) : 0;
-    if (i >= count || largest == 0 || !std::isfinite(largest)) {
+    const float largest = i < count ? fixedMeasure(rows + i * rowStride, nullptr, width, false).first : 0;
+    if (largest == 0 || !std::isfinite(kFixedWeightMost / largest) || !std::isfinite(largest)) {
       std::fill(to, to + stride, int16_t(0));
-      if (i < count) scales[i] = largest == 0 ? 0 : std::numeric_limits<float>::quiet_NaN();
+      if (i < count) scales[i] = std::isfinite(largest) ? 0 : std::numeric_limits<float>::quiet_NaN();
       continue;
     }
     scales[i] = largest / kFixedWeightMost;
-    most = std::max(most, fixedRound(rows + i * width, width, kFixedWeightMost / largest, to, stride));
+    const double squares =
+        fixedRound(rows + i * rowStride, nullptr, width, kFixedWeightMost / largest, to, stride);
+    most = std::max(most, squares);
   }
   return most;
 }
@@ -100,48 +157,23 @@ void fixedPackDepth(const int16_t* rows, int64_t stride, int16_t* to, int64_t pa
   }
 }
 
-float fixedQuantizeToken(const float* x, const float* factors, int64_t width, double norm, int16_t* to, int64_t stride) {
-  using Vec = at::vec::Vectorized<float>;
-  constexpr int64_t kPart = 1024;
-  float part[kPart];
-  // of a stretch of x with its factors
-  const auto scaled = [&](int64_t start, int64_t count) -> const float* {
-    if (factors == nullptr) return x + start;
-    forVectors<Vec>(count, [&](int64_t i, int64_t n) {
-      storeSome(loadSome<Vec>(x + start + i, n) * loadSome<Vec>(factors + start + i, n), part + i, n);
-    });
-    return part;
-  };
-  double squares = 0;
-  float largest = 0;
-  for (int64_t start = 0; start < width; start += kPart) {
-    const int64_t count = std::min(kPart, width - start);
-    const float* here = scaled(start, count);
-    const float most = fixedLargest(here, count);
-    if (!(most <= largest)) largest = most;
-    if (!std::isfinite(most)) break;
-    Vec sum(0.f);
-    // against the largest so far, so that no square overflows or vanishes
-    const float by = most > 0 ? 1 / most : 0;
-    forVectors<Vec>(count, [&](int64_t i, int64_t n) {
-      const Vec value = loadSome<Vec>(here + i, n) * Vec(by);
-      sum = at::vec::fmadd(value, value, sum);
-    });
-    squares += static_cast<double>(sumOf(sum)) * most * most;
-  }
-  if (largest == 0 || !std::isfinite(largest) || !(1 / largest <= std::numeric_limits<float>::max())) {
+template <typename In>
+float fixedQuantizeToken(const In* x, const float* factors, int64_t width, double norm, int16_t* to, int64_t stride) {
+  auto [largest, squares] = fixedMeasure(x, factors, width, true);
+  const auto none = [&](float unit) {
     std::fill(to, to + stride, int16_t(0));
-    return largest == 0 || std::isfinite(largest) ? 0 : std::numeric_limits<float>::quiet_NaN();
-  }
+    return unit;
+  };
+  if (!std::isfinite(largest)) return none(std::numeric_limits<float>::quiet_NaN());
+  // squares that vanish or overflow in float: the largest alone bounds them
+  if (!std::isfinite(squares) || squares < 1e-30)
+    squares = static_cast<double>(largest) * largest * static_cast<double>(width);
   // |q| <= most |x| / largest + sqrt(width) / 2 by rounding, and |q| norm must stay below 2^31
   const double room = 0.9999 * 2147483648.0 / std::max(norm, 1.0) - 0.5 * std::sqrt(static_cast<double>(width));
   const double most = std::min(32767.0, room * largest / (std::sqrt(squares) * 1.0001));
-  const float factor = static_cast<float>(most / largest);
-  for (int64_t start = 0; start < width; start += kPart) {
-    const int64_t count = std::min(kPart, width - start);
-    fixedRound(scaled(start, count), count, factor, to + start, count);
-  }
-  std::fill(to + width, to + stride, int16_t(0));
+  const auto factor = static_cast<float>(most / largest);
+  if (largest == 0 || !std::isfinite(factor)) return none(0);
+  fixedRound(x, factors, width, factor, to, stride);
   return static_cast<float>(largest / most);
 }
 
@@ -195,14 +227,22 @@ void fixedWrite(const FixedPointTask& task, int64_t row, int64_t rows, int64_t c
   std::fill(scales, scales + kFixedColumns, 1.f);
   if (task.columnScales != nullptr) std::copy_n(task.columnScales + column, columns, scales);
   const __m256 low = _mm256_loadu_ps(scales), high = _mm256_loadu_ps(scales + 8);
+  const bool whole = columns == kFixedColumns && task.beta == 0;
   for (int64_t i = 0; i < rows; ++i) {
     const auto* sum = reinterpret_cast<const __m256i*>(sums + i * kFixedColumns);
     const __m256 scale = _mm256_set1_ps(task.rowScales[row + i]);
     const __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_loadu_si256(sum)), low);
     const __m256 b = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_loadu_si256(sum + 1)), high);
+    Out* out = static_cast<Out*>(task.out) + (row + i) * task.outStride + column;
+    if constexpr (sizeof(Out) == 2) {
+      if (whole) {
+        using Vec = at::vec::Vectorized<float>;
+        at::vec::convert_from_float<Out>(Vec(_mm256_mul_ps(a, scale)), Vec(_mm256_mul_ps(b, scale))).store(out);
+        continue;
+      }
+    }
     _mm256_storeu_ps(line, _mm256_mul_ps(a, scale));
     _mm256_storeu_ps(line + 8, _mm256_mul_ps(b, scale));
-    Out* out = static_cast<Out*>(task.out) + (row + i) * task.outStride + column;
     PanelRows<Out>::narrow(line, out, columns, 1, task.beta);
   }
 }

@@ -77,12 +77,11 @@ struct Product {
 
 /// Few rows: every weight is read once, where it lies.
 bool byDots(const Product& of) {
-  const auto* dense = dynamic_cast<const DenseMatrix*>(&of.w);
-  return dense != nullptr && of.transposed && of.m <= kDotRows && dense->isNarrow() && of.x.stride(1) == 1;
+  const auto dense = of.w.dense(0, 0);
+  return dense && c10::elementSize(dense->dtype) == 2 && of.transposed && of.m <= kDotRows && of.x.stride(1) == 1;
 }
 
 void dots(const Product& of) {
-  const auto& dense = static_cast<const DenseMatrix&>(of.w);
   const PanelKernel& kernel = vectorKernels().panel;
   const Tensor x = at::empty({of.m, of.k}, at::kFloat), sums = at::empty({of.m, of.n}, at::kFloat);
   float* wide = x.data_ptr<float>();
@@ -92,7 +91,8 @@ void dots(const Product& of) {
     kernel.widen(of.x.scalar_type(), from + i * of.x.stride(0) * of.x.element_size(), wide + i * of.k, of.k);
   }
   at::parallel_for(0, of.n, std::max<int64_t>(65536 / std::max<int64_t>(of.k, 1), 1), [&](int64_t first, int64_t end) {
-    kernel.dot(dense.dtype(), wide, of.k, of.m, dense.row(first), dense.stride(), end - first, of.k, sum + first, of.n);
+    const auto dense = *of.w.dense(first, 0);
+    kernel.dot(dense.dtype, wide, of.k, of.m, dense.data, dense.stride, end - first, of.k, sum + first, of.n);
   });
   auto* to = static_cast<char*>(of.out.data_ptr());
   for (int64_t i = 0; i < of.m; ++i) {

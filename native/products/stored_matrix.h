@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace qwen_pt {
 
@@ -16,6 +17,13 @@ class StoredMatrix {
   virtual int64_t columns() const = 0;
   /// Writes rows [row, row + height) and columns [column, column + width) to `to` [height][ld]. Called by many threads.
   virtual void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const = 0;
+  /// Its numbers where they lie, for a product that reads 16 bits as they are; null where it has none.
+  struct Dense {
+    const void* data;
+    c10::ScalarType dtype;
+    int64_t stride;
+  };
+  virtual std::optional<Dense> dense(int64_t row, int64_t column) const { return std::nullopt; }
 };
 
 /// Numbers of 16 bits (bfloat16, float16) or float, elements of a row beside each other.
@@ -27,11 +35,9 @@ class DenseMatrix final : public StoredMatrix {
   int64_t columns() const override { return columns_; }
   void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const override;
 
-  // For products that read it where it lies.
-  c10::ScalarType dtype() const { return dtype_; }
-  bool isNarrow() const { return itemSize_ == 2; }
-  int64_t stride() const { return stride_; }
-  const void* row(int64_t index) const { return data_ + index * stride_ * itemSize_; }
+  std::optional<Dense> dense(int64_t row, int64_t column) const override {
+    return Dense{data_ + (row * stride_ + column) * itemSize_, dtype_, stride_};
+  }
 
  private:
   const char* data_;
