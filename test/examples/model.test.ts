@@ -57,7 +57,7 @@ describe("the embedded model", () => {
     const ids = [...(await tokenizer.encode(poem))];
     const out = path.join(scratch, "logits.safetensors");
     const jobs = path.join(scratch, "jobs.json");
-    writeFileSync(jobs, JSON.stringify([{ model: folder, adapter: null, prompt: ids, out }]));
+    writeFileSync(jobs, JSON.stringify([{ model: folder, adapter: null, prompt: ids, out, greedy: false }]));
     writeFileSync(path.join(scratch, "poem.txt"), poem);
     const env = { ...process.env, OMP_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
     execFileSync(python, [fixture.path("load.py"), jobs], { env });
