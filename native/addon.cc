@@ -1,17 +1,17 @@
 // The module's entry: the whole list of what JavaScript sees.
-#include "instance.h"
+#include "binding/instance.h"
 #include <napi.h>
 
 #include <mutex>
 
-#include "autograd.h"
-#include "device.h"
-#include "dispatch.h"
-#include "generator.h"
-#include "host_allocator.h"
+#include "tensors/autograd.h"
+#include "tensors/device.h"
+#include "binding/dispatch.h"
+#include "tensors/generator.h"
+#include "tensors/host_allocator.h"
 #include "products/narrow_products.h"
-#include "safetensors_binding.h"
-#include "tensor.h"
+#include "files/safetensors_binding.h"
+#include "tensors/tensor.h"
 
 namespace {
 

@@ -9,12 +9,19 @@ const root = process.cwd();
 /** Paths of the addon that tokenizes. */
 function textSources(folder = root) {
   const own = readdirSync(path.join(folder, "native", "text")).filter((file) => file.endsWith(".cc"));
-  return ["native/json_scanner.cc", ...own.map((file) => `native/text/${file}`).sort()];
+  return ["native/files/json_scanner.cc", ...own.map((file) => `native/text/${file}`).sort()];
 }
 
 /** Paths from the project's root, forward slashes, sorted. */
 export function nativeSources(capability = "any", folder = root) {
-  const files = ["native", "native/kernels", "native/products"].flatMap((name) =>
+  const files = [
+    "native",
+    "native/binding",
+    "native/tensors",
+    "native/files",
+    "native/kernels",
+    "native/products",
+  ].flatMap((name) =>
     existsSync(path.join(folder, name))
       ? readdirSync(path.join(folder, name))
           .filter((file) => file.endsWith(".cc"))

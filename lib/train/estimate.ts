@@ -34,7 +34,7 @@ const RUNTIME = 218e6;
 const PER_TOKEN_AT_WORK = 1870;
 const PER_TOKEN_GIVEN_UP = 400;
 
-/** What the pool of host buffers keeps however little is live: native/host_allocator.cc. */
+/** What the pool of host buffers keeps however little is live: native/tensors/host_allocator.cc. */
 const POOL = 256 << 20;
 
 /** Sizes that a block's activations follow from; elements a token. */

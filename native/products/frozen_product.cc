@@ -9,7 +9,7 @@
 
 #include "fixed_point_product.h"
 #include "panel_product.h"
-#include "placement.h"
+#include "tensors/placement.h"
 #include "product_kind.h"
 
 #include <ATen/ops/empty.h>

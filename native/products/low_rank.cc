@@ -4,7 +4,7 @@
 #include "low_rank.h"
 
 #include "kernels/vector_kernels.h"
-#include "placement.h"
+#include "tensors/placement.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "../json_scanner.h"
+#include "files/json_scanner.h"
 
 namespace qwen_pt {
 

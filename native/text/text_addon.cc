@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "../json_scanner.h"
+#include "files/json_scanner.h"
 #include "json_row.h"
 #include "text_encoder.h"
 

@@ -1,4 +1,4 @@
-// Who may ask which device it is: lib/torch/device.ts, which gives the answers names, native/device.cc and placement.h, and the
+// Who may ask which device it is: lib/torch/device.ts, which gives the answers names, native/tensors/device.cc and placement.h, and the
 // lines of native/kernels that register an operator for a device.
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -32,13 +32,15 @@ describe("branches on the device", () => {
     );
   });
 
-  it("in C++ are in native/device.* and in registrations", () => {
+  it("in C++ are in native/tensors/device.* and in registrations", () => {
     const lines = linesOf("native", /\.(cc|h)$/);
     expect(lines.length).toBeGreaterThan(3_000);
-    expect(lines.filter((line) => asks.test(line) && !/^native\/(device\.cc|placement\.h):/.test(line))).toEqual([]);
+    expect(
+      lines.filter((line) => asks.test(line) && !/^native\/tensors\/(device\.cc|placement\.h):/.test(line)),
+    ).toEqual([]);
     // a dispatch key belongs into a registration, or into the wrapper that one instantiates
     const keys = lines.filter((line) => /\b(CUDA|AutogradCUDA|AutocastCUDA|kCUDA)\b/.test(line));
-    const registers = /TORCH_LIBRARY_IMPL|library\.impl\(|^native\/device\.(cc|h):/;
+    const registers = /TORCH_LIBRARY_IMPL|library\.impl\(|^native\/tensors\/device\.(cc|h):/;
     expect(keys.filter((line) => !registers.test(line))).toEqual([]);
   });
 

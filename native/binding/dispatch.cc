@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "device.h"
-#include "dtype.h"
+#include "tensors/device.h"
+#include "tensors/dtype.h"
 #include "operator.h"
 
 namespace qwen_pt {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "instance.h"
+#include "binding/instance.h"
 #include "placement.h"
 
 namespace qwen_pt {

@@ -2,7 +2,7 @@
 
 #include <c10/util/Exception.h>
 
-#include "instance.h"
+#include "binding/instance.h"
 
 namespace qwen_pt {
 

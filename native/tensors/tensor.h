@@ -1,6 +1,6 @@
 #pragma once
 
-#include "instance.h"
+#include "binding/instance.h"
 
 namespace qwen_pt {
 void defineTensor(napi_env env, napi_value exports, Instance& instance);

@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "device.h"
-#include "mapped_tensor.h"
+#include "tensors/device.h"
+#include "files/mapped_tensor.h"
 
 namespace qwen_pt {
 

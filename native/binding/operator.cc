@@ -7,8 +7,8 @@
 
 #include <cmath>
 
-#include "dtype.h"
-#include "generator.h"
+#include "tensors/dtype.h"
+#include "tensors/generator.h"
 
 namespace qwen_pt {
 

@@ -8,10 +8,10 @@
 #include <unordered_map>
 
 #include "atomic_file.h"
-#include "device.h"
-#include "dtype.h"
+#include "tensors/device.h"
+#include "tensors/dtype.h"
 #include "file_error.h"
-#include "instance.h"
+#include "binding/instance.h"
 #include "mapped_tensor.h"
 #include "safetensors.h"
 

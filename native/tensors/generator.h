@@ -3,7 +3,7 @@
 
 #include <ATen/core/Generator.h>
 
-#include "instance.h"
+#include "binding/instance.h"
 
 namespace qwen_pt {
 at::Generator generatorOf(napi_env env, napi_value value, const std::string& what);
