@@ -13,8 +13,8 @@ import {
   RMSNorm,
   readConfig,
 } from "../dist/index.js";
+import { initializeWeights, Qwen3Attention, Qwen3MLP } from "../dist/models/qwen3/index.js";
 import { LoraLinear } from "../dist/peft/index.js";
-import { initializeWeights, Qwen3Attention, Qwen3MLP } from "../dist/qwen3/index.js";
 
 const options = {
   tokens: 1024,

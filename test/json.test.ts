@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../lib/errors.js";
-import { jsonFault, parseJson, writeJson } from "../lib/json.js";
+import { jsonFault, parseJson, writeJson } from "../lib/files/json.js";
 
 const ENGINE = new Error("the engine's own words");
 

@@ -9,7 +9,10 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exit(1);
 }
-const [{ dispatch }, { processHost }] = await Promise.all([import("./commands.js"), import("./host.js")]);
+const [{ dispatch }, { processHost }] = await Promise.all([
+  import("./dispatch.js"),
+  import("./terminal/host.js"),
+]);
 
 // a reader that has seen enough (`| head`) closes the pipe: no reason for a stack trace
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,10 +1,10 @@
 // The two doors to a recipe: a file with overrides, and an object from a program.
 import { checkEntries } from "./check.js";
-import { interpolate } from "./interpolate.js";
 import type { Command } from "./key.js";
-import { applyOverrides, type Entry, entriesOf, readFile } from "./read.js";
-import { applyRules } from "./rules.js";
+import { applyRules } from "./rules/apply.js";
 import type { Recipe, RecipeInput } from "./schema.js";
+import { interpolate } from "./syntax/interpolate.js";
+import { applyOverrides, type Entry, entriesOf, readFile } from "./syntax/read.js";
 
 /** A recipe ready to use. */
 export interface LoadedRecipe {

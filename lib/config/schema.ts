@@ -1,19 +1,19 @@
 // The one schema of every YAML key. The types Recipe and RecipeInput follow from it; nothing is written twice.
 import type { InputOf, Key, ValueOf } from "./key.js";
-import { curriculumKeys } from "./keys-curriculum.js";
-import { dataKeys } from "./keys-data.js";
-import { elsewhereKeys } from "./keys-elsewhere.js";
-import { evaluationKeys } from "./keys-evaluation.js";
-import { forgettingKeys } from "./keys-forgetting.js";
-import { freshnessKeys } from "./keys-freshness.js";
-import { generationKeys } from "./keys-generation.js";
-import { incrementalKeys } from "./keys-incremental.js";
-import { methodKeys } from "./keys-method.js";
-import { modelKeys } from "./keys-model.js";
-import { outputKeys } from "./keys-output.js";
-import { partsKeys } from "./keys-parts.js";
-import { samplingKeys } from "./keys-sampling.js";
-import { trainingKeys } from "./keys-training.js";
+import { curriculumKeys } from "./keys/curriculum.js";
+import { dataKeys } from "./keys/data.js";
+import { evaluationKeys } from "./keys/evaluation.js";
+import { forgettingKeys } from "./keys/forgetting.js";
+import { freshnessKeys } from "./keys/freshness.js";
+import { generationKeys } from "./keys/generation.js";
+import { incrementalKeys } from "./keys/incremental.js";
+import { elsewhereKeys } from "./keys/inert.js";
+import { methodKeys } from "./keys/method.js";
+import { modelKeys } from "./keys/model.js";
+import { outputKeys } from "./keys/output.js";
+import { partsKeys } from "./keys/parts.js";
+import { samplingKeys } from "./keys/sampling.js";
+import { trainingKeys } from "./keys/training.js";
 
 const TABLE = {
   ...modelKeys,

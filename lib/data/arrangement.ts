@@ -1,7 +1,7 @@
 // What a policy (lib/methods) sees of the documents before they are packed, and what it answers: which of them, how often,
 // in which order.
 
-import type { DatasetEntry } from "./dataset-info.js";
+import type { DatasetEntry } from "./datasets/dataset-info.js";
 
 /** The training documents of one dataset. */
 export interface ArrangeableSource {

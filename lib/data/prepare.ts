@@ -2,32 +2,32 @@
 // here; only token ids stay.
 
 import { UserError } from "../errors.js";
-import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./arguments.js";
 import type { Arrange, ArrangeableSource } from "./arrangement.js";
-import type { BlockStream } from "./block-stream.js";
-import { cacheSettings } from "./cache-settings.js";
-import { CorpusCache } from "./corpus-cache.js";
-import type { DatasetEntry } from "./dataset-info.js";
-import { DocumentIds } from "./document-ids.js";
-import { Intake, type IntakeOptions } from "./intake.js";
-import { heldOutSplit, type Mixture, mixedOrder } from "./mixing.js";
-import { LegacyRandom } from "./numpy-random.js";
-import { layBlocks, type TokenBlocks } from "./packing.js";
-import { prepareStream } from "./prepare-stream.js";
-import { type Documents, select } from "./selection.js";
-import { tooLittle, tooLittleHeld } from "./shortage.js";
+import { DocumentIds } from "./blocks/document-ids.js";
+import { layBlocks, type TokenBlocks } from "./blocks/packing.js";
+import { type Documents, select } from "./blocks/selection.js";
 import {
   type BlockSource,
   bySource,
   packBySource,
   type SourceDocuments,
   type SourcedBlocks,
-} from "./sourced-blocks.js";
-import { type DatasetHub, localEntries } from "./sources.js";
-import type { DataSummary } from "./summary.js";
-import { documentSeparator } from "./template.js";
-import { holdsTokens, loadTokens, requireWritable, saveTokens } from "./token-cache.js";
-import type { Tokenizer } from "./tokenizer.js";
+} from "./blocks/sourced-blocks.js";
+import type { DataSummary } from "./blocks/summary.js";
+import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./data-recipe.js";
+import type { DatasetEntry } from "./datasets/dataset-info.js";
+import { type DatasetHub, localEntries } from "./datasets/sources.js";
+import { Intake, type IntakeOptions } from "./intake/intake.js";
+import { heldOutSplit, type Mixture, mixedOrder } from "./random/mixing.js";
+import { LegacyRandom } from "./random/numpy-random.js";
+import { tooLittle, tooLittleHeld } from "./shortage.js";
+import type { BlockStream } from "./streaming/block-stream.js";
+import { prepareStream } from "./streaming/prepare-stream.js";
+import { CorpusCache } from "./token-cache/corpus-cache.js";
+import { cacheSettings } from "./token-cache/settings.js";
+import { holdsTokens, loadTokens, requireWritable, saveTokens } from "./tokenized-path/saved-blocks.js";
+import { documentSeparator } from "./tokenizer/template.js";
+import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 export interface PrepareOptions extends IntakeOptions {
   /** How datasets of a hub become local files; without it they are refused. */

@@ -1,7 +1,7 @@
 // What is said where there is too little data for a single block: how much there is, and what would help.
 
 import { UserError } from "../errors.js";
-import { type DataRecipe, heldOut } from "./arguments.js";
+import { type DataRecipe, heldOut } from "./data-recipe.js";
 
 /** Training documents that fill no block. */
 export function tooLittle(

@@ -1,6 +1,6 @@
 // Processor, memory, disks, container and system: what slows a run down or ends it early. Pure.
-import { excessiveCapability, type ProcessorKind, processorKind } from "../torch/processor.js";
-import { saysThreads, threadsFor } from "../torch/thread-settings.js";
+import { excessiveCapability, type ProcessorKind, processorKind } from "../torch/machine/processor.js";
+import { saysThreads, threadsFor } from "../torch/machine/thread-settings.js";
 import type { Facts } from "./facts.js";
 import { type Check, ok, problem, warning } from "./finding.js";
 

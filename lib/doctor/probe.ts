@@ -12,11 +12,11 @@ import {
 } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { cacheFolder } from "../cache.js";
+import { cacheFolder } from "../files/cache-folder.js";
 import { cudaScript, libtorchScript, toolsScript } from "../install/scripts.js";
-import { cpuQuota } from "../torch/cpu-quota.js";
+import { cpuQuota } from "../torch/machine/cpu-quota.js";
+import { processorFlags } from "../torch/machine/processor.js";
 import { addonRecord, buildCommand, libtorchVersion } from "../torch/native.js";
-import { processorFlags } from "../torch/processor.js";
 import type { Compiler, Facts, Gpu, Libtorch } from "./facts.js";
 import { probeAddon } from "./probe-addon.js";
 import { probeWindows, visualStudio } from "./probe-windows.js";

@@ -1,6 +1,6 @@
 // What a new recipe should know of the machine: how much memory training has, and whether bfloat16 is worth its while.
 import { cudaScript } from "../install/scripts.js";
-import { processorKind } from "../torch/processor.js";
+import { processorKind } from "../torch/machine/processor.js";
 import { cpu, memory } from "./probe.js";
 
 /** The first card and its memory where there is one, else the machine's. */

@@ -1,7 +1,7 @@
 // Which files of a dataset's repository are a subset's and a split's: by the configurations in README.md, else by the
 // names of files and folders, in the way of the Python library `datasets` 4.0. It opens no file but README.md's text.
 import { UserError } from "../errors.js";
-import { yaml } from "../yaml.js";
+import { yaml } from "../files/yaml.js";
 import { matching } from "./globs.js";
 
 /** What is wanted of a repository. */

@@ -5,11 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../errors.js";
 import { filesIn, RepositoryCache } from "./cache.js";
-import { CheckedFiles } from "./checked.js";
-import { downloadAll, type Errand, gigabytes, writingError } from "./download.js";
 import { type HubEvent, Tally } from "./events.js";
-import { hubError, pageOf } from "./failures.js";
-import { Http, HttpFailure, type HttpOptions } from "./http.js";
 import {
   COMMIT,
   describeFile,
@@ -23,6 +19,10 @@ import { modelscopeAddress, modelscopeFiles, modelscopeFolder, modelscopeRevisio
 import { isSafePath, type Repository } from "./names.js";
 import type { Selection } from "./select.js";
 import type { HubSettings } from "./settings.js";
+import { CheckedFiles } from "./transfer/checked.js";
+import { downloadAll, type Errand, gigabytes, writingError } from "./transfer/download.js";
+import { hubError, pageOf } from "./transfer/failures.js";
+import { Http, HttpFailure, type HttpOptions } from "./transfer/http.js";
 
 export interface FetchOptions extends HttpOptions {
   readonly settings: HubSettings;

@@ -1,7 +1,8 @@
 // Hugging Face's addresses: which commit a revision is, what it holds, where a file's bytes are.
-import { type Http, HttpFailure } from "./http.js";
+
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
+import { type Http, HttpFailure } from "./transfer/http.js";
 
 /** A file as a hub lists it. */
 export interface RemoteFile {

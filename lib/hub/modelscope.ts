@@ -2,10 +2,10 @@
 // the layout of its versions before 1.38, {cache}[/hub]/models/{org}/{name with dots as ___}/, where that is there.
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
-import { type Http, HttpFailure } from "./http.js";
 import type { RemoteFile } from "./huggingface.js";
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
+import { type Http, HttpFailure } from "./transfer/http.js";
 
 const PAGE = 200;
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { documentsBelow, fileType, isMarkdown, readRows } from "../data/index.js";
 import { UserError } from "../errors.js";
-import { parseJson } from "../json.js";
+import { parseJson } from "../files/json.js";
 
 const INFO = "dataset_info.json";
 

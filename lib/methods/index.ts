@@ -1,20 +1,52 @@
 // What a recipe adds for incremental pre-training: the public names.
 
+export { type LayeredModel, lastHidden } from "../step/last-hidden.js";
 export { AllMethods } from "./all-methods.js";
-export { documentArrangement } from "./arrange-documents.js";
-export { competence, type Pacing } from "./competence.js";
-export { Distillation, type DistillationOptions } from "./distillation.js";
+export { Distillation, type DistillationOptions } from "./forgetting/distillation.js";
 export {
   type DistillationLoss,
   type DistillationSettings,
   distillationLoss,
   type HeadRows,
-} from "./distillation-loss.js";
-export { type ElasticTerm, ElasticWeights, elasticNames, elasticTerms } from "./elastic-weights.js";
-export { estimateFisher, type Fisher, type FisherOptions } from "./fisher.js";
-export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./fisher-file.js";
-export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./head-masks.js";
-export { type LayeredModel, lastHidden } from "./layered-model.js";
+} from "./forgetting/distillation-loss.js";
+export {
+  type ElasticTerm,
+  ElasticWeights,
+  elasticNames,
+  elasticTerms,
+} from "./forgetting/elastic-weights.js";
+export { estimateFisher, type Fisher, type FisherOptions } from "./forgetting/fisher.js";
+export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./forgetting/fisher-file.js";
+export { documentArrangement } from "./order/arrange-documents.js";
+export { competence, type Pacing } from "./order/competence.js";
+export { type MixStage, sharesOf, temperedShares } from "./order/mixture.js";
+export { Passes, type PassOptions } from "./order/passes.js";
+export { Proportions } from "./order/proportions.js";
+export {
+  type Curriculum,
+  type DrawnSource,
+  epochLength,
+  RunOrder,
+  type RunOrderOptions,
+} from "./order/run-order.js";
+export { quantiles, sortedByScore } from "./order/score-order.js";
+export {
+  countsByYear,
+  type Decay,
+  drawWeighted,
+  expectedDraws,
+  logWeights,
+  totalWeight,
+  type YearCount,
+} from "./order/time-decay.js";
+export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./parts/head-masks.js";
+export type {
+  Figures,
+  MethodReport,
+  Objective,
+  ObjectiveOf,
+  TrainingMethod,
+} from "./training-method.js";
 export {
   entryPieces,
   entryText,
@@ -24,31 +56,4 @@ export {
   type NewEntry,
   nextId,
   type TokenizerJson,
-} from "./learn-merges.js";
-export { type MixStage, sharesOf, temperedShares } from "./mixture.js";
-export { Passes, type PassOptions } from "./passes.js";
-export { Proportions } from "./proportions.js";
-export {
-  type Curriculum,
-  type DrawnSource,
-  epochLength,
-  RunOrder,
-  type RunOrderOptions,
-} from "./run-order.js";
-export { quantiles, sortedByScore } from "./score-order.js";
-export {
-  countsByYear,
-  type Decay,
-  drawWeighted,
-  expectedDraws,
-  logWeights,
-  totalWeight,
-  type YearCount,
-} from "./time-decay.js";
-export type {
-  Figures,
-  MethodReport,
-  Objective,
-  ObjectiveOf,
-  TrainingMethod,
-} from "./training-method.js";
+} from "./vocabulary/learn-merges.js";

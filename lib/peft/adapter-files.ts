@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
-import { parseJson, writeJson } from "../json.js";
+import { parseJson, writeJson } from "../files/json.js";
 import type { Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { cat, loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";

@@ -4,12 +4,12 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheFolder } from "../cache.js";
 import { messageOf, UserError } from "../errors.js";
+import { cacheFolder } from "../files/cache-folder.js";
 import { packageVersion } from "../version.js";
-import { cpuQuota } from "./cpu-quota.js";
-import { excessiveCapability, processorFlags } from "./processor.js";
-import { threadSettings } from "./thread-settings.js";
+import { cpuQuota } from "./machine/cpu-quota.js";
+import { excessiveCapability, processorFlags } from "./machine/processor.js";
+import { threadSettings } from "./machine/thread-settings.js";
 
 declare const handleBrand: unique symbol;
 /** A tensor as native code knows it. */

@@ -1,22 +1,22 @@
 // The end of a run: metrics, the model or adapter in output_dir, and the files around it.
 import { existsSync } from "node:fs";
 import path from "node:path";
+import type { Weights } from "../assembly/adapters.js";
 import type { Recipe } from "../config/index.js";
+import { perplexities, type SetMetrics } from "../evaluate/held-out-loss.js";
+import type { TrainEvent, TrainResult } from "../events.js";
+import { writeWhole } from "../files/output-file.js";
 import { addonRecord, buildInfo } from "../torch/index.js";
 import { packageVersion } from "../version.js";
-import type { Weights } from "./adapters.js";
-import { modelCard } from "./card.js";
-import { rotateCheckpoints } from "./checkpoint-folder.js";
-import type { DomainEvaluation, DomainReport } from "./domains.js";
-import { perplexities, type SetMetrics } from "./evaluate.js";
-import type { TrainEvent, TrainResult } from "./events.js";
-import { writeForgettingReport } from "./forgetting-report.js";
-import { plotMetrics } from "./plot.js";
-import { type Recorder, STATE_FILE, saveArguments } from "./recorder.js";
-import { saveResults, trainMetrics } from "./results.js";
-import { type LogEntry, saveTrainerState } from "./state.js";
-import { writeWhole } from "./textfile.js";
-import type { Outcome, Trainer } from "./trainer.js";
+import type { DomainEvaluation, DomainReport } from "./before-after/domains.js";
+import { writeForgettingReport } from "./before-after/forgetting-report.js";
+import { rotateCheckpoints } from "./checkpoint/folder.js";
+import { type LogEntry, saveTrainerState } from "./checkpoint/trainer-state.js";
+import { type Recorder, STATE_FILE, saveArguments } from "./loop/progress.js";
+import type { Outcome, Trainer } from "./loop/trainer.js";
+import { modelCard } from "./output/card.js";
+import { plotMetrics } from "./output/plot.js";
+import { saveResults, trainMetrics } from "./output/results.js";
 
 /** What a run that reached no last step has to say. */
 export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Outcome): TrainResult {

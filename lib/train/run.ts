@@ -1,15 +1,16 @@
 // A whole run in the caller's thread: prepare, train, finish. train.ts calls it on a worker; a program that wants
 // the model afterwards may call it directly.
+
+import { saveTokenizer } from "../assembly/tokenizer-files.js";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
+import type { TrainEvent, TrainResult } from "../events.js";
 import { datasetFetcher } from "../hub/index.js";
 import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
-import { DomainEvaluation, readDomains } from "./domains.js";
-import type { TrainEvent, TrainResult } from "./events.js";
+import { DomainEvaluation, readDomains } from "./before-after/domains.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
-import { prepare } from "./setup.js";
-import { saveTokenizer } from "./tokenizer-files.js";
-import { Trainer } from "./trainer.js";
+import { Trainer } from "./loop/trainer.js";
+import { prepare } from "./setup/prepare.js";
 
 /** An abort before the first step: nothing was written. */
 export class AbortError extends Error {

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { type LoadedRecipe, loadRecipe, type RecipeInput, resolveRecipe } from "../config/index.js";
 import { UserError } from "../errors.js";
+import type { StepEvent, TrainEvent, TrainResult } from "../events.js";
 import { LeaseError, TorchError } from "../torch/index.js";
-import type { StepEvent, TrainEvent, TrainResult } from "./events.js";
 import { AbortError } from "./run.js";
 import type { WorkerInput, WorkerMessage } from "./worker.js";
 

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { LoadedRecipe } from "../config/index.js";
 import { UserError } from "../errors.js";
-import type { TrainEvent, TrainResult } from "./events.js";
+import type { TrainEvent, TrainResult } from "../events.js";
 import { runRecipe } from "./run.js";
 
 /** What train() hands to its worker. */

@@ -3,8 +3,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { loadModel, readConfig } from "../../lib/models/qwen3/index.js";
 import { adapterState, loadAdapter } from "../../lib/peft/index.js";
-import { loadModel, readConfig } from "../../lib/qwen3/index.js";
 import { installed, root, tinyModel } from "./room.js";
 
 let room: ReturnType<typeof installed>;

@@ -1,7 +1,7 @@
 // The chat command around a completer that the test plays.
 import { describe, expect, it } from "vitest";
-import { chat } from "../../lib/cli/chat.js";
-import type { Completer } from "../../lib/cli/completer.js";
+import { chat } from "../../lib/cli/commands/chat.js";
+import type { Completer } from "../../lib/inference/completer.js";
 import { FakeHost } from "./program.js";
 
 const bytes = (text: string) => [...Buffer.from(text, "utf8")];

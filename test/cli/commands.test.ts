@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readArguments, shellQuoted } from "../../lib/cli/arguments.js";
+import { readArguments, shellQuoted } from "../../lib/cli/terminal/arguments.js";
 import packageJson from "../../package.json" with { type: "json" };
 import { buildProgram, runNode, runProgram } from "./program.js";
 

@@ -1,7 +1,7 @@
 // How a download looks: a line that is redrawn on a terminal, lines now and then in a pipe.
 import { describe, expect, it } from "vitest";
-import { DownloadLine } from "../../lib/cli/download-line.js";
-import { Progress } from "../../lib/cli/progress.js";
+import { DownloadLine } from "../../lib/cli/terminal/download-line.js";
+import { Progress } from "../../lib/cli/terminal/progress.js";
 import type { HubEvent } from "../../lib/hub/index.js";
 
 function screen(isTTY: boolean, columns = 100) {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, it } from "vitest";
-import { dispatch } from "../../lib/cli/commands.js";
+import { dispatch } from "../../lib/cli/dispatch.js";
 import { FakeHost } from "./program.js";
 
 const examples = fileURLToPath(new URL("../../examples", import.meta.url));

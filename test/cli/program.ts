@@ -16,8 +16,8 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { transformWithOxc } from "vite";
-import type { Host, SignalName } from "../../lib/cli/host.js";
-import { EXIT_CODES } from "../../lib/cli/signals.js";
+import type { Host, SignalName } from "../../lib/cli/terminal/host.js";
+import { EXIT_CODES } from "../../lib/cli/terminal/signals.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { SignalName } from "../../lib/cli/host.js";
-import { hangupIgnoredAtStart, startedByNpm, watchSignals } from "../../lib/cli/signals.js";
+import type { SignalName } from "../../lib/cli/terminal/host.js";
+import { hangupIgnoredAtStart, startedByNpm, watchSignals } from "../../lib/cli/terminal/signals.js";
 import { buildProgram, FakeClock, FakeHost } from "./program.js";
 
 function watched(env: NodeJS.ProcessEnv = {}, hangupIgnored = false) {

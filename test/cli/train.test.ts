@@ -1,9 +1,9 @@
 // The train command around a run that the test plays: output, exit codes, how to resume.
 import { describe, expect, it } from "vitest";
-import { describe as describeError } from "../../lib/cli/commands.js";
-import { runTraining, type Training } from "../../lib/cli/train.js";
+import { runTraining, type Training } from "../../lib/cli/commands/train.js";
+import { describe as describeError } from "../../lib/cli/dispatch.js";
 import { UserError } from "../../lib/errors.js";
-import type { TrainEvent, TrainResult } from "../../lib/train/events.js";
+import type { TrainEvent, TrainResult } from "../../lib/events.js";
 import { FakeHost } from "./program.js";
 
 const RESULT: TrainResult = {

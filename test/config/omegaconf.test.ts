@@ -1,9 +1,9 @@
 // The reader against OmegaConf itself: every case of omegaconf.json, which write_omegaconf.py wrote.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { interpolate } from "../../lib/config/interpolate.js";
-import { applyOverrides, readYaml } from "../../lib/config/read.js";
-import { plainValue } from "../../lib/config/scalar.js";
+import { interpolate } from "../../lib/config/syntax/interpolate.js";
+import { applyOverrides, readYaml } from "../../lib/config/syntax/read.js";
+import { plainValue } from "../../lib/config/syntax/scalar.js";
 import { UserError } from "../../lib/errors.js";
 
 interface Case {

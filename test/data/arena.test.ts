@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DocumentIds } from "../../lib/data/document-ids.js";
-import { NumberRun, type Place } from "../../lib/data/number-run.js";
-import { layBlocks } from "../../lib/data/packing.js";
-import { type Documents, JoinedDocuments, select } from "../../lib/data/selection.js";
-import { TokenArena } from "../../lib/data/token-arena.js";
+import { DocumentIds } from "../../lib/data/blocks/document-ids.js";
+import { NumberRun, type Place } from "../../lib/data/blocks/number-run.js";
+import { layBlocks } from "../../lib/data/blocks/packing.js";
+import { type Documents, JoinedDocuments, select } from "../../lib/data/blocks/selection.js";
+import { TokenArena } from "../../lib/data/blocks/token-arena.js";
 
 let dir: string;
 beforeAll(() => {

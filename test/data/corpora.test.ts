@@ -5,9 +5,9 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { run } from "../../lib/cli/corpora.js";
-import type { Host } from "../../lib/cli/host.js";
-import { corporaTable, readCorpora } from "../../lib/data/corpora.js";
+import { run } from "../../lib/cli/commands/corpora.js";
+import type { Host } from "../../lib/cli/terminal/host.js";
+import { corporaTable, readCorpora } from "../../lib/data/datasets/corpora.js";
 import {
   type HubSource,
   loadTokenizer,

@@ -20,10 +20,10 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { cacheSettings } from "../../lib/data/cache-settings.js";
-import { keepWithin } from "../../lib/data/cache-space.js";
-import { FileRecords } from "../../lib/data/file-records.js";
 import { type DataRecipe, loadTokenizer, prepareTrainingData, type Tokenizer } from "../../lib/data/index.js";
+import { FileRecords } from "../../lib/data/token-cache/file-records.js";
+import { cacheSettings } from "../../lib/data/token-cache/settings.js";
+import { keepWithin } from "../../lib/data/token-cache/space.js";
 import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
 let dir: string;

@@ -25,7 +25,7 @@ import {
   readRows,
   type Tokenizer,
 } from "../../lib/data/index.js";
-import { readLines } from "../../lib/data/lines.js";
+import { readLines } from "../../lib/data/readers/lines.js";
 import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
 const FORMATS = path.join(FIXTURES, "formats");

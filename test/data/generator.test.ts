@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { NumpyGenerator } from "../../lib/data/numpy-generator.js";
+import { NumpyGenerator } from "../../lib/data/random/numpy-generator.js";
 
 interface Draws {
   seed: string;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { countJsonRows as countRows, readJsonRows as readRows } from "../../lib/data/json-rows.js";
+import { countJsonRows as countRows, readJsonRows as readRows } from "../../lib/data/readers/json-rows.js";
 
 let dir: string;
 beforeAll(() => {

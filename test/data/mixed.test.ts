@@ -4,7 +4,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { DocumentIds } from "../../lib/data/document-ids.js";
+import { DocumentIds } from "../../lib/data/blocks/document-ids.js";
+import { Selection, select } from "../../lib/data/blocks/selection.js";
+import { TokenArena } from "../../lib/data/blocks/token-arena.js";
 import {
   type DataRecipe,
   formatSummary,
@@ -13,9 +15,7 @@ import {
   type TokenBlocks,
   type Tokenizer,
 } from "../../lib/data/index.js";
-import { heldOutSplit, mixedOrder } from "../../lib/data/mixing.js";
-import { Selection, select } from "../../lib/data/selection.js";
-import { TokenArena } from "../../lib/data/token-arena.js";
+import { heldOutSplit, mixedOrder } from "../../lib/data/random/mixing.js";
 import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
 
 interface Described {

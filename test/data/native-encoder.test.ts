@@ -5,10 +5,10 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { addTokens } from "../../lib/data/added-tokens.js";
-import { encoderForm } from "../../lib/data/encoder-form.js";
 import { loadTokenizer, type Tokenizer } from "../../lib/data/index.js";
-import { type EncoderHandle, textAddon } from "../../lib/data/text-addon.js";
+import { addTokens } from "../../lib/data/tokenizer/added-tokens.js";
+import { encoderForm } from "../../lib/data/tokenizer/encoder-form.js";
+import { type EncoderHandle, textAddon } from "../../lib/data/tokenizer/text-addon.js";
 
 import { addonPath } from "../../lib/torch/native.js";
 import { FIXTURES } from "./laid-blocks.js";

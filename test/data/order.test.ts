@@ -4,6 +4,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { documentBatches, layBlocks } from "../../lib/data/blocks/packing.js";
+import { TokenArena } from "../../lib/data/blocks/token-arena.js";
 import {
   batchesPerEpoch,
   collate,
@@ -11,9 +13,7 @@ import {
   RandomSampler,
   SequentialSampler,
 } from "../../lib/data/index.js";
-import { LegacyRandom } from "../../lib/data/numpy-random.js";
-import { documentBatches, layBlocks } from "../../lib/data/packing.js";
-import { TokenArena } from "../../lib/data/token-arena.js";
+import { LegacyRandom } from "../../lib/data/random/numpy-random.js";
 
 const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
 const read = <T>(name: string) => JSON.parse(readFileSync(path.join(FIXTURES, name), "utf8")) as T;

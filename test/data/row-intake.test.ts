@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DatasetEntry } from "../../lib/data/dataset-info.js";
-import { readDocuments } from "../../lib/data/documents.js";
+import type { DatasetEntry } from "../../lib/data/datasets/dataset-info.js";
+import { readDocuments } from "../../lib/data/datasets/documents.js";
 import { loadTokenizer, type Tokenizer } from "../../lib/data/index.js";
-import { rowChunks } from "../../lib/data/row-chunks.js";
-import { encodeRows, rowRule } from "../../lib/data/row-intake.js";
+import { encodeRows, rowRule } from "../../lib/data/intake/row-intake.js";
+import { rowChunks } from "../../lib/data/readers/row-chunks.js";
 import { messageOf } from "../../lib/errors.js";
 import { FIXTURES } from "./laid-blocks.js";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../lib/data/index.js";
-import { LazyEngine, type TokenizerEngine } from "../../lib/data/tokenizer-engines.js";
+import { LazyEngine, type TokenizerEngine } from "../../lib/data/tokenizer/engines.js";
 
 const FIXTURES = path.join(import.meta.dirname, "../fixtures/data");
 const SOURCE = path.join(FIXTURES, "tokenizer");

@@ -5,7 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { prepareTrainingData, readDatasetInfo, readDocuments } from "../../lib/data/index.js";
-import { loadTokenizer } from "../../lib/data/tokenizer.js";
+import { loadTokenizer } from "../../lib/data/tokenizer/tokenizer.js";
 
 let dir: string;
 beforeEach(() => {

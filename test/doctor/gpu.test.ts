@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { run } from "../../lib/cli/doctor.js";
+import { run } from "../../lib/cli/commands/doctor.js";
 import { parityOf } from "../../lib/doctor/gpu/compare.js";
 import { operatorParity } from "../../lib/doctor/gpu/operators.js";
 import { describeMachine, type GpuReport, reportMarkdown, scrubbed } from "../../lib/doctor/gpu/report.js";
@@ -35,7 +35,7 @@ const file = (ending: string) => path.join(folder, `qwen-pt-gpu-report.${ending}
 
 const doctor = async (...args: string[]) => {
   const host = new FakeHost();
-  const { dispatch } = await import("../../lib/cli/commands.js");
+  const { dispatch } = await import("../../lib/cli/dispatch.js");
   const code = await dispatch(["doctor", ...args], host);
   return { code, out: host.text, err: host.errors };
 };

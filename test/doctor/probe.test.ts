@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { run } from "../../lib/cli/doctor.js";
+import { run } from "../../lib/cli/commands/doctor.js";
 import { type Facts, probe } from "../../lib/doctor/index.js";
 import { capabilitiesIn } from "../../lib/doctor/probe-addon.js";
 import { addonRecord, buildInfo } from "../../lib/torch/index.js";

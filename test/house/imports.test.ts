@@ -131,7 +131,7 @@ describe("who may touch what", () => {
     expect(filesWith(/qwen_pt\.node|\bdlopen\b/, (name) => name === "torch/native.ts")).toEqual([]);
   });
 
-  it("only lib/data/text-addon.ts loads the addon that tokenizes", () => {
+  it("only lib/data/tokenizer/text-addon.ts loads the addon that tokenizes", () => {
     expect(filesWith(/qwen_pt_text\.node/, (name) => name === "data/text-addon.ts")).toEqual([]);
   });
 

@@ -35,7 +35,7 @@ describe("the published package", () => {
   it("holds every file that the library opens beside itself", () => {
     const opened = readdirSync(path.join(root, "lib"), { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts"))
-      .flatMap((name) => [...read(path.join("lib", name)).matchAll(/new URL\("\.\.\/\.\.\/([^"]+\.\w+)"/g)])
+      .flatMap((name) => [...read(path.join("lib", name)).matchAll(/new URL\("(?:\.\.\/)+([^"]+\.\w+)"/g)])
       .map((match) => match[1]);
     expect(opened.filter((name) => !contents.paths.includes(name))).toEqual([]);
   });

@@ -4,8 +4,8 @@ import os from "node:os";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { dispatch } from "../../lib/cli/commands.js";
-import type { Host } from "../../lib/cli/host.js";
+import { dispatch } from "../../lib/cli/dispatch.js";
+import type { Host } from "../../lib/cli/terminal/host.js";
 import { loadRecipe } from "../../lib/config/index.js";
 import {
   costOf,

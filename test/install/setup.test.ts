@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cacheFolder } from "../../lib/cache.js";
+import { cacheFolder } from "../../lib/files/cache-folder.js";
 import { builds, chooseBuild, hasCodeFor, minimumDriver, parseCards } from "../../scripts/cuda.mjs";
 import { withLock } from "../../scripts/lock.mjs";
 import { tinyModel } from "../api/room.js";

@@ -15,10 +15,10 @@ import {
   loadFisher,
   saveFisher,
 } from "../../lib/methods/index.js";
+import { loadModel, type Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
 import { addLora, baseWeights, full, LoraLinear, withoutAdapter } from "../../lib/peft/index.js";
-import { loadModel, type Qwen3ForCausalLM } from "../../lib/qwen3/index.js";
+import { headLoss, nextTokenLabels } from "../../lib/step/loss.js";
 import { manualSeed, noGrad, ops, saveSafetensors, type Tensor, zeros } from "../../lib/torch/index.js";
-import { headLoss, nextTokenLabels } from "../../lib/train/loss.js";
 import { python } from "../train/python.js";
 import { filesOf, fixture, folder, history, only, run, weightsFile } from "../train/runs.js";
 

@@ -3,10 +3,10 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
 import { HeldSlices, headSlices } from "../../lib/methods/index.js";
+import type { Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import { loadModel } from "../../lib/models/qwen3/index.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { freeze } from "../../lib/peft/index.js";
-import type { Qwen3ForCausalLM } from "../../lib/qwen3/index.js";
-import { loadModel } from "../../lib/qwen3/index.js";
 import { noGrad, type Tensor } from "../../lib/torch/index.js";
 import { microStep } from "../../lib/train/index.js";
 import { fixture } from "../train/runs.js";

@@ -12,7 +12,7 @@ import {
   learnMerges,
   type TokenizerJson,
 } from "../../lib/methods/index.js";
-import { findMerges } from "../../lib/methods/merge-search.js";
+import { findMerges } from "../../lib/methods/vocabulary/merge-search.js";
 
 const ROOT = path.join(import.meta.dirname, "../..");
 const MODEL = path.join(ROOT, "examples/model");

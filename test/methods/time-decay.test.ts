@@ -2,7 +2,7 @@
 // by year against theory and against many draws.
 import { describe, expect, it } from "vitest";
 import { parseDate, parseSpan } from "../../lib/config/index.js";
-import { NumpyGenerator } from "../../lib/data/numpy-generator.js";
+import { NumpyGenerator } from "../../lib/data/random/numpy-generator.js";
 import {
   countsByYear,
   drawWeighted,

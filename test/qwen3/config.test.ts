@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
-import { parseConfig, readConfig, scaleRope, writeConfig } from "../../lib/qwen3/index.js";
+import { parseConfig, readConfig, scaleRope, writeConfig } from "../../lib/models/qwen3/index.js";
 
 const small = {
   architectures: ["Qwen3ForCausalLM"],

@@ -1,9 +1,9 @@
 // Logits, every gradient and three AdamW updates against transformers 5.6, to the bounds that the design states.
 import { describe, expect, it } from "vitest";
+import { KVCache, parseConfig, Qwen3ForCausalLM, readConfig } from "../../lib/models/qwen3/index.js";
+import { loadWeights } from "../../lib/models/qwen3/weights.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { full } from "../../lib/peft/index.js";
-import { KVCache, parseConfig, Qwen3ForCausalLM, readConfig } from "../../lib/qwen3/index.js";
-import { loadWeights } from "../../lib/qwen3/weights.js";
 import type { DType, Tensor } from "../../lib/torch/index.js";
 import { arange, noGrad, scope, tensor } from "../../lib/torch/index.js";
 import * as fixture from "../fixtures/model/read.js";

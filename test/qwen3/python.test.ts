@@ -6,6 +6,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
+  generateTokens,
+  loadModel,
+  Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+} from "../../lib/models/qwen3/index.js";
+import { loadWeights } from "../../lib/models/qwen3/weights.js";
+import {
   adapterState,
   addLora,
   type LoraConfig,
@@ -13,8 +21,6 @@ import {
   saveAdapter,
   saveConverted,
 } from "../../lib/peft/index.js";
-import { generateTokens, loadModel, Qwen3ForCausalLM, readConfig, saveModel } from "../../lib/qwen3/index.js";
-import { loadWeights } from "../../lib/qwen3/weights.js";
 import { loadSafetensors, manualSeed, noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
 import * as fixture from "../fixtures/model/read.js";
 

@@ -13,7 +13,7 @@ import {
   Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../lib/qwen3/index.js";
+} from "../../lib/models/qwen3/index.js";
 import type { Tensor } from "../../lib/torch/index.js";
 import {
   getRngState,

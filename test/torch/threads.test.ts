@@ -3,9 +3,9 @@
 import { rmSync } from "node:fs";
 import os from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cpuQuota } from "../../lib/torch/cpu-quota.js";
-import { excessiveCapability, processorKind } from "../../lib/torch/processor.js";
-import { threadSettings, threadsFor } from "../../lib/torch/thread-settings.js";
+import { cpuQuota } from "../../lib/torch/machine/cpu-quota.js";
+import { excessiveCapability, processorKind } from "../../lib/torch/machine/processor.js";
+import { threadSettings, threadsFor } from "../../lib/torch/machine/thread-settings.js";
 import { buildProgram } from "../cli/program.js";
 import { runTorch } from "./processes.js";
 

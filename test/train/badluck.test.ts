@@ -7,8 +7,8 @@ import type { RecipeInput } from "../../lib/config/index.js";
 import { liveTensors, type Tensor } from "../../lib/torch/index.js";
 import { addonPath } from "../../lib/torch/native.js";
 import type { Block, CausalModel, StepEvent, TrainEvent } from "../../lib/train/index.js";
-import { prepare } from "../../lib/train/setup.js";
-import { Trainer } from "../../lib/train/trainer.js";
+import { Trainer } from "../../lib/train/loop/trainer.js";
+import { prepare } from "../../lib/train/setup/prepare.js";
 import { buildProgram } from "../cli/program.js";
 import { filesOf, folder, history, loaded, only, recipe, run, weightsFile } from "./runs.js";
 

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type CardRecipe, modelCard } from "../../lib/train/card.js";
-import type { LogEntry } from "../../lib/train/state.js";
-import { parseTrainerState } from "../../lib/train/state.js";
+import type { LogEntry } from "../../lib/train/checkpoint/trainer-state.js";
+import { parseTrainerState } from "../../lib/train/checkpoint/trainer-state.js";
+import { type CardRecipe, modelCard } from "../../lib/train/output/card.js";
 
 const fixture = (name: string) =>
   readFileSync(new URL(`../fixtures/output/${name}`, import.meta.url), "utf8");

@@ -5,10 +5,10 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import { loadTokenizer } from "../../lib/data/index.js";
-import { initializeWeights, Qwen3ForCausalLM, readConfig, saveModel } from "../../lib/qwen3/index.js";
+import { exportModel } from "../../lib/inference/export.js";
+import { openModel } from "../../lib/inference/open-model.js";
+import { initializeWeights, Qwen3ForCausalLM, readConfig, saveModel } from "../../lib/models/qwen3/index.js";
 import { loadSafetensors, manualSeed, noGrad, scope, tensor } from "../../lib/torch/index.js";
-import { exportModel } from "../../lib/train/export.js";
-import { openModel } from "../../lib/train/inference.js";
 import { python } from "./python.js";
 import { distance, fixture, folder, only, type Ran, run, weightsFile } from "./runs.js";
 

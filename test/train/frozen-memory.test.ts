@@ -4,12 +4,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Batch } from "../../lib/data/index.js";
+import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { freeze, full } from "../../lib/peft/index.js";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/qwen3/index.js";
+import { headLoss } from "../../lib/step/loss.js";
 import { liveTensors, manualSeed } from "../../lib/torch/index.js";
 import { microStep } from "../../lib/train/index.js";
-import { headLoss } from "../../lib/train/loss.js";
 import { collect } from "../fixtures/collect.js";
 import { fixture } from "./runs.js";
 

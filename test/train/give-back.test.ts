@@ -1,8 +1,8 @@
 // What preparing a run leaves behind, given back.
 import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../lib/data/index.js";
-import { giveBackMemory } from "../../lib/train/give-back.js";
-import { prepare } from "../../lib/train/setup.js";
+import { giveBackMemory } from "../../lib/train/setup/free-memory.js";
+import { prepare } from "../../lib/train/setup/prepare.js";
 import { fixture, folder, loaded } from "./runs.js";
 
 describe("memory that is given back", () => {

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { formatLogLine, type LogLine, TrainerLog } from "../../lib/train/log.js";
-import { parseTrainerState } from "../../lib/train/state.js";
+import { parseTrainerState } from "../../lib/train/checkpoint/trainer-state.js";
+import { formatLogLine, type LogLine, TrainerLog } from "../../lib/train/output/trainer-log.js";
 
 const fixture = (name: string) =>
   readFileSync(new URL(`../fixtures/output/${name}`, import.meta.url), "utf8");

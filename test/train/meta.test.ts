@@ -3,16 +3,16 @@
 // through one place (reading.ts), which is counted here.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
 import { addLora, full } from "../../lib/peft/index.js";
-import { parseConfig, Qwen3ForCausalLM } from "../../lib/qwen3/index.js";
+import type * as Reading from "../../lib/step/read-together.js";
 import type { DType, Tensor } from "../../lib/torch/index.js";
-import type * as Reading from "../../lib/train/reading.js";
-import { Trainer } from "../../lib/train/trainer.js";
+import { Trainer } from "../../lib/train/loop/trainer.js";
 import { QWEN3_SIZES } from "../fixtures/qwen3-sizes.js";
 import { folder, loaded } from "./runs.js";
 
 const read: number[] = [];
-vi.mock("../../lib/train/reading.js", async (original) => {
+vi.mock("../../lib/step/read-together.js", async (original) => {
   const real = await original<typeof Reading>();
   const readTogether = (tensors: readonly Tensor[]): number[] => {
     read.push(tensors.length);

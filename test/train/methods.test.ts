@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { openModel } from "../../lib/inference/open-model.js";
 import { noGrad, tensor } from "../../lib/torch/index.js";
-import { openModel } from "../../lib/train/inference.js";
 import { distance as apart } from "../fixtures/model/read.js";
 import { distance, filesOf, fixture, type Ran, references, run } from "./runs.js";
 

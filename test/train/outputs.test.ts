@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { listCheckpoints } from "../../lib/train/checkpoint-folder.js";
+import { listCheckpoints } from "../../lib/train/checkpoint/folder.js";
 import { filesOf, fixture, folder, type Ran, references, run, state } from "./runs.js";
 
 /** Pickles there, JSON and safetensors here. */

@@ -2,6 +2,7 @@
 // those that it has alone; the blocks are pt's own.
 import { describe, expect, it } from "vitest";
 import { resolveRecipe } from "../../lib/config/index.js";
+import { layBlocks } from "../../lib/data/blocks/packing.js";
 import {
   batchOf,
   collate,
@@ -9,10 +10,9 @@ import {
   prepareTrainingData,
   type TokenBlocks,
 } from "../../lib/data/index.js";
-import { layBlocks } from "../../lib/data/packing.js";
-import type { Qwen3ForCausalLM } from "../../lib/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import { microStep } from "../../lib/step/micro-step.js";
 import { noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
-import { microStep } from "../../lib/train/step.js";
 import * as models from "../fixtures/model/read.js";
 import { history, recipe, run } from "./runs.js";
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { parsePythonJson } from "../../lib/train/pyjson.js";
+import { parsePythonJson } from "../../lib/files/python-json.js";
 import {
   distance,
   fixture,

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { inflateSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { drawCurve, plotMetrics, smooth } from "../../lib/train/plot.js";
-import type { LogEntry } from "../../lib/train/state.js";
+import type { LogEntry } from "../../lib/train/checkpoint/trainer-state.js";
+import { drawCurve, plotMetrics, smooth } from "../../lib/train/output/plot.js";
 
 const numbers = JSON.parse(readFileSync(new URL("../fixtures/output/numbers.json", import.meta.url), "utf8"));
 

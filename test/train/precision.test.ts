@@ -1,9 +1,9 @@
 // Keys that are about how numbers are held, where parity.test.ts cannot see them.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { evaluateBatch, microStep } from "../../lib/step/micro-step.js";
+import { withNoise } from "../../lib/step/neftune.js";
 import * as torch from "../../lib/torch/index.js";
-import { withNoise } from "../../lib/train/neftune.js";
-import { evaluateBatch, microStep } from "../../lib/train/step.js";
 import * as fixture from "../fixtures/model/read.js";
 import { run, weightsFile } from "./runs.js";
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { addonPath } from "../../lib/torch/native.js";
-import { listCheckpoints, verifyCheckpoint } from "../../lib/train/checkpoint-folder.js";
+import { listCheckpoints, verifyCheckpoint } from "../../lib/train/checkpoint/folder.js";
 import { buildProgram } from "../cli/program.js";
 import { folder, history, logLines, plain, recipe, weightsFile } from "./runs.js";
 

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import { recallable, recalling, remembering, shapeOnly } from "../../lib/nn/index.js";
+import { DiskStore } from "../../lib/step/activation-store.js";
 import { empty, randn, type Tensor } from "../../lib/torch/index.js";
-import { DiskStore } from "../../lib/train/activation-store.js";
 import { folder, history, plain, type Ran, run, weightsFile } from "./runs.js";
 
 const BASE: RecipeInput = { max_steps: 3, logging_steps: 1, gradient_accumulation_steps: 2, save_steps: 100 };

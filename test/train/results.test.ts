@@ -9,7 +9,7 @@ import {
   metricsTable,
   saveResults,
   trainMetrics,
-} from "../../lib/train/results.js";
+} from "../../lib/train/output/results.js";
 
 const fixture = (name: string) =>
   readFileSync(new URL(`../fixtures/output/${name}`, import.meta.url), "utf8");

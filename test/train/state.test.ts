@@ -10,7 +10,7 @@ import {
   pythonJson,
   pythonRound,
   pythonTimedelta,
-} from "../../lib/train/pyjson.js";
+} from "../../lib/files/python-json.js";
 import {
   controlState,
   formatTrainerState,
@@ -18,7 +18,7 @@ import {
   newTrainerState,
   parseTrainerState,
   saveTrainerState,
-} from "../../lib/train/state.js";
+} from "../../lib/train/checkpoint/trainer-state.js";
 
 const fixture = (name: string) =>
   readFileSync(new URL(`../fixtures/output/${name}`, import.meta.url), "utf8");

@@ -5,11 +5,11 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { LeaseError, liveTensors, ones, releaseLease, scope } from "../../lib/torch/index.js";
-import { listCheckpoints } from "../../lib/train/checkpoint-folder.js";
+import { listCheckpoints } from "../../lib/train/checkpoint/folder.js";
 import type { TrainEvent } from "../../lib/train/index.js";
 import { train } from "../../lib/train/index.js";
-import { prepare } from "../../lib/train/setup.js";
-import { Trainer } from "../../lib/train/trainer.js";
+import { Trainer } from "../../lib/train/loop/trainer.js";
+import { prepare } from "../../lib/train/setup/prepare.js";
 import { folder, history, loaded, only, plain, recipe, run } from "./runs.js";
 
 const KEYS: RecipeInput = {

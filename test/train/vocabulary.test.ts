@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { resolveRecipe } from "../../lib/config/index.js";
-import { addTokens } from "../../lib/data/added-tokens.js";
+import { addTokens } from "../../lib/data/tokenizer/added-tokens.js";
+import { exportModel } from "../../lib/inference/export.js";
 import { loadSafetensors, scope } from "../../lib/torch/index.js";
-import { exportModel } from "../../lib/train/export.js";
 import { python } from "./python.js";
 import { distance, fixture, folder, type Ran, references, run } from "./runs.js";
 

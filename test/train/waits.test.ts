@@ -2,9 +2,9 @@
 // they enter the addon.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { readTogether } from "../../lib/step/read-together.js";
 import { liveTensors, tensor } from "../../lib/torch/index.js";
 import { native } from "../../lib/torch/native.js";
-import { readTogether } from "../../lib/train/reading.js";
 import { runRecipe } from "../../lib/train/run.js";
 import { folder, loaded } from "./runs.js";
 

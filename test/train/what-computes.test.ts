@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { resolveRecipe } from "../../lib/config/index.js";
 import type { ProductKind, ProductKinds } from "../../lib/torch/index.js";
-import { computingOf, productsLine, slowness } from "../../lib/train/what-computes.js";
+import { computingOf, productsLine, slowness } from "../../lib/train/setup/what-computes.js";
 
 const recipe = (keys: Record<string, unknown>) =>
   resolveRecipe({

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { Recipe } from "../../lib/config/index.js";
 import { type BlockStream, batchOf, type Sampler, type TokenBlocks } from "../../lib/data/index.js";
-import { planRun } from "../../lib/train/plan.js";
-import { TrainingWindows } from "../../lib/train/windows.js";
+import { TrainingWindows } from "../../lib/train/batches/windows.js";
+import { planRun } from "../../lib/train/plan/plan.js";
 
 const BLOCKS = 11;
 const block = (index: number) => Int32Array.of(10 * index, 10 * index + 1, 10 * index + 2);

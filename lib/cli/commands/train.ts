@@ -1,0 +1,189 @@
+// `qwen-pt train RECIPE [KEY=VALUE ...]`: shows a run's events and turns signals into its abort.
+// The run itself is train(), on a thread of its own; nothing here computes.
+import { isSecret } from "../../config/secret.js";
+import { formatSummary } from "../../data/blocks/summary.js";
+import { scoreTable } from "../../evaluate/score-table.js";
+import type { TrainEvent, TrainResult } from "../../events.js";
+import { metricsTable } from "../../train/output/results.js";
+import type { Run } from "../dispatch.js";
+import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
+import { DownloadLine } from "../terminal/download-line.js";
+import { count, printable } from "../terminal/format.js";
+import type { Host, SignalName } from "../terminal/host.js";
+import { banner, Progress, parameterLine } from "../terminal/progress.js";
+import { type SignalWatch, watchSignals } from "../terminal/signals.js";
+
+const EXAMPLE_LENGTH = 160;
+
+/** What the command needs from the rest of the package; tests hand it their own. */
+export interface Training {
+  train(
+    recipe: string,
+    options: { overrides: string[]; signal: AbortSignal; onEvent: (event: TrainEvent) => void },
+  ): Promise<TrainResult>;
+  /** Whether the recipe clears its output folder, and so does not resume by itself. */
+  overwrites(recipe: string, overrides: string[]): boolean;
+}
+
+export const run: Run = async (args, host) => {
+  const found = readArguments("train", args);
+  const recipe = neededRecipe("train", found);
+  const [{ loadRecipe }, { train }, { neededAddon }] = await Promise.all([
+    import("../../config/index.js"),
+    import("../../train/index.js"),
+    import("../../torch/native.js"),
+  ]);
+  const overwrites = (file: string, overrides: string[]) =>
+    loadRecipe(file, overrides, { env: host.env }).recipe.overwrite_output_dir;
+  const checkedTrain: typeof train = (...args) => {
+    neededAddon(); // before any data is read: a package that was never set up says so at once
+    return train(...args);
+  };
+  return runTraining(recipe, found.overrides, host, { train: checkedTrain, overwrites });
+};
+
+/** Runs a recipe to its end, or to the first signal. Resolves to the exit code: 0, or 128 and the signal's number. */
+export async function runTraining(
+  recipe: string,
+  overrides: string[],
+  host: Host,
+  training: Training,
+): Promise<number> {
+  const progress = new Progress({ out: host.out, env: host.env });
+  const watch = watchSignals({
+    host,
+    onFirst: (cause) => progress.print(firstSignal(cause)),
+    onSecond: () => progress.stop(),
+  });
+  try {
+    const overwrites = training.overwrites(recipe, overrides);
+    const onEvent = eventPrinter(progress);
+    const result = await training.train(recipe, { overrides, signal: watch.signal, onEvent });
+    progress.stop();
+    if (!result.interrupted) return 0;
+    progress.print(howToResume(recipe, overrides, result, overwrites));
+    return watch.exitCode ?? 1;
+  } catch (error) {
+    progress.stop();
+    if (!stoppedEarly(watch, error)) throw error;
+    progress.print("interrupted before the first step: nothing was saved");
+    return watch.exitCode ?? 1;
+  } finally {
+    progress.stop();
+    watch.stop();
+  }
+}
+
+function stoppedEarly(watch: SignalWatch, error: unknown): boolean {
+  return watch.signal.aborted && error instanceof Error && error.name === "AbortError";
+}
+
+function firstSignal(cause: SignalName | "parent"): string {
+  const why = {
+    SIGINT: "Ctrl-C",
+    SIGTERM: "SIGTERM",
+    SIGHUP: "SIGHUP (the terminal is gone)",
+    parent: "the parent process is gone",
+  }[cause];
+  const again = cause === "SIGINT" ? "; Ctrl-C again leaves at once" : "";
+  return `${why}: finishing the running micro-step, then saving the last finished step${again}`;
+}
+
+/** Prints events as they come. The trainable count arrives before the banner that shows it. */
+function eventPrinter(progress: Progress): (event: TrainEvent) => void {
+  let trainable = 0;
+  let onProcessor = true;
+  const download = new DownloadLine(progress);
+  return (event) => {
+    switch (event.type) {
+      case "message":
+        progress.print(
+          event.level === "warning" ? progress.colors.yellow(`warning: ${event.text}`) : event.text,
+        );
+        break;
+      case "download":
+        download.show(event);
+        break;
+      case "data":
+        progress.print(`${formatSummary(event.summary)}\n${exampleLine(event.example)}`);
+        break;
+      case "model":
+        trainable = event.trainable;
+        onProcessor = event.products !== undefined;
+        progress.print(parameterLine(event.trainable, event.total));
+        progress.print(`device: ${event.device}, weights: ${event.dtype}`);
+        if (event.products !== undefined) progress.print(event.products);
+        break;
+      case "begin":
+        progress.print(banner(event, trainable));
+        progress.begin(event, onProcessor);
+        break;
+      case "microStep":
+        progress.onMicroStep(event);
+        break;
+      case "step":
+        progress.onStep(event);
+        break;
+      case "evaluate":
+        progress.onEvaluate(event);
+        break;
+      case "domains":
+        progress.print(`held-out text by domain:\n${scoreTable(event.rows)}`);
+        break;
+      case "log":
+        progress.onLog(event);
+        break;
+      case "checkpoint":
+        progress.print(`checkpoint of step ${event.step} saved in ${event.path}`);
+        break;
+      case "file":
+        progress.print(`${event.what} saved in ${event.path}`);
+        break;
+      case "end":
+        progress.stop();
+        progress.print(endLines(event.result));
+        break;
+    }
+  };
+}
+
+function exampleLine(example: { ids: number[]; text: string }): string {
+  const text = example.text.slice(0, EXAMPLE_LENGTH);
+  const more = example.text.length > EXAMPLE_LENGTH ? "..." : "";
+  return `first block (${count(example.ids.length)} tokens): ${printable(text)}${more}`;
+}
+
+function endLines(result: TrainResult): string {
+  const lines = result.interrupted ? [] : metricsTable("train", result.metrics);
+  if (result.skippedSteps > 0) {
+    const steps = result.skippedSteps === 1 ? "1 step was" : `${count(result.skippedSteps)} steps were`;
+    lines.push(`warning: ${steps} not applied because the loss or a gradient was not finite`);
+  }
+  lines.push(`waited for data ${waited(result.dataWaitShare)} of the time`);
+  const state = result.interrupted ? "interrupted" : "finished";
+  lines.push(
+    `${state} after ${count(result.steps)} ${result.steps === 1 ? "step" : "steps"}: ${result.outputDir}`,
+  );
+  return lines.join("\n");
+}
+
+/** A share in per cent; less than a tenth of one is not told apart. */
+function waited(share: number): string {
+  return share < 0.001 ? "less than 0.1 %" : `${(100 * share).toFixed(1)} %`;
+}
+
+/** The command that goes on where this run stopped. */
+function howToResume(recipe: string, overrides: string[], result: TrainResult, overwrites: boolean): string {
+  if (result.checkpoint === undefined) return "no step was finished: there is nothing to resume from";
+  const kept = overrides.filter((override) => !override.startsWith("resume_from_checkpoint="));
+  const explicit = overwrites || kept.length < overrides.length;
+  const parts = ["qwen-pt", "train", recipe, ...kept.map(maskedOverride)];
+  if (explicit) parts.push(`resume_from_checkpoint=${result.checkpoint}`);
+  return `resume with: ${parts.map(shellQuoted).join(" ")}`;
+}
+
+/** A token of the command line is not printed again. */
+function maskedOverride(override: string): string {
+  const name = override.split("=", 1)[0] ?? "";
+  return isSecret(name) ? `${name}=...` : override;
+}

@@ -1,0 +1,280 @@
+// The schema's table of training keys: steps, optimizer, schedule, precision and the order of blocks, as transformers'
+// TrainingArguments (4.57 and 5.x together) and LLaMA-Factory take them. See also keys-elsewhere.ts.
+
+import {
+  anything,
+  choice,
+  flag,
+  float,
+  idle,
+  inGroup,
+  int,
+  list,
+  refused,
+  shareOrCount,
+  silent,
+  text,
+} from "../key.js";
+import { gradientCheckpointing } from "../values/gradient-checkpointing.js";
+import { schedulerSettings } from "../values/scheduler-settings.js";
+
+const LATER = "it is not in this version; remove it";
+const UNUSED_PROCESSES = "training runs in one process in this version";
+const COMPILED = "there is no compiler to switch on";
+const FUSED = "fused kernels of our own are always used";
+const LOADER = "blocks are kept ready in memory";
+const OLD = "transformers has dropped it, and it changes nothing here";
+
+const working = {
+  do_train: flag({ default: false, doc: "Train. Without it a recipe does nothing." }),
+  per_device_train_batch_size: int({ default: 8, min: 1, doc: "Blocks in one forward and backward pass." }),
+  gradient_accumulation_steps: int({
+    default: 1,
+    min: 1,
+    doc: "Passes whose gradients are summed before one step.",
+  }),
+  gradient_checkpointing: gradientCheckpointing,
+  activation_offload: choice({
+    default: "none",
+    values: ["none", "disk"],
+    doc: "Where activations that gradient checkpointing keeps wait for the backward pass: in memory, or in a file in output_dir, for long contexts.",
+  }),
+  learning_rate: float({ default: 5e-5, min: 0, doc: "Peak learning rate." }),
+  weight_decay: float({
+    default: 0.0,
+    min: 0,
+    doc: "AdamW's decoupled weight decay; none on biases and norms.",
+  }),
+  adam_beta1: float({ default: 0.9, min: 0, below: 1, doc: "AdamW's decay of the mean of gradients." }),
+  adam_beta2: float({
+    default: 0.999,
+    min: 0,
+    below: 1,
+    doc: "AdamW's decay of the mean of squared gradients.",
+  }),
+  adam_epsilon: float({ default: 1e-8, min: 0, doc: "AdamW's epsilon." }),
+  max_grad_norm: float({ default: 1.0, min: 0, doc: "Clip the gradient's norm to this; 0 does not clip." }),
+  num_train_epochs: float({ default: 3.0, above: 0, doc: "Passes over the data; need not be whole." }),
+  max_steps: int({
+    default: -1,
+    min: -1,
+    doc: "Stop after so many steps, whatever num_train_epochs says; -1 sets no limit.",
+  }),
+  lr_scheduler_type: choice({
+    default: "linear",
+    values: [
+      "linear",
+      "cosine",
+      "cosine_with_restarts",
+      "polynomial",
+      "constant",
+      "constant_with_warmup",
+      "inverse_sqrt",
+      "cosine_with_min_lr",
+      "cosine_warmup_with_min_lr",
+      "warmup_stable_decay",
+      "reduce_lr_on_plateau",
+      "greedy",
+    ],
+    doc: "How the learning rate goes on after the warm-up; the last two follow metric_for_best_model, without warm-up.",
+  }),
+  lr_scheduler_kwargs: schedulerSettings,
+  warmup_ratio: float({
+    default: null,
+    min: 0,
+    below: 1,
+    doc: "Share of all steps in which the learning rate rises from 0; goes before warmup_steps.",
+  }),
+  warmup_steps: shareOrCount({
+    default: 0,
+    zero: true,
+    doc: "Steps in which the learning rate rises from 0; below 1 it is a share of all steps.",
+  }),
+  optim: choice({
+    default: "adamw_torch_fused",
+    values: ["adamw_torch", "adamw_torch_fused"],
+    same: {
+      adamw_hf: "adamw_torch",
+      adamw_torch_xla: "adamw_torch",
+      adamw_torch_npu_fused: "adamw_torch_fused",
+      adamw_apex_fused: "adamw_torch_fused",
+    },
+    later: [
+      "adafactor",
+      "adamw_anyprecision",
+      "adamw_torch_4bit",
+      "adamw_torch_8bit",
+      "ademamix",
+      "sgd",
+      "adagrad",
+      "adamw_bnb_8bit",
+      "adamw_8bit",
+      "ademamix_8bit",
+      "lion_8bit",
+      "lion_32bit",
+      "paged_adamw_32bit",
+      "paged_adamw_8bit",
+      "paged_ademamix_32bit",
+      "paged_ademamix_8bit",
+      "paged_lion_32bit",
+      "paged_lion_8bit",
+      "rmsprop",
+      "rmsprop_bnb",
+      "rmsprop_bnb_8bit",
+      "rmsprop_bnb_32bit",
+      "galore_adamw",
+      "galore_adamw_8bit",
+      "galore_adafactor",
+      "galore_adamw_layerwise",
+      "galore_adamw_8bit_layerwise",
+      "galore_adafactor_layerwise",
+      "lomo",
+      "adalomo",
+      "grokadamw",
+      "schedule_free_radam",
+      "schedule_free_adamw",
+      "schedule_free_sgd",
+      "apollo_adamw",
+      "apollo_adamw_layerwise",
+      "stable_adamw",
+    ],
+    reason: "the optimizer is AdamW in this version",
+    doc: "Optimizer; both values are one fused AdamW step here.",
+  }),
+  bf16: flag({ default: false, doc: "Compute in bf16 where autocast does, with fp32 trained weights." }),
+  fp16: flag({ default: false, doc: "Compute in fp16 where autocast does, with loss scaling." }),
+  tf32: flag({ default: null, doc: "Allow TF32 in fp32 matrix products on a GPU; null leaves it as it is." }),
+  use_cpu: flag({ default: false, doc: "Train on the CPU even where there is a GPU." }),
+  no_cuda: flag({ default: false, doc: "Older name of use_cpu." }),
+  seed: int({
+    default: 42,
+    min: 0,
+    max: 2 ** 32 - 1,
+    doc: "Seed of the adapter's first weights, dropout and the order of blocks.",
+  }),
+  data_seed: int({
+    default: null,
+    min: 0,
+    max: 2 ** 32 - 1,
+    doc: "Seed of the order of blocks, in place of seed.",
+  }),
+  disable_shuffling: flag({ default: false, doc: "Take the blocks in order in every epoch." }),
+  dataloader_drop_last: flag({ default: false, doc: "Leave out a last batch that is not full." }),
+};
+
+const noise = {
+  neftune_noise_alpha: float({
+    default: null,
+    min: 0,
+    doc: "NEFTune: noise of this size over sqrt(length x width) on the embeddings while training, such as 5.",
+  }),
+  full_determinism: flag({
+    default: false,
+    doc: "Only deterministic kernels on a GPU; what has none stops the run. On the CPU all are.",
+  }),
+};
+
+const optimization = {
+  optim_args: refused(
+    "AdamW is set by adam_beta1, adam_beta2 and adam_epsilon; remove it",
+    text({ default: null, doc: "Further settings of the optimizer." }),
+  ),
+  optim_target_modules: refused(
+    "the optimizer is AdamW in this version; remove it",
+    anything({ default: null, doc: "Modules of GaLore or APOLLO." }),
+  ),
+  adafactor: refused(
+    "the optimizer is AdamW in this version; remove it",
+    flag({ default: false, doc: "Use Adafactor." }),
+  ),
+  average_tokens_across_devices: silent(
+    UNUSED_PROCESSES,
+    flag({ default: true, doc: "Count the loss's tokens over all processes." }),
+  ),
+  label_smoothing_factor: refused(LATER, float({ default: 0.0, doc: "Label smoothing." })),
+  auto_find_batch_size: idle(
+    "a batch that does not fit stops the run; lower per_device_train_batch_size",
+    flag({ default: false, doc: "Halve the batch until it fits." }),
+  ),
+  gradient_checkpointing_kwargs: silent(
+    "there is one way to compute again",
+    anything({ default: null, doc: "Settings of gradient checkpointing." }),
+  ),
+  fp8: refused(LATER, flag({ default: false, doc: "Matrix products in fp8." })),
+  fp8_backend: silent(
+    "only read beside fp8, which is refused",
+    text({ default: "auto", doc: "Library for fp8." }),
+  ),
+  fp8_enable_fsdp_float8_all_gather: silent(
+    "only read beside fp8, which is refused",
+    flag({ default: false, doc: "Gather weights in fp8." }),
+  ),
+  fp16_backend: silent(OLD, text({ default: "auto", doc: "Library for fp16." })),
+  fp16_opt_level: silent(OLD, text({ default: "O1", doc: "apex's level." })),
+  half_precision_backend: silent(OLD, text({ default: "auto", doc: "Library for mixed precision." })),
+  torch_compile: idle(COMPILED, flag({ default: false, doc: "Compile the model." })),
+  torch_compile_backend: idle(COMPILED, text({ default: null, doc: "Compiler." })),
+  torch_compile_mode: idle(COMPILED, text({ default: null, doc: "The compiler's mode." })),
+  torchdynamo: idle(COMPILED, text({ default: null, doc: "Compiler." })),
+  jit_mode_eval: silent(OLD, flag({ default: false, doc: "TorchScript in evaluation." })),
+  use_ipex: idle(FUSED, flag({ default: false, doc: "Intel's extension for PyTorch." })),
+  use_liger_kernel: idle(FUSED, flag({ default: false, doc: "Use liger's kernels." })),
+  liger_kernel_config: silent(FUSED, anything({ default: null, doc: "Which of liger's kernels." })),
+  use_cache: silent(
+    "training keeps no key-value cache",
+    flag({ default: false, doc: "Key-value cache while training." }),
+  ),
+  torch_empty_cache_steps: idle(
+    "freed memory is used again at once",
+    int({ default: null, doc: "Empty the GPU's cache every so many steps." }),
+  ),
+  ignore_data_skip: refused(
+    "a resumed run goes on with the next block, so that it equals the run that was never interrupted; remove it",
+    flag({ default: false, doc: "Start the data anew when resuming." }),
+  ),
+  restore_callback_states_from_checkpoint: silent(
+    "there are no callbacks with a state",
+    flag({ default: false, doc: "Restore callbacks when resuming." }),
+  ),
+};
+
+const data = {
+  train_sampling_strategy: choice({
+    default: "random",
+    values: ["random"],
+    later: ["sequential", "group_by_length"],
+    reason: "for blocks in order use disable_shuffling: true",
+    doc: "Order of blocks.",
+  }),
+  group_by_length: refused(
+    "blocks have one length when packed; remove it",
+    flag({ default: false, doc: "Batch documents of like length." }),
+  ),
+  length_column_name: silent(
+    "only read when grouping by length, which is refused",
+    text({ default: "length", doc: "Column of lengths." }),
+  ),
+  dataloader_num_workers: silent(LOADER, int({ default: 0, min: 0, doc: "Processes that load data." })),
+  dataloader_pin_memory: silent(LOADER, flag({ default: true, doc: "Pinned memory." })),
+  dataloader_persistent_workers: silent(
+    LOADER,
+    flag({ default: false, doc: "Keep loading processes between epochs." }),
+  ),
+  dataloader_prefetch_factor: silent(LOADER, int({ default: null, doc: "Batches loaded ahead." })),
+  remove_unused_columns: silent(
+    "LLaMA-Factory forces it off",
+    flag({ default: true, doc: "Drop columns that the model does not take." }),
+  ),
+  label_names: silent(
+    "labels are made from the blocks",
+    list({ default: null, doc: "Names of the labels." }),
+  ),
+  sortish_sampler: silent(OLD, flag({ default: false, doc: "Roughly sorted documents." })),
+};
+
+export const trainingKeys = inGroup("training", ["train"], {
+  ...working,
+  ...noise,
+  ...optimization,
+  ...data,
+});

@@ -1,0 +1,94 @@
+// The rows of an Arrow file, stream format (which `datasets` writes) or file format, one record batch in memory at a
+// time. The format itself is apache-arrow's business.
+
+import { isUtf8 } from "node:buffer";
+import { type FileHandle, open } from "node:fs/promises";
+import { DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
+import { messageOf, UserError } from "../../errors.js";
+import { missingColumn, type Row } from "./row.js";
+
+/** With these bytes begins the file format; the stream format has no signature. */
+const FILE_FORMAT = "ARROW1";
+
+/**
+ * The rows of an Arrow file.
+ *
+ * @throws UserError for a file that is no Arrow or is damaged, and for a wanted column that it does not have
+ */
+export async function* readArrowRows(file: string, columns?: readonly string[]): AsyncGenerator<Row> {
+  let before = 0;
+  for await (const batch of batches(file)) {
+    const there = batch.schema.fields.map((field) => String(field.name));
+    const wanted = (columns ?? there).map((name) => {
+      const at = there.indexOf(name);
+      const column = batch.getChildAt(at);
+      if (at === -1 || column === null) throw missingColumn(file, name, there);
+      requireCleanText(column, `${file}: rows ${before + 1} to ${before + batch.numRows}`);
+      return [name, column] as const;
+    });
+    for (let at = 0; at < batch.numRows; at++) {
+      const value: Record<string, unknown> = {};
+      for (const [name, column] of wanted) value[name] = plain(column.get(at));
+      yield { value, place: `${file}: row ${before + at + 1}` };
+    }
+    before += batch.numRows;
+  }
+}
+
+async function* batches(file: string): AsyncGenerator<RecordBatch> {
+  let handle: FileHandle;
+  try {
+    handle = await open(file);
+  } catch (error) {
+    throw new UserError(`${file}: cannot be read: ${messageOf(error)}`);
+  }
+  let read = 0;
+  try {
+    const head = await handle.read(Buffer.alloc(6), 0, 6, 0);
+    const named = head.buffer.toString("latin1") === FILE_FORMAT;
+    const source: unknown = named ? handle : handle.createReadStream({ autoClose: false, start: 0 });
+    // Its types want the handle of an older Node; the value is the same.
+    const reader: RecordBatchReader = await RecordBatchReader.from(source as NodeJS.ReadableStream);
+    await reader.open();
+    if (reader.closed) throw new Error("it has no schema");
+    for await (const batch of reader) {
+      read += batch.numRows;
+      yield batch;
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const what = messageOf(error).replace(/\s+/g, " ").slice(0, 160);
+    const place = read > 0 ? ` behind row ${read}` : "";
+    if (/codec|compress/i.test(what)) {
+      throw new UserError(`${file}: is compressed inside; write it without compression, or as parquet`);
+    }
+    throw new UserError(
+      `${file}: is no Arrow file, or is damaged${place} (${what}); fetch or write it again`,
+    );
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The reader replaces what is not UTF-8 in silence; the bytes tell. */
+function requireCleanText(column: Vector, place: string): void {
+  if (!DataType.isUtf8(column.type) && !DataType.isLargeUtf8(column.type)) return;
+  for (const { values, valueOffsets, length } of column.data) {
+    if (length === 0) continue;
+    if (!isUtf8(values.subarray(Number(valueOffsets[0]), Number(valueOffsets[length])))) {
+      throw new UserError(`${place}: a text is not valid UTF-8; write the file again from clean text`);
+    }
+  }
+}
+
+/** Arrow's lists and structs as arrays and objects. */
+function plain(value: unknown): unknown {
+  if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value;
+  if (value instanceof Date) return value;
+  if ("toJSON" in value && !(Symbol.iterator in value && "get" in value)) {
+    const fields = (value as { toJSON(): Record<string, unknown> }).toJSON();
+    return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, plain(field)]));
+  }
+  if (Symbol.iterator in value) return Array.from(value as Iterable<unknown>, plain);
+  return value;
+}

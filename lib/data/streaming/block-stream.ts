@@ -1,0 +1,124 @@
+// Blocks that are read, tokenized and packed while the model trains on earlier ones: `streaming`. Memory holds the shuffle
+// buffer and one batch of documents, however large the corpus. Steps are asked for in rising order.
+
+import { UserError } from "../../errors.js";
+import { type BlockLayout, layBlocks } from "../blocks/packing.js";
+import { TokenArena } from "../blocks/token-arena.js";
+import { encodeDocuments, type TextRule } from "../intake/intake.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { type DocumentStream, streamDocuments } from "./document-stream.js";
+
+/** What one optimizer step trains on. */
+export interface StreamWindow {
+  /** Batches of blocks; the last batch of a pass may be short. */
+  readonly batches: readonly (readonly Int32Array[])[];
+  /** The pass over the corpus, from 0. */
+  readonly pass: number;
+  /** Steps of this pass before this one. */
+  readonly before: number;
+}
+
+/** A corpus as a sequence of optimizer steps. */
+export interface BlockStream {
+  /**
+   * The batches of step `step` (from 0). Steps between the last one asked for and this one are read through, so that a
+   * resumed run comes to its place.
+   *
+   * @throws UserError for a defect in the corpus, or one too small for a step
+   */
+  window(step: number): Promise<StreamWindow>;
+}
+
+export interface StreamOptions {
+  readonly documents: DocumentStream;
+  /** Documents at the head of every pass that are held out. */
+  readonly skip: number;
+  readonly tokenizer: Tokenizer;
+  readonly rule: TextRule;
+  readonly layout: BlockLayout;
+  /** Documents packed together. */
+  readonly batchDocuments: number;
+  /** Blocks of a batch, and batches of a step. */
+  readonly batchSize: number;
+  readonly accumulation: number;
+  /** Leave out the last batch of a pass where it is short. */
+  readonly dropLast: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The blocks of one pass, in order. */
+export async function* streamBlocks(options: StreamOptions, pass: number): AsyncGenerator<Int32Array> {
+  const { documents, skip, tokenizer, rule, layout, batchDocuments, signal } = options;
+  let texts: string[] = [];
+  let skipped = 0;
+  async function* packed(): AsyncGenerator<Int32Array> {
+    signal?.throwIfAborted();
+    const arena = new TokenArena();
+    await encodeDocuments(tokenizer, rule, texts, arena);
+    texts = [];
+    const blocks = layBlocks(arena, { ...layout, workers: 1, batchSize: 0 });
+    for (let i = 0; i < blocks.length; i++) yield blocks.get(i);
+  }
+  for await (const text of streamDocuments(documents, pass)) {
+    if (skipped++ < skip) continue;
+    texts.push(text);
+    if (texts.length === batchDocuments) yield* packed();
+  }
+  if (texts.length > 0) yield* packed();
+}
+
+/**
+ * Steps over pass after pass. Batches at the end of a pass that fill no step are left out: the next pass begins with a
+ * step of its own.
+ */
+export class StreamedSteps implements BlockStream {
+  readonly #options: StreamOptions;
+  #blocks: AsyncGenerator<Int32Array>;
+  #pass = 0;
+  /** Steps given so far, and those of this pass. */
+  #step = 0;
+  #before = 0;
+  #last: StreamWindow | undefined;
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+    this.#blocks = streamBlocks(options, 0);
+  }
+
+  async window(step: number): Promise<StreamWindow> {
+    if (step < this.#step - 1)
+      throw new RangeError(`step ${step} has gone by: the stream is at ${this.#step}`);
+    while (this.#step <= step) {
+      this.#last = await this.#next();
+      this.#step++;
+    }
+    return this.#last!;
+  }
+
+  async #next(): Promise<StreamWindow> {
+    const { batchSize, accumulation, dropLast } = this.#options;
+    for (;;) {
+      const batches: Int32Array[][] = [];
+      let ended = false;
+      while (!ended && batches.length < accumulation) {
+        const batch: Int32Array[] = [];
+        while (!ended && batch.length < batchSize) {
+          const { value, done } = await this.#blocks.next();
+          if (done) ended = true;
+          else batch.push(value);
+        }
+        if (batch.length >= (dropLast ? batchSize : 1)) batches.push(batch);
+      }
+      if (batches.length === accumulation) return { batches, pass: this.#pass, before: this.#before++ };
+      if (this.#before === 0) {
+        throw new UserError(
+          `streaming: a pass over the corpus fills ${batches.length} batches of ${batchSize}, fewer than ` +
+            `gradient_accumulation_steps (${accumulation}); lower it or cutoff_len, or add data`,
+        );
+      }
+      this.#pass++;
+      this.#before = 0;
+      this.#blocks = streamBlocks(this.#options, this.#pass);
+    }
+  }
+}

@@ -1,0 +1,87 @@
+// The loss on held-out blocks, set by set: transformers' evaluation loop. Blocks come in order, nothing is trained,
+// nothing is logged here.
+import { type Batch, batchOf, type EvaluationSet, IGNORED_LABEL } from "../data/index.js";
+import { pythonRound } from "../files/python-json.js";
+import type { CausalModel } from "../models/causal-model.js";
+import { drawLoaderSeed } from "../step/loader-seed.js";
+import { evaluateBatch, StepAborted } from "../step/micro-step.js";
+import type { Device, DType } from "../torch/index.js";
+
+export interface EvaluationOptions {
+  model: CausalModel;
+  sets: readonly EvaluationSet[];
+  padId: number;
+  device: Device;
+  /** autocast's dtype; undefined computes in the weights' own. */
+  compute: DType | undefined;
+  batchSize: number;
+  /** Leave out a last batch that is not full. */
+  dropLast: boolean;
+  isAborted?: () => boolean;
+  onBatch?: (progress: { set: string | undefined; done: number; total: number }) => void;
+}
+
+/** An evaluation's figures, by set in order: `eval_loss` or `eval_NAME_loss`, and the speeds. */
+export type SetMetrics = Record<string, number>;
+
+/**
+ * Evaluates every set; undefined where it was aborted. The model is in training mode afterwards.
+ * As in training, a batch's loss is the sum over the shifted positions over the count of unshifted labels; a set's
+ * loss is the mean of its batches' weighted by their blocks.
+ */
+export async function evaluateSets(options: EvaluationOptions): Promise<SetMetrics[] | undefined> {
+  const { model, sets } = options;
+  model.eval();
+  try {
+    const found: SetMetrics[] = [];
+    for (const set of sets) found.push(await evaluateSet(set, options));
+    return found;
+  } catch (error) {
+    if (error instanceof StepAborted) return undefined;
+    throw error;
+  } finally {
+    model.train();
+  }
+}
+
+async function evaluateSet(set: EvaluationSet, options: EvaluationOptions): Promise<SetMetrics> {
+  const { batchSize, dropLast, onBatch } = options;
+  const { length } = set.blocks;
+  const batches = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
+  const started = performance.now();
+  drawLoaderSeed();
+  let sum = 0;
+  let blocks = 0;
+  for (let at = 0; at < batches; at++) {
+    await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
+    const first = at * batchSize;
+    const size = Math.min(batchSize, length - first);
+    const indices = Array.from({ length: size }, (_, row) => first + row);
+    sum += size * lossOf(batchOf(set.blocks, indices, options.padId), options);
+    blocks += size;
+    onBatch?.({ set: set.name, done: at + 1, total: batches });
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const prefix = set.name === undefined ? "eval" : `eval_${set.name}`;
+  return {
+    [`${prefix}_loss`]: sum / blocks,
+    [`${prefix}_runtime`]: pythonRound(seconds, 4),
+    [`${prefix}_samples_per_second`]: pythonRound(length / seconds, 3),
+    [`${prefix}_steps_per_second`]: pythonRound(Math.ceil(length / batchSize) / seconds, 3),
+  };
+}
+
+function lossOf(batch: Batch, { model, device, compute, isAborted }: EvaluationOptions): number {
+  if (isAborted?.() === true) throw new StepAborted("the evaluation was ended early");
+  const labelled = batch.labels.reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0);
+  return evaluateBatch(model, batch, { device, compute, scale: 1 / labelled, isAborted });
+}
+
+/** `eval_perplexity`, or `eval_NAME_perplexity`, of every loss: exp(loss). */
+export function perplexities(metrics: SetMetrics): SetMetrics {
+  return Object.fromEntries(
+    Object.entries(metrics)
+      .filter(([key]) => key.endsWith("_loss"))
+      .map(([key, loss]) => [key.replace(/_loss$/, "_perplexity"), Math.exp(loss)]),
+  );
+}

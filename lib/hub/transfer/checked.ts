@@ -1,0 +1,53 @@
+// Which files of a ModelScope folder have been hashed already: its files keep their names when a branch moves on, and
+// hashing gigabytes at every start would be felt. A note holds as long as size and time of the file do.
+import { createHash } from "node:crypto";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import type { Repository } from "../names.js";
+import { hashOf } from "./transfer.js";
+
+const NOTES = ".qwen-pt-checked.json";
+
+interface Note {
+  readonly hash: string;
+  readonly size: number;
+  readonly time: number;
+}
+
+export class CheckedFiles {
+  constructor(readonly folder: string) {}
+
+  /** Whether a file has this content. */
+  async is(file: string, hash: string): Promise<boolean> {
+    const note = this.#read()[file];
+    const { size, mtimeMs } = statSync(path.join(this.folder, file));
+    if (note !== undefined && note.size === size && note.time === mtimeMs) return note.hash === hash;
+    const found = await hashOf(path.join(this.folder, file), hash);
+    if (found !== undefined) this.note(file, found);
+    return found === undefined || found === hash;
+  }
+
+  note(file: string, hash: string): void {
+    try {
+      const { size, mtimeMs } = statSync(path.join(this.folder, file));
+      const notes = { ...this.#read(), [file]: { hash, size, time: mtimeMs } };
+      writeFileSync(path.join(this.folder, NOTES), JSON.stringify(notes));
+    } catch {
+      // then it is hashed again
+    }
+  }
+
+  #read(): Record<string, Note> {
+    try {
+      return JSON.parse(readFileSync(path.join(this.folder, NOTES), "utf8")) as Record<string, Note>;
+    } catch {
+      return {};
+    }
+  }
+
+  /** The lock that ModelScope's client takes for a file. */
+  lock(cacheDir: string, { kind, id }: Repository, file: string): string {
+    const key = ["modelscope-hub-download-lock-v2", "file", kind, id, file].join("\0");
+    return path.join(cacheDir, ".lock", `file_${createHash("sha256").update(key).digest("hex")}.lock`);
+  }
+}

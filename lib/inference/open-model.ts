@@ -1,0 +1,108 @@
+// A model for reading rather than training: base weights with an adapter on them, frozen, in eval mode.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fetchAdapters } from "../assembly/fetched.js";
+import type { Recipe } from "../config/index.js";
+import { loadTokenizer, type Tokenizer } from "../data/index.js";
+import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
+import {
+  loadModel,
+  type Qwen3Config,
+  type Qwen3ForCausalLM,
+  readConfig,
+  scaleRope,
+} from "../models/qwen3/index.js";
+import { enlarge } from "../models/resize-vocabulary.js";
+import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
+import { type Device, type DType, defaultDevice, isHost } from "../torch/index.js";
+
+/** Where a model is and how it is wanted. */
+export interface InferenceOptions {
+  /** Folder of the base model, or its name on a hub, from which it is fetched into the cache. */
+  model: string;
+  /** Folders or names of PEFT adapters; all but the last are merged into the base. */
+  adapters?: readonly string[];
+  dtype?: DType;
+  device?: Device;
+  /** Merge the last adapter too: no adapter is left. */
+  merge?: boolean;
+  /** In place of the folder's config.json. */
+  config?: Qwen3Config;
+  ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
+  /** Revision, tokens and cache for names on a hub; a recipe has these keys. */
+  hub?: HubKeys;
+  /** Follows what is fetched. */
+  onEvent?: (event: HubEvent) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Loads a model and its tokenizer, frozen and in eval mode. The tokenizer comes from the model's folder, or from an
+ * adapter's that brings new tokens; the model then has rows for them.
+ */
+export async function openModel(
+  options: InferenceOptions,
+): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+  const { dtype, device = "cpu", onEvent, signal } = options;
+  const hub = { keys: options.hub, onEvent, signal };
+  const folder = await fetchModel(options.model, hub);
+  const adapters = await fetchAdapters(options.adapters ?? [], hub);
+  let config = options.config ?? readConfig(folder);
+  if (options.ropeScaling) {
+    const scaled = scaleRope(config, options.ropeScaling, undefined);
+    config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
+  }
+  const tokenizer = await tokenizerOf(folder, adapters);
+  const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
+  const rows = Math.max(config.vocab_size, ...adapters.map((dir) => adapterRows(dir) ?? 0));
+  const grows = rows > config.vocab_size;
+  const model = loadModel(folder, config, grows ? {} : placement);
+  model.requiresGrad_(false);
+  if (grows) {
+    // whatever they begin with, the adapter has its own
+    enlarge(model, rows, { method: "noise_init", descriptions: [], tokens: rows });
+    model.to(placement);
+  }
+  for (const [index, adapter] of adapters.entries()) {
+    loadAdapter(model, adapter);
+    if (options.merge === true || index < adapters.length - 1) mergeAdapter(model);
+  }
+  model.requiresGrad_(false);
+  return { model: model.eval(), tokenizer };
+}
+
+/** The largest tokenizer of the base model's folder and the adapters'. */
+async function tokenizerOf(folder: string, adapters: readonly string[]): Promise<Tokenizer> {
+  let found = await loadTokenizer(folder);
+  for (const dir of adapters) {
+    if (!existsSync(path.join(dir, "tokenizer.json"))) continue;
+    const other = await loadTokenizer(dir);
+    if (other.vocabSize > found.vocabSize) found = other;
+  }
+  return found;
+}
+
+const DTYPES: Record<string, DType | undefined> = {
+  auto: undefined,
+  float16: "float16",
+  bfloat16: "bfloat16",
+  float32: "float32",
+};
+
+/** The model of a `chat` or `export` recipe. */
+export async function loadForInference(
+  recipe: Recipe,
+  options: Pick<InferenceOptions, "merge" | "device" | "onEvent" | "signal"> = {},
+): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+  return openModel({
+    model: recipe.model_name_or_path,
+    adapters: recipe.adapter_name_or_path ?? [],
+    dtype: DTYPES[recipe.infer_dtype],
+    device: options.device ?? (recipe.use_cpu ? "cpu" : defaultDevice()),
+    merge: options.merge,
+    ropeScaling: recipe.rope_scaling,
+    hub: recipe,
+    onEvent: options.onEvent,
+    signal: options.signal,
+  });
+}

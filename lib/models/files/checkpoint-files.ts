@@ -1,0 +1,91 @@
+// Which safetensors file of a folder holds which tensor: a single file, or shards by their index.
+// Not here: what the tensors mean (weights.ts).
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, UserError } from "../../errors.js";
+import { parseJson } from "../../files/json.js";
+import type { Tensor } from "../../torch/index.js";
+import { loadSafetensors } from "../../torch/index.js";
+
+export const SINGLE = "model.safetensors";
+export const INDEX = "model.safetensors.index.json";
+
+/** A tensor as stored, a view of the mapped file. */
+export interface StoredTensor {
+  readonly file: string;
+  readonly tensor: Tensor;
+}
+
+/**
+ * Every tensor of a checkpoint folder, memory-mapped: no bytes are read yet.
+ * Throws UserError (one line, file and tensor) for a missing, malformed or contradictory file.
+ */
+export function openCheckpoint(dir: string): Map<string, StoredTensor> {
+  const single = join(dir, SINGLE);
+  const index = join(dir, INDEX);
+  if (existsSync(single)) {
+    return new Map([...loadSafetensors(single)].map(([name, tensor]) => [name, { file: single, tensor }]));
+  }
+  if (existsSync(index)) return openShards(dir, index);
+  const pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"].find((name) =>
+    existsSync(join(dir, name)),
+  );
+  if (pickled !== undefined) {
+    throw new UserError(
+      `${join(dir, pickled)}: pickled weights are not read; save the model as safetensors with transformers`,
+    );
+  }
+  throw new UserError(`${dir}: no ${SINGLE} and no ${INDEX}; get the weights of the model into this folder`);
+}
+
+function openShards(dir: string, index: string): Map<string, StoredTensor> {
+  const map = readIndex(index);
+  const shards = new Map<string, Map<string, Tensor>>();
+  for (const shard of new Set(map.values())) {
+    const file = join(dir, shard);
+    if (!existsSync(file))
+      throw new UserError(`${file}: missing; ${INDEX} names it. Download the folder again`);
+    shards.set(shard, new Map(loadSafetensors(file)));
+  }
+  const found = new Map<string, StoredTensor>();
+  for (const [name, shard] of map) {
+    const tensor = shards.get(shard)?.get(name);
+    if (tensor === undefined)
+      throw new UserError(`${join(dir, shard)}: has no tensor "${name}", which ${INDEX} places there`);
+    found.set(name, { file: join(dir, shard), tensor });
+  }
+  for (const [shard, tensors] of shards) {
+    for (const name of tensors.keys()) {
+      if (map.get(name) === shard) continue;
+      const where = map.has(name) ? `places it in ${map.get(name)}` : "does not name it";
+      throw new UserError(`${join(dir, shard)}: holds the tensor "${name}", but ${INDEX} ${where}`);
+    }
+  }
+  return found;
+}
+
+/** tensor name -> file name of the shard */
+function readIndex(file: string): Map<string, string> {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(`${file}: cannot be read (${messageOf(error)})`);
+  }
+  const json = parseJson(text, file, "download it again");
+  const map = (json as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new UserError(`${file}: weight_map: an object from tensor to file is needed`);
+  }
+  const entries = Object.entries(map as Record<string, unknown>);
+  for (const [name, shard] of entries) {
+    // a plain file name: no folder, no drive, no parent, in the manner of either operating system
+    if (typeof shard !== "string" || !/^[^/\\:]+\.safetensors$/.test(shard) || shard.startsWith("..")) {
+      throw new UserError(
+        `${file}: weight_map: ${name}: ${JSON.stringify(shard)} is not a safetensors file name`,
+      );
+    }
+  }
+  return new Map(entries as [string, string][]);
+}

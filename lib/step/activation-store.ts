@@ -1,0 +1,108 @@
+// Where what a first pass keeps waits for the second: memory, or a file on the disk. Tensors stay the same handles; only
+// their elements leave and come back. Which tensors, and when, is recompute.ts's affair.
+import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import path from "node:path";
+import { UserError } from "../errors.js";
+import { writeError } from "../files/output-file.js";
+import { empty, fromBytes, noGrad, op, scope, type Tensor } from "../torch/index.js";
+
+/** A place for tensors, by numbers that the caller gives. */
+export interface ActivationStore {
+  /** Takes the elements of tensors away. */
+  put(key: number, tensors: readonly Tensor[]): void;
+  /** Brings them back, once. The tensors are those of `put`. */
+  take(key: number, tensors: readonly Tensor[]): void;
+  /** Forgets what was not taken. */
+  clear(): void;
+}
+
+interface Place {
+  readonly tensor: Tensor;
+  readonly shape: readonly number[];
+  readonly at: number;
+  readonly bytes: number;
+}
+
+const replace = op<(self: Tensor, source: Tensor) => Tensor>("aten::set_.source_Tensor");
+
+/** A file that is gone when the process is, however it ends. Reused from its beginning for every micro-step. */
+export class DiskStore implements ActivationStore {
+  readonly #file: string;
+  #handle: number | undefined;
+  #end = 0;
+  readonly #places = new Map<number, Place[]>();
+
+  /** @param folder where the file is made; made itself where it is missing */
+  constructor(folder: string) {
+    this.#file = path.join(folder, `.activations-${process.pid}`);
+  }
+
+  put(key: number, tensors: readonly Tensor[]): void {
+    const places: Place[] = [];
+    // one number in the place of many stays where it is
+    for (const tensor of tensors.filter(({ strides }) => !strides.every((stride) => stride === 0))) {
+      const bytes = new Uint8Array(tensor.toBytes());
+      places.push({ tensor, shape: [...tensor.shape], at: this.#end, bytes: bytes.length });
+      this.#write(bytes);
+      setElements(tensor, () => empty([0], { dtype: tensor.dtype, device: tensor.device }));
+    }
+    this.#places.set(key, places);
+  }
+
+  take(key: number): void {
+    for (const { tensor, shape, at, bytes } of this.#places.get(key) ?? []) {
+      const { dtype, device } = tensor;
+      const data = this.#read(at, bytes);
+      setElements(tensor, () => fromBytes(data, shape, dtype).to({ device }));
+    }
+    this.#places.delete(key);
+  }
+
+  clear(): void {
+    this.#places.clear();
+    this.#end = 0;
+  }
+
+  /** Removes the file. */
+  close(): void {
+    if (this.#handle === undefined) return;
+    closeSync(this.#handle);
+    this.#handle = undefined;
+    rmSync(this.#file, { force: true });
+  }
+
+  #open(): number {
+    if (this.#handle !== undefined) return this.#handle;
+    mkdirSync(path.dirname(this.#file), { recursive: true });
+    this.#handle = openSync(this.#file, "w+");
+    // where the system lets an open file go nameless, nothing is left even after kill -9
+    if (process.platform !== "win32") rmSync(this.#file, { force: true });
+    return this.#handle;
+  }
+
+  #write(bytes: Uint8Array): void {
+    try {
+      const handle = this.#open();
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(handle, bytes, done, bytes.length - done, this.#end + done);
+      this.#end += bytes.length;
+    } catch (error) {
+      if (this.#handle !== undefined) ftruncateSync(this.#handle, 0);
+      throw writeError(this.#file, error);
+    }
+  }
+
+  #read(at: number, count: number): Uint8Array {
+    const data = new Uint8Array(count);
+    for (let done = 0; done < count; ) {
+      const read = readSync(this.#handle as number, data, done, count - done, at + done);
+      if (read === 0) throw new UserError(`${this.#file} has become shorter while it was in use; run again`);
+      done += read;
+    }
+    return data;
+  }
+}
+
+function setElements(tensor: Tensor, make: () => Tensor): void {
+  scope(() => noGrad(() => replace(tensor, make())));
+}

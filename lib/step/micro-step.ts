@@ -1,0 +1,211 @@
+// One micro-step: forward and backward of a batch, gradients added to the trainable parameters. What is computed twice
+// with gradient checkpointing is recompute.ts's affair.
+import type { Batch } from "../data/index.js";
+import type { Objective, ObjectiveOf } from "../methods/index.js";
+import type { Block, CausalModel } from "../models/causal-model.js";
+import {
+  autocast,
+  backward,
+  type Device,
+  type DType,
+  noGrad,
+  scope,
+  type Tensor,
+  tensor,
+} from "../torch/index.js";
+import type { ActivationStore } from "./activation-store.js";
+import { headLoss, nextTokenLabels } from "./loss.js";
+import { withNoise } from "./neftune.js";
+import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
+import { addRowGradients } from "./table-gradient.js";
+
+/** How a micro-step computes. */
+export interface StepOptions {
+  device: Device;
+  /** autocast's dtype; undefined computes in the weights' own. */
+  compute: DType | undefined;
+  /**
+   * Keep the blocks' inputs only and compute the blocks again in the backward pass (true), or keep the results of
+   * attention and most matrix products too and compute the rest again (selective), or keep everything (false).
+   */
+  checkpointing: Checkpointing;
+  /** Where what is kept for the backward pass waits, with checkpointing; undefined for memory. */
+  store?: ActivationStore | undefined;
+  /** Multiplies the loss: 1 / labels in the accumulation window. */
+  scale: number;
+  /** Multiplies the gradients and not the loss that is reported; for float16. */
+  lossScale?: number;
+  /** NEFTune's alpha: noise on the embeddings. */
+  noiseAlpha?: number | null;
+  /** What takes the place of plain cross entropy, made before the forward pass. */
+  objective?: ((batch: Batch, lossScale: number) => ObjectiveOf) | undefined;
+  /** Asked between blocks; true ends the micro-step at once. */
+  isAborted?: () => boolean;
+}
+
+/** Thrown where `isAborted` said so; the gradients are those of half a step and must be dropped. */
+export class StepAborted extends Error {
+  override readonly name = "StepAborted";
+}
+
+interface Setting extends StepOptions {
+  model: CausalModel;
+  targets: Tensor;
+  batch: Batch;
+  /** Made from `objective` for this batch. */
+  aim?: ObjectiveOf | undefined;
+}
+
+/** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
+export function idsOf(batch: Batch, device: Device): Tensor {
+  return tensor(batch.inputIds, { shape: [batch.batch, batch.length], dtype: "int64", device });
+}
+
+/**
+ * Runs one micro-step and returns its loss (already multiplied by `scale`). Waits for the device; a loop of many
+ * micro-steps reads `microStepLoss` after the last instead.
+ * @throws StepAborted where `isAborted` ends it
+ */
+export function microStep(model: CausalModel, batch: Batch, options: StepOptions): number {
+  return scope(() => microStepLoss(model, batch, options).item() / (options.lossScale ?? 1));
+}
+
+/**
+ * Runs one micro-step and leaves its loss on the device: a 0-dimensional tensor, the loss times `scale` and
+ * `lossScale`. Nothing is copied to the host.
+ * @throws StepAborted where `isAborted` ends it
+ */
+export function microStepLoss(model: CausalModel, batch: Batch, options: StepOptions): Tensor {
+  return scope(() => {
+    const { device } = options;
+    const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
+    const aim = options.objective?.(batch, options.lossScale ?? 1);
+    const setting: Setting = { ...options, model, targets, batch, aim };
+    const ids = idsOf(batch, device);
+    return options.checkpointing === false ? whole(setting, ids) : checkpointed(setting, ids);
+  });
+}
+
+/** The loss of a batch alone, without gradients. */
+export function evaluateBatch(
+  model: CausalModel,
+  batch: Batch,
+  options: Omit<StepOptions, "checkpointing" | "noiseAlpha">,
+): number {
+  return scope(() =>
+    noGrad(() => {
+      const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);
+      const setting: Setting = {
+        ...options,
+        noiseAlpha: undefined,
+        checkpointing: false,
+        model,
+        targets,
+        batch,
+      };
+      const ids = idsOf(batch, options.device);
+      return forward(setting, () => embed(setting, ids)).crossEntropy.item();
+    }),
+  );
+}
+
+function forward(setting: Setting, embedded: () => Tensor): Objective {
+  const { model, compute, device } = setting;
+  return autocast(
+    compute,
+    () => {
+      let hidden = embedded();
+      const positions = positionsOf(setting, hidden);
+      for (const block of model.layers) {
+        stopIfAborted(setting);
+        const input = hidden;
+        hidden = run(block, input, positions);
+        input.dispose(); // autograd keeps what it needs; below the first trained block nobody does
+      }
+      return lossOf(setting, hidden);
+    },
+    device,
+  );
+}
+
+function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
+  const hidden = model.embed(ids);
+  return noiseAlpha === null || noiseAlpha === undefined ? hidden : withNoise(hidden, noiseAlpha);
+}
+
+/**
+ * The embedded batch, and what adds the table's gradient once that of the embedded batch is known. A table that trains
+ * gets its rows' gradients at once: autograd would make a table of mostly zeros to add up.
+ */
+function embedWithGradient(setting: Setting, ids: Tensor): { embedded: Tensor; finish(): void } {
+  const { model, noiseAlpha } = setting;
+  const table = model.embeddingTable;
+  if (!table?.weight.requiresGrad) return { embedded: embed(setting, ids), finish() {} };
+  const rows = noGrad(() => model.embed(ids))
+    .detach()
+    .requiresGrad_();
+  // a view: the caller disposes of what the first block has read
+  const embedded =
+    noiseAlpha === null || noiseAlpha === undefined
+      ? rows.view([...rows.shape])
+      : withNoise(rows, noiseAlpha);
+  const finish = (): void => {
+    if (rows.grad !== undefined) addRowGradients(table, setting.batch.inputIds, rows.grad);
+  };
+  return { embedded, finish };
+}
+
+function whole(setting: Setting, ids: Tensor): Tensor {
+  let finish = (): void => {};
+  const { total, crossEntropy } = forward(setting, () => {
+    const begun = embedWithGradient(setting, ids);
+    finish = begun.finish;
+    return begun.embedded;
+  });
+  if (total.requiresGrad) backward(total); // a head that trains alone has its gradient already
+  finish();
+  return crossEntropy.detach();
+}
+
+function checkpointed(setting: Setting, ids: Tensor): Tensor {
+  const { model, compute, device, store, checkpointing } = setting;
+  const under = <T>(body: () => T): T => autocast(compute, body, device);
+  const { embedded, finish } = under(() => embedWithGradient(setting, ids));
+  const positions = positionsOf(setting, embedded);
+  let crossEntropy: Tensor | undefined;
+  throughBlocksTwice(model.layers, embedded, {
+    selective: checkpointing === "selective",
+    device,
+    store,
+    run: (block, hidden) => under(() => run(block, hidden, positions)),
+    top(hidden) {
+      const objective = under(() => lossOf(setting, hidden));
+      crossEntropy = objective.crossEntropy.detach();
+      if (objective.total.requiresGrad) backward(objective.total);
+    },
+    beforeBlock: () => stopIfAborted(setting),
+  });
+  finish();
+  return crossEntropy as unknown as Tensor;
+}
+
+function positionsOf({ model, batch: { documents, batch, length } }: Setting, hidden: Tensor): unknown {
+  if (documents === undefined) return model.rope(length, hidden);
+  if (model.packed === undefined) throw new TypeError("this model takes no documents packed apart");
+  return model.packed(documents, batch, length, hidden);
+}
+
+function run(block: Block, hidden: Tensor, positions: unknown): Tensor {
+  return scope(() => block.forward(hidden, positions as never));
+}
+
+function lossOf({ model, targets, scale, lossScale, compute, aim }: Setting, hidden: Tensor): Objective {
+  const scaled = scale * (lossScale ?? 1);
+  if (aim !== undefined) return aim(hidden, targets, scaled);
+  const loss = headLoss(model, hidden, targets, scaled, compute);
+  return { total: loss, crossEntropy: loss };
+}
+
+function stopIfAborted({ isAborted }: Setting): void {
+  if (isAborted?.() === true) throw new StepAborted("the step was ended early");
+}

@@ -1,0 +1,95 @@
+// The batches of one optimizer step after another, each prepared while the model computes the one before: blocks that lie
+// in a file are read by another thread meanwhile. It counts how long the model had to wait for them all the same.
+import type { Recipe } from "../../config/index.js";
+import {
+  type BlockStream,
+  collate,
+  loadBatch,
+  type Sampler,
+  type SourceSampler,
+  type StreamWindow,
+  type TokenBlocks,
+} from "../../data/index.js";
+import { batchesOfStep, type Plan } from "../plan/plan.js";
+import { type SourcedBatch, sourceBatches } from "./source-batches.js";
+
+/** What one optimizer step trains on. */
+export interface TrainingWindow {
+  readonly batches: readonly SourcedBatch[];
+  /** Of a stream: where the step stands in it. */
+  readonly streamed: StreamWindow | undefined;
+  /** Seconds for which nothing could be computed, because it was not there yet. */
+  readonly waited: number;
+}
+
+export interface WindowOptions {
+  recipe: Recipe;
+  plan: Plan;
+  blocks: TokenBlocks;
+  /** The order of an epoch's blocks. */
+  order: Sampler;
+  stream?: BlockStream | undefined;
+  /** Where blocks have sources: no batch has blocks of two. */
+  sampler?: SourceSampler | undefined;
+  padId: number;
+}
+
+/** Steps are asked for in rising order; where a run begins does not matter. */
+export class TrainingWindows {
+  readonly #options: WindowOptions;
+  #ahead: { readonly step: number; readonly window: Promise<Omit<TrainingWindow, "waited">> } | undefined;
+  #order: { readonly epoch: number; readonly blocks: Int32Array } | undefined;
+
+  constructor(options: WindowOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The window of step `step` (from 0); the next one is prepared from then on.
+   *
+   * @throws UserError for a defect in a stream's corpus, at the step that meets it
+   */
+  async take(step: number): Promise<TrainingWindow> {
+    const started = performance.now();
+    const window = await (this.#ahead?.step === step ? this.#ahead.window : this.#prepare(step));
+    this.#ahead = undefined;
+    if (step + 1 < this.#options.plan.totalSteps) {
+      const next = this.#prepare(step + 1);
+      // a failure is reported when its step has come, and not at all where the run ends before
+      next.catch(() => {});
+      this.#ahead = { step: step + 1, window: next };
+    }
+    return { ...window, waited: (performance.now() - started) / 1000 };
+  }
+
+  async #prepare(step: number): Promise<Omit<TrainingWindow, "waited">> {
+    const { stream, padId } = this.#options;
+    const streamed = await stream?.window(step);
+    if (streamed === undefined) return { batches: await this.#load(step), streamed };
+    return { batches: streamed.batches.map((blocks) => collate(blocks, padId)), streamed };
+  }
+
+  #load(step: number): Promise<SourcedBatch[]> {
+    const { recipe, plan, blocks, sampler, padId } = this.#options;
+    const { per_device_train_batch_size: size, gradient_accumulation_steps: accumulation } = recipe;
+    const order = this.#epoch(Math.floor(step / plan.stepsPerEpoch));
+    const stepInEpoch = step % plan.stepsPerEpoch;
+    const first = stepInEpoch * accumulation;
+    const count = batchesOfStep(plan, accumulation, stepInEpoch);
+    const chosen = order.subarray(first * size, (first + count) * size);
+    if (sampler !== undefined) {
+      const batches = sourceBatches(chosen, size, sampler).map(async ({ source, blocks: ids }) => ({
+        source,
+        ...(await loadBatch(blocks, ids, padId)),
+      }));
+      return Promise.all(batches);
+    }
+    const batches = Array.from({ length: count }, (_, i) => chosen.subarray(i * size, (i + 1) * size));
+    return Promise.all(batches.map((ids) => loadBatch(blocks, ids, padId)));
+  }
+
+  #epoch(epoch: number): Int32Array {
+    if (this.#order?.epoch !== epoch) this.#order = { epoch, blocks: this.#options.order.order(epoch) };
+    return this.#order.blocks;
+  }
+}

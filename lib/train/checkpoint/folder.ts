@@ -1,0 +1,203 @@
+// The life of a checkpoint folder: written beside its place, flushed, renamed; found again, checked, and the oldest
+// removed. Knows nothing of what is inside but the manifest.
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import path from "node:path";
+import { messageOf, UserError } from "../../errors.js";
+import { writeError, writeWhole } from "../../files/output-file.js";
+
+const MANIFEST = "manifest.json";
+const TEMPORARY = /^\.checkpoint-\d+\.(\d+)\.(tmp|old)$/;
+/** What a write in progress leaves beside its file: textfile.ts's name, and the tensor writer's. */
+const UNFINISHED = /^\..+\.(\d+)\.tmp$|\.safetensors\.tmp-(\d+)-\d+$/;
+
+interface Manifest {
+  format: 1;
+  step: number;
+  /** Bytes and SHA-256 of every file. */
+  files: Record<string, { bytes: number; sha256: string }>;
+}
+
+/** `checkpoint-500` of an output folder. */
+export function checkpointPath(outputDir: string, step: number): string {
+  return path.join(outputDir, `checkpoint-${step}`);
+}
+
+function sha256(file: string): string {
+  const hash = createHash("sha256");
+  const handle = openSync(file, "r");
+  try {
+    const chunk = Buffer.allocUnsafe(1 << 22);
+    for (let read = readSync(handle, chunk); read > 0; read = readSync(handle, chunk))
+      hash.update(chunk.subarray(0, read));
+  } finally {
+    closeSync(handle);
+  }
+  return hash.digest("hex");
+}
+
+function flush(place: string): void {
+  const handle = openSync(place, "r");
+  try {
+    fsyncSync(handle);
+  } catch (error) {
+    // Windows does not flush folders
+    if (
+      (error as NodeJS.ErrnoException).code !== "EPERM" &&
+      (error as NodeJS.ErrnoException).code !== "EISDIR"
+    )
+      throw error;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/**
+ * Writes `checkpoint-<step>` whole or not at all: `fill` writes into a temporary folder, a manifest is added,
+ * everything is flushed, and the folder is renamed. An earlier folder of that name is replaced.
+ * @returns the path of the checkpoint
+ * @throws UserError where the disk refuses; nothing is left behind then
+ */
+export function writeCheckpoint(outputDir: string, step: number, fill: (dir: string) => void): string {
+  const final = checkpointPath(outputDir, step);
+  const temporary = path.join(outputDir, `.checkpoint-${step}.${process.pid}.tmp`);
+  const aside = path.join(outputDir, `.checkpoint-${step}.${process.pid}.old`);
+  try {
+    mkdirSync(outputDir, { recursive: true });
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(temporary);
+    fill(temporary);
+    const files: Manifest["files"] = {};
+    for (const name of readdirSync(temporary).sort()) {
+      const file = path.join(temporary, name);
+      flush(file);
+      files[name] = { bytes: statSync(file).size, sha256: sha256(file) };
+    }
+    const manifest: Manifest = { format: 1, step, files };
+    writeWhole(path.join(temporary, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+    flush(temporary);
+    if (existsSync(final)) renameSync(final, aside);
+    renameSync(temporary, final);
+    flush(outputDir);
+    rmSync(aside, { recursive: true, force: true });
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    if (!existsSync(final) && existsSync(aside)) renameSync(aside, final);
+    throw error instanceof UserError ? error : writeError(final, error);
+  }
+  return final;
+}
+
+/** Removes what a process that is gone left half-written, and puts back what it had set aside. */
+export function cleanStale(outputDir: string): void {
+  if (!existsSync(outputDir)) return;
+  for (const name of readdirSync(outputDir)) {
+    const place = path.join(outputDir, name);
+    const found = TEMPORARY.exec(name);
+    const unfinished = found === null ? UNFINISHED.exec(name) : null;
+    if (unfinished !== null && !isRunning(Number(unfinished[1] ?? unfinished[2])))
+      rmSync(place, { force: true });
+    if (found === null || isRunning(Number(found[1]))) continue;
+    const original = path.join(outputDir, name.split(".").slice(1, 2)[0] as string);
+    if (found[2] === "old" && !existsSync(original)) renameSync(place, original);
+    else rmSync(place, { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** The checkpoints of an output folder, by step, the last one first. */
+export function listCheckpoints(outputDir: string): { step: number; dir: string }[] {
+  if (!existsSync(outputDir)) return [];
+  return readdirSync(outputDir)
+    .map((name) => ({
+      dir: path.join(outputDir, name),
+      step: Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? Number.NaN),
+    }))
+    .filter(({ step, dir }) => Number.isInteger(step) && statSync(dir).isDirectory())
+    .sort((a, b) => b.step - a.step);
+}
+
+/**
+ * Checks a checkpoint against its manifest: every file there, of its length and its hash.
+ * @throws UserError naming the file that is missing or damaged
+ */
+export function verifyCheckpoint(dir: string): void {
+  const file = path.join(dir, MANIFEST);
+  const refuse = (why: string): UserError => new UserError(`${why}; resume from another checkpoint`);
+  if (!existsSync(dir))
+    throw new UserError(
+      `resume_from_checkpoint: there is no folder ${dir}; name a checkpoint-N of an earlier run, or leave it out to start anew`,
+    );
+  if (!existsSync(file)) {
+    const pickles = existsSync(path.join(dir, "optimizer.pt"));
+    throw refuse(
+      pickles
+        ? `${dir} is a checkpoint of LLaMA-Factory, whose optimizer state is a pickle that is not read here`
+        : `${dir} is not a complete checkpoint of qwen-pt (no ${MANIFEST})`,
+    );
+  }
+  let manifest: Manifest;
+  try {
+    manifest = JSON.parse(readFileSync(file, "utf8")) as Manifest;
+    if (manifest.format !== 1 || typeof manifest.files !== "object")
+      throw new Error("not a manifest of this version");
+  } catch (error) {
+    throw refuse(`${file} cannot be read (${messageOf(error)})`);
+  }
+  for (const [name, { bytes, sha256: expected }] of Object.entries(manifest.files)) {
+    const member = path.join(dir, name);
+    if (!existsSync(member)) throw refuse(`${member} is missing`);
+    const { size } = statSync(member);
+    if (size !== bytes) throw refuse(`${member} has ${size} bytes where ${bytes} were written`);
+    if (sha256(member) !== expected) throw refuse(`${member} is damaged (its checksum differs)`);
+  }
+}
+
+/**
+ * Keeps the newest `limit` checkpoints, by the time they were written; `just` is the one of now. It and the `best` one
+ * stay in any case.
+ * @returns the folders that were removed
+ */
+export function rotateCheckpoints(
+  outputDir: string,
+  limit: number | null,
+  just: string,
+  best: string | null = null,
+): string[] {
+  if (limit === null) return [];
+  const all = listCheckpoints(outputDir)
+    .map((entry) => ({
+      ...entry,
+      time: entry.dir === just ? Number.POSITIVE_INFINITY : statSync(entry.dir).mtimeMs,
+    }))
+    .sort((a, b) => a.time - b.time || a.step - b.step);
+  const kept = new Set([just, ...(best === null ? [] : [best])]);
+  const surplus = all.length - Math.max(limit, all.filter(({ dir }) => kept.has(dir)).length);
+  const removed = all
+    .filter(({ dir }) => !kept.has(dir))
+    .slice(0, Math.max(0, surplus))
+    .map(({ dir }) => dir);
+  for (const dir of removed) rmSync(dir, { recursive: true, force: true });
+  return removed;
+}

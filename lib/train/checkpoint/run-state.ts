@@ -1,0 +1,96 @@
+// What a checkpoint holds beside the weights, so that a resumed run is the run that was never interrupted, bit for
+// bit: optimizer, schedule, random state, and the sums behind the logged loss. Safetensors and JSON, no pickle.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import type { LossScaleState } from "../../assembly/precision.js";
+import { messageOf, UserError } from "../../errors.js";
+import { writeWhole } from "../../files/output-file.js";
+import type { AdamW, PlateauState } from "../../optim/index.js";
+import {
+  type Device,
+  loadSafetensors,
+  saveSafetensors,
+  scope,
+  setRngState,
+  type Tensor,
+} from "../../torch/index.js";
+import type { SourceAccountState } from "../batches/source-account.js";
+import type { BestState } from "../plan/best.js";
+import type { Moment } from "../plan/intervals.js";
+
+export const OPTIMIZER_FILE = "optimizer.safetensors";
+export const RANDOM_FILE = "rng_state.safetensors";
+export const SCHEDULER_FILE = "scheduler.json";
+export const LOOP_FILE = "loop_state.json";
+
+/** The numbers of a run in progress, at the end of a step. */
+export interface LoopState {
+  /** Optimizer steps that count for the schedule: all but those that a loss scale took back. */
+  scheduleSteps: number;
+  /** Sum of step losses since the last log entry, and before it (float32 sums, as the logged ones). */
+  lossSinceLog: number;
+  lossBeforeLog: number;
+  /** Sums of the methods' figures over the applied steps since the last log entry, where there are any. */
+  figuresSinceLog?: Record<string, number>;
+  /** Step of the last log entry. */
+  loggedStep: number;
+  /** Steps that were not applied. */
+  skippedSteps: number;
+  tokensSeen: number;
+  totalFlos: number;
+  lossScale: LossScaleState;
+  /** Of a schedule that follows a metric. */
+  rates: PlateauState | null;
+  best: Readonly<BestState>;
+  /** What an interruption left undone of the step's end. */
+  pending: Moment | null;
+  /** What the data looked like: a resumed run on other data is told so. */
+  data: { blocks: number; tokens: number; blockLength: number };
+  /** What was trained on, where blocks have sources. */
+  sources?: SourceAccountState | undefined;
+}
+
+/** Random state by device, as {@link saveRunState} writes it. */
+export type RandomStates = ReadonlyMap<Device, Tensor>;
+
+/** Writes optimizer, schedule, random state and loop numbers into a checkpoint folder. */
+export function saveRunState(
+  dir: string,
+  state: { optimizer: AdamW; random: RandomStates; loop: LoopState; learningRate: number },
+): void {
+  saveSafetensors(path.join(dir, OPTIMIZER_FILE), state.optimizer.stateDict(), { format: "pt" });
+  saveSafetensors(path.join(dir, RANDOM_FILE), state.random, { format: "pt" });
+  const scheduler = { last_epoch: state.loop.scheduleSteps, last_lr: [state.learningRate] };
+  writeWhole(path.join(dir, SCHEDULER_FILE), `${JSON.stringify(scheduler, null, 2)}\n`);
+  writeWhole(path.join(dir, LOOP_FILE), `${JSON.stringify(state.loop, null, 2)}\n`);
+}
+
+/**
+ * Restores optimizer and random state and returns the loop's numbers.
+ * @throws UserError where a file is missing or does not fit the run
+ */
+export function loadRunState(dir: string, optimizer: AdamW): LoopState {
+  const file = path.join(dir, LOOP_FILE);
+  let loop: LoopState;
+  try {
+    loop = JSON.parse(readFileSync(file, "utf8")) as LoopState;
+  } catch (error) {
+    throw new UserError(
+      `${file}: cannot be read (${messageOf(error)}); a checkpoint written with save_only_model: true cannot be resumed`,
+    );
+  }
+  scope(() => {
+    const saved = path.join(dir, OPTIMIZER_FILE);
+    try {
+      optimizer.loadStateDict(loadSafetensors(saved));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new UserError(
+        `${saved}: ${error.message}; resume with the recipe that wrote it (finetuning_type, lora_*, freeze_*)`,
+      );
+    }
+    for (const [device, state] of loadSafetensors(path.join(dir, RANDOM_FILE)))
+      setRngState(state.clone(), device);
+  });
+  return loop;
+}

@@ -1,0 +1,91 @@
+// What a run computes again in its backward pass where the recipe does not say, by the memory that is there; and the
+// warning of a run that will not fit. The numbers of a run are the same whatever is chosen. What a mode takes is
+// estimate.ts's affair.
+import type { Recipe } from "../../config/index.js";
+import type { TrainEvent } from "../../events.js";
+import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import type { Checkpointing } from "../../step/recompute.js";
+import { type Device, isHost } from "../../torch/index.js";
+import { availableMemory } from "./available-memory.js";
+import { estimateMemory } from "./memory.js";
+
+type Emit = (event: TrainEvent) => void;
+
+/** What an estimate may be below what a run takes. */
+const MARGIN = 1.15;
+
+/**
+ * What may be taken in all: what is left, and what this process has of it already. What it has beside its model, tokens
+ * or another model, is not to be had.
+ */
+function availableToRun(model: Qwen3ForCausalLM, recipe: Recipe): number {
+  const { runtime, weights } = estimateMemory(model, recipe, true);
+  return availableMemory() + Math.min(process.memoryUsage.rss(), runtime + weights);
+}
+
+/**
+ * The recipe's own mode, or the quickest that fits with a margin into `available` bytes: keeping all, else selective,
+ * else whole blocks again.
+ */
+export function chooseCheckpointing(
+  model: Qwen3ForCausalLM,
+  recipe: Recipe,
+  available: number,
+): Checkpointing {
+  if (recipe.gradient_checkpointing !== null) return recipe.gradient_checkpointing;
+  const fits = (mode: Checkpointing) => MARGIN * estimateMemory(model, recipe, mode).total <= available;
+  return fits(false) ? false : fits("selective") ? "selective" : true;
+}
+
+/**
+ * The mode of a run, said in a line where the recipe leaves it open; warns where the run will not fit. An accelerator
+ * does not tell how much it has free: there, whole blocks are computed again.
+ */
+export function settleCheckpointing(
+  model: Qwen3ForCausalLM,
+  recipe: Recipe,
+  device: Device,
+  emit: Emit,
+  available: number = availableToRun(model, recipe),
+): Checkpointing {
+  const say = (text: string): void => emit({ type: "message", level: "info", text });
+  const open = recipe.gradient_checkpointing === null;
+  if (!isHost(device)) {
+    if (open) say(`gradient_checkpointing: true, for how much memory ${device} has free is not known`);
+    return recipe.gradient_checkpointing ?? true;
+  }
+  const mode = chooseCheckpointing(model, recipe, available);
+  const needs = gigabytes(estimateMemory(model, recipe, mode).total);
+  if (open)
+    say(
+      `gradient_checkpointing: ${mode}, which takes about ${needs} of the ${gigabytes(available)} of memory that there are`,
+    );
+  warnOfMemory(model, recipe, mode, emit, available);
+  return mode;
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** Says, before the first step, that a run will not fit into what the machine or its container has left. */
+export function warnOfMemory(
+  model: Qwen3ForCausalLM,
+  recipe: Recipe,
+  mode: Checkpointing,
+  emit: Emit,
+  available: number,
+): void {
+  const { total } = estimateMemory(model, recipe, mode);
+  if (total <= available) return;
+  const instead = [
+    mode === false && "gradient_checkpointing: selective or true",
+    mode === "selective" && "gradient_checkpointing: true",
+    recipe.per_device_train_batch_size > 1 && "a smaller per_device_train_batch_size",
+    "a smaller cutoff_len",
+    recipe.finetuning_type === "full" && "finetuning_type: lora",
+  ].filter(Boolean);
+  emit({
+    type: "message",
+    level: "warning",
+    text: `this run needs about ${gigabytes(total)} of memory and there are ${gigabytes(available)}: it may be killed; try ${instead.join(", or ")}`,
+  });
+}

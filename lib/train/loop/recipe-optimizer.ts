@@ -1,0 +1,40 @@
+// Which group of the optimizer each trained parameter belongs to, and the groups' rates, by the recipe.
+import type { Recipe } from "../../config/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import {
+  decayGroups,
+  embeddingGroups,
+  formulaRates,
+  type GroupRates,
+  loraPlusGroups,
+  type ParameterGroup,
+  type PlateauSettings,
+  plateauRates,
+} from "../../optim/index.js";
+import type { Plan } from "../plan/plan.js";
+
+/** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */
+export function parameterGroups(recipe: Recipe, model: CausalModel): ParameterGroup[] {
+  const groups = groupsByMethod(recipe, model);
+  const rate = recipe.embedding_learning_rate;
+  return rate === null ? groups : embeddingGroups(groups, rate);
+}
+
+function groupsByMethod(recipe: Recipe, model: CausalModel): ParameterGroup[] {
+  const named = model.namedParameters();
+  if (recipe.loraplus_lr_ratio === null) return decayGroups(named, recipe.weight_decay);
+  return loraPlusGroups(named, {
+    weightDecay: recipe.weight_decay,
+    learningRate: recipe.learning_rate,
+    ratio: recipe.loraplus_lr_ratio,
+    embeddingRate: recipe.loraplus_lr_embedding,
+  });
+}
+
+/** The rates of the groups: a formula's, or such as follow the evaluations' metric. */
+export function ratesOf(recipe: Recipe, groups: readonly ParameterGroup[], plan: Plan): GroupRates {
+  const { lr_scheduler_type: name, lr_scheduler_kwargs: settings, learning_rate } = recipe;
+  if (name !== "reduce_lr_on_plateau" && name !== "greedy")
+    return formulaRates(groups, learning_rate, plan.schedule);
+  return plateauRates(groups, learning_rate, name, (settings ?? {}) as PlateauSettings);
+}

@@ -1,0 +1,88 @@
+// curriculum_by: loss. Scores every block by the model's loss before training, once, and gives the scores to the order of
+// the run. A checkpoint keeps them: the model that a resumed run begins with is not the one that was scored.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { type BlockSource, batchOf, IGNORED_LABEL, type TokenBlocks } from "../../data/index.js";
+import { UserError } from "../../errors.js";
+import { quantiles, type RunOrder, type TrainingMethod } from "../../methods/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import { evaluateBatch } from "../../step/micro-step.js";
+import {
+  type Device,
+  type DType,
+  loadSafetensors,
+  saveSafetensors,
+  scope,
+  tensor,
+} from "../../torch/index.js";
+
+const FILE = "curriculum_losses.safetensors";
+const NAME = "loss";
+
+export interface LossCurriculumOptions {
+  order: RunOrder;
+  sources: readonly BlockSource[];
+  blocks: TokenBlocks;
+  model: CausalModel;
+  padId: number;
+  device: Device;
+  compute: DType | undefined;
+  signal: AbortSignal | undefined;
+  say(line: string): void;
+}
+
+/** The order of a run by the losses of its blocks. */
+export class LossCurriculum implements TrainingMethod {
+  readonly #options: LossCurriculumOptions;
+  #losses = new Float32Array(0);
+
+  constructor(options: LossCurriculumOptions) {
+    this.#options = options;
+  }
+
+  async begin(resumed: string | undefined): Promise<void> {
+    const { order, sources } = this.#options;
+    this.#losses = resumed === undefined ? await this.#score() : this.#read(resumed);
+    order.rank(quantiles(sources, this.#losses));
+  }
+
+  save(dir: string): void {
+    scope(() => saveSafetensors(path.join(dir, FILE), new Map([[NAME, tensor(this.#losses)]])));
+  }
+
+  /** The mean loss of each block; those that are replayed are not ordered, and score 0. */
+  async #score(): Promise<Float32Array<ArrayBuffer>> {
+    const { blocks, model, sources, padId, device, compute, signal, say } = this.#options;
+    const scored = sources.filter(({ replay }) => !replay);
+    const count = scored.reduce((sum, source) => sum + source.blocks, 0);
+    say(`curriculum: scoring ${count.toLocaleString("en-US")} blocks by the model's loss`);
+    const losses = new Float32Array(blocks.length);
+    model.eval();
+    try {
+      for (const { first, blocks: own } of scored)
+        for (let block = first; block < first + own; block++) {
+          const batch = batchOf(blocks, [block], padId);
+          const labels = batch.labels.reduce((sum, label) => sum + (label === IGNORED_LABEL ? 0 : 1), 0);
+          losses[block] = evaluateBatch(model, batch, { device, compute, scale: 1 / Math.max(1, labels) });
+          signal?.throwIfAborted();
+          await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
+        }
+    } finally {
+      model.train();
+    }
+    return losses;
+  }
+
+  #read(dir: string): Float32Array<ArrayBuffer> {
+    const file = path.join(dir, FILE);
+    const wrong = (what: string) =>
+      new UserError(`${file}: ${what}; resume with the recipe that wrote the checkpoint, or start anew`);
+    if (!existsSync(file))
+      throw wrong("is missing, and curriculum_by: loss needs the losses before training");
+    const losses = scope(() => loadSafetensors(file).get(NAME)?.toArray() as Float32Array | undefined);
+    const { length } = this.#options.blocks;
+    if (losses?.length !== length)
+      throw wrong(`scores ${losses?.length ?? 0} blocks, and the data now has ${length}`);
+    return Float32Array.from(losses);
+  }
+}
