@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listKeys } from "../../lib/config/index.js";
 import { type DataRecipe, loadTokenizer, prepareTrainingData, type Tokenizer } from "../../lib/data/index.js";
-import { FIXTURES } from "./laid-blocks.js";
+import { FIXTURES } from "./blocks/laid-blocks.js";
 
 const BASE = { dataset: "main", dataset_dir: path.join(FIXTURES, "corpus"), cutoff_len: 32, packing: true };
 
@@ -44,7 +44,7 @@ const CHANGES: Record<string, [Partial<DataRecipe>, unknown, unknown]> = {
 
 /** Keys that leave the blocks as they are, with where they are tested. */
 const ELSEWHERE: Record<string, string> = {
-  neat_packing: "changes what training makes of the blocks (test/train/packed-documents.test.ts)",
+  neat_packing: "changes what training makes of the blocks (test/step/packed-documents.test.ts)",
   overwrite_cache: "decides whether tokens are made anew (corpus-cache.test.ts)",
 };
 

@@ -16,7 +16,7 @@ import {
   type Tokenizer,
 } from "../../lib/data/index.js";
 import { heldOutSplit, mixedOrder } from "../../lib/data/random/mixing.js";
-import { allBlocks, digest, FIXTURES } from "./laid-blocks.js";
+import { allBlocks, digest, FIXTURES } from "./blocks/laid-blocks.js";
 
 interface Described {
   name?: string;
