@@ -1,54 +1,9 @@
-// The table of commands and the way to one: each is imported when it is called. Turns what a command throws into one
-// line and an exit code.
+// The way from the arguments to a command. Turns what a command throws into one line and an exit code. Which commands
+// there are is said in commands/table.ts.
 import { nearestName } from "../config/nearest.js";
 import { messageOf } from "../errors.js";
+import { COMMANDS } from "./commands/table.js";
 import type { Host } from "./terminal/host.js";
-
-/** Runs a command; resolves to the exit code. */
-export type Run = (args: readonly string[], host: Host) => Promise<number>;
-
-interface Command {
-  summary: string;
-  load(): Promise<{ run: Run }>;
-}
-
-/** Every command, in the order in which `help` shows them. */
-export const COMMANDS: Readonly<Record<string, Command>> = {
-  init: { summary: "write a recipe after four questions", load: () => import("./commands/init.js") },
-  train: { summary: "train from a recipe", load: () => import("./commands/train.js") },
-  estimate: {
-    summary: "how much memory and time a recipe takes",
-    load: () => import("./commands/estimate.js"),
-  },
-  export: {
-    summary: "merge an adapter into its base model and save it",
-    load: () => import("./commands/export.js"),
-  },
-  chat: {
-    summary: "complete prompts with a base model or an adapter",
-    load: () => import("./commands/chat.js"),
-  },
-  eval: {
-    summary: "perplexity on held-out text, before and after",
-    load: () => import("./commands/eval.js"),
-  },
-  download: {
-    summary: "fetch a model from a hub into the cache",
-    load: () => import("./commands/download.js"),
-  },
-  corpora: {
-    summary: "well-known pre-training sets, with size and license",
-    load: () => import("./commands/corpora.js"),
-  },
-  setup: {
-    summary: "find or fetch libtorch and compile the addon",
-    load: () => import("./commands/setup.js"),
-  },
-  doctor: { summary: "what is wrong with this installation", load: () => import("./commands/doctor.js") },
-  env: { summary: "versions and hardware, for a bug report", load: () => import("./commands/env.js") },
-  version: { summary: "print the version", load: () => import("./commands/version.js") },
-  help: { summary: "explain a command or a recipe key", load: () => import("./commands/help.js") },
-};
 
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ["--help", "help"],
@@ -67,24 +22,28 @@ export async function dispatch(args: readonly string[], host: Host): Promise<num
       return 1;
     }
     const name = ALIASES.get(given) ?? given;
+    if (name === "help") return await help(rest, host);
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) {
-      const near = nearestName(name, Object.keys(COMMANDS));
+      const near = nearestName(name, [...Object.keys(COMMANDS), "help"]);
       host.err.write(
         `error: unknown command ${given}; did you mean \`qwen-pt ${near}\`? (qwen-pt help lists them all)\n`,
       );
       return 1;
     }
-    if (name !== "help" && (rest.includes("-h") || rest.includes("--help"))) {
-      const { run } = await import("./commands/help.js");
-      return await run([name], host);
-    }
+    if (rest.includes("-h") || rest.includes("--help")) return await help([name], host);
     const { run } = await command.load();
     return await run(rest, host);
   } catch (error) {
     host.err.write(`${describe(error, host.env)}\n`);
     return 1;
   }
+}
+
+/** The one command that shows the table, and is therefore not in it. */
+async function help(args: readonly string[], host: Host): Promise<number> {
+  const { run } = await import("./commands/help.js");
+  return run(args, host);
 }
 
 /** One line for an error. A stack trace only where QWEN_PT_DEBUG asks for it. */

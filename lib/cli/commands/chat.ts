@@ -4,10 +4,9 @@ import { createInterface } from "node:readline";
 import type { Recipe } from "../../config/index.js";
 import { UserError } from "../../errors.js";
 import type { Completer } from "../../inference/completer.js";
-import type { Run } from "../dispatch.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Host } from "../terminal/host.js";
+import type { Host, Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 

@@ -3,7 +3,7 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../../errors.js";
-import type { Run } from "../dispatch.js";
+import type { Run } from "../terminal/host.js";
 
 const EXAMPLES = fileURLToPath(new URL("../../../examples/data", import.meta.url));
 

@@ -5,9 +5,8 @@ import path from "node:path";
 import pc from "picocolors";
 import { diagnose, type Facts, type Finding, probe, rulesOf, whyNoDevice } from "../../doctor/index.js";
 import { messageOf, UserError } from "../../errors.js";
-import type { Run } from "../dispatch.js";
 import { type Arguments, neededNothing, readArguments } from "../terminal/arguments.js";
-import type { Host } from "../terminal/host.js";
+import type { Host, Run } from "../terminal/host.js";
 
 const REPORT = "qwen-pt-gpu-report";
 

@@ -3,9 +3,9 @@
 
 import { UserError } from "../../errors.js";
 import type { HubKeys, ModelOptions } from "../../hub/index.js";
-import type { Run } from "../dispatch.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
+import type { Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 

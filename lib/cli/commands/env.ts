@@ -7,8 +7,8 @@ import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.js";
 import { packageVersion } from "../../version.js";
-import type { Run } from "../dispatch.js";
 import { memory } from "../terminal/format.js";
+import type { Run } from "../terminal/host.js";
 
 type Row = [name: string, value: string];
 

@@ -4,11 +4,11 @@
 import type { Recipe } from "../../config/index.js";
 import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
-import type { Run } from "../dispatch.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
 import { count, duration, memory } from "../terminal/format.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
+import type { Run } from "../terminal/host.js";
 
 const ROWS = [
   ["runtime", "Node, libtorch, tokenizer"],
@@ -33,11 +33,12 @@ export const run: Run = async (args, host) => {
   const { loadRecipe } = await import("../../config/index.js");
   const { recipe } = loadRecipe(file, found.overrides, { env: host.env });
   const train = await import("../../train/index.js");
+  const { modelConfig } = await import("../../assembly/index.js");
   const { fetchModel } = await import("../../hub/index.js");
   const folder = await fetchModel(recipe.model_name_or_path, { keys: recipe, weights: false });
   const model = train.shapesOf(
     recipe,
-    train.modelConfig({ ...recipe, model_name_or_path: folder }, () => {}),
+    modelConfig({ ...recipe, model_name_or_path: folder }, () => {}),
   );
   const available = train.availableMemory();
   const chosen = train.chooseCheckpointing(model, recipe, available);

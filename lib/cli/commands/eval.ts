@@ -1,11 +1,12 @@
 // `qwen-pt eval`: how well models predict held-out text, domain by domain: what a training gained and what it lost.
 import { existsSync, statSync } from "node:fs";
 import { UserError } from "../../errors.js";
+import type { DocumentScore, Score } from "../../evaluate/index.js";
 import { type ScoredDomain, scoreTable } from "../../evaluate/score-table.js";
-import type { DocumentScore, InferenceOptions, Score } from "../../train/index.js";
-import type { Run } from "../dispatch.js";
+import type { InferenceOptions } from "../../inference/index.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
+import type { Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
 import { EXIT_CODES } from "../terminal/signals.js";
@@ -124,7 +125,9 @@ async function scoreModel(
   length: number,
   { signal, line }: { signal: AbortSignal; line: ShareLine },
 ): Promise<[string, Score][]> {
-  const { chooseDevice, openModel, scoreDocuments, totalScore } = await import("../../train/index.js");
+  const { chooseDevice } = await import("../../assembly/index.js");
+  const { openModel } = await import("../../inference/index.js");
+  const { scoreDocuments, totalScore } = await import("../../evaluate/index.js");
   const device = chooseDevice({ use_cpu: false }, () => {});
   const { model, tokenizer } = await openModel({ ...where, device });
   const scores: [string, Score][] = [];

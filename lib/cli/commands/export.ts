@@ -1,10 +1,9 @@
 // `qwen-pt export RECIPE [KEY=VALUE ...]`: merges an adapter and saves the whole model.
 import type { Recipe } from "../../config/index.js";
 import type { HubEvent } from "../../hub/index.js";
-import type { Run } from "../dispatch.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Host } from "../terminal/host.js";
+import type { Host, Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 
 /** What the command needs from the rest of the package; tests hand it their own. */

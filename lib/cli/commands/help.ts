@@ -1,7 +1,8 @@
 // `qwen-pt help [COMMAND | KEY]`: the usage text, and what a recipe key means.
 import { UserError } from "../../errors.js";
 import { packageVersion } from "../../version.js";
-import { COMMANDS, type Run } from "../dispatch.js";
+import type { Run } from "../terminal/host.js";
+import { COMMANDS } from "./table.js";
 
 const DETAILS: Readonly<Record<string, string>> = {
   init: `qwen-pt init [RECIPE] [--model M] [--data PATH] [--method lora|freeze|full] [--output DIR] [--yes] [--force]
@@ -101,8 +102,10 @@ shapes of Qwen3-0.6B, and writes qwen-pt-gpu-report.md and .json, which name no 
 
 /** The text of `qwen-pt help`. */
 export function usage(): string {
-  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
-  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  const summaries = Object.entries(COMMANDS).map(([name, { summary }]) => [name, summary] as const);
+  summaries.push(["help", "explain a command or a recipe key"]);
+  const width = Math.max(...summaries.map(([name]) => name.length));
+  const lines = summaries.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`);
   return [
     `qwen-pt ${packageVersion()}: incremental pre-training of Qwen3`,
     "",

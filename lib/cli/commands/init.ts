@@ -18,9 +18,8 @@ import {
   recipeText,
   suggestMethod,
 } from "../../init/index.js";
-import type { Run } from "../dispatch.js";
 import { readArguments, shellQuoted } from "../terminal/arguments.js";
-import type { Host } from "../terminal/host.js";
+import type { Host, Run } from "../terminal/host.js";
 
 const DEFAULTS = { recipe: "recipe.yaml", model: "Qwen/Qwen3-0.6B", data: "data" };
 const OPTIONS = ["model", "data", "column", "method", "output"];

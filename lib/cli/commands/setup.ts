@@ -4,9 +4,9 @@
 import { UserError } from "../../errors.js";
 import { cacheFolder } from "../../files/cache-folder.js";
 import { isRefusal, type SetupScript, setupScript } from "../../install/scripts.js";
-import type { Run } from "../dispatch.js";
 import { neededNothing, readArguments } from "../terminal/arguments.js";
 import { EXIT_CODES } from "../terminal/signals.js";
+import type { Run } from "../terminal/host.js";
 
 export const run: Run = async (args, host) => {
   const { options, flags } = neededNothing(

@@ -5,11 +5,10 @@ import { formatSummary } from "../../data/blocks/summary.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
 import { metricsTable } from "../../train/output/results.js";
-import type { Run } from "../dispatch.js";
 import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
 import { count, printable } from "../terminal/format.js";
-import type { Host, SignalName } from "../terminal/host.js";
+import type { Host, Run, SignalName } from "../terminal/host.js";
 import { banner, Progress, parameterLine } from "../terminal/progress.js";
 import { type SignalWatch, watchSignals } from "../terminal/signals.js";
 

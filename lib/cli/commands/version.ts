@@ -1,6 +1,6 @@
 // `qwen-pt version`. Reads package.json and nothing else: it must answer at once and without libtorch.
 import { packageVersion } from "../../version.js";
-import type { Run } from "../dispatch.js";
+import type { Run } from "../terminal/host.js";
 
 export const run: Run = async (_args, host) => {
   host.out.write(`qwen-pt ${packageVersion()}\n`);

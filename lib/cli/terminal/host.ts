@@ -45,3 +45,6 @@ export function processHost(): Host {
     },
   };
 }
+
+/** Runs a command; resolves to the exit code. */
+export type Run = (args: readonly string[], host: Host) => Promise<number>;

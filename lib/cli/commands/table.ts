@@ -1,0 +1,45 @@
+// Every command but help: its line in the usage and the way to it. A command is imported when it is called.
+
+import type { Run } from "../terminal/host.js";
+
+interface Command {
+  summary: string;
+  load(): Promise<{ run: Run }>;
+}
+
+/** The commands in the order in which `help` shows them. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  init: { summary: "write a recipe after four questions", load: () => import("./init.js") },
+  train: { summary: "train from a recipe", load: () => import("./train.js") },
+  estimate: {
+    summary: "how much memory and time a recipe takes",
+    load: () => import("./estimate.js"),
+  },
+  export: {
+    summary: "merge an adapter into its base model and save it",
+    load: () => import("./export.js"),
+  },
+  chat: {
+    summary: "complete prompts with a base model or an adapter",
+    load: () => import("./chat.js"),
+  },
+  eval: {
+    summary: "perplexity on held-out text, before and after",
+    load: () => import("./eval.js"),
+  },
+  download: {
+    summary: "fetch a model from a hub into the cache",
+    load: () => import("./download.js"),
+  },
+  corpora: {
+    summary: "well-known pre-training sets, with size and license",
+    load: () => import("./corpora.js"),
+  },
+  setup: {
+    summary: "find or fetch libtorch and compile the addon",
+    load: () => import("./setup.js"),
+  },
+  doctor: { summary: "what is wrong with this installation", load: () => import("./doctor.js") },
+  env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
+  version: { summary: "print the version", load: () => import("./version.js") },
+};
