@@ -1,19 +1,13 @@
 // Checks one entry after the other against the schema: known key, type, value, class. What keys mean together
 // is rules.ts's business.
 import { UserError } from "../errors.js";
+import type { Checked } from "./checked.js";
 import { type Command, type Key, Mismatch, Refusal } from "./key.js";
 import { nearestName } from "./nearest.js";
 import { type Recipe, SCHEMA } from "./schema.js";
 import { isSecret } from "./secret.js";
 import type { Resolved } from "./syntax/interpolate.js";
 import { Float, plainScalar, plainValue, type Raw } from "./syntax/scalar.js";
-
-/** What the entries came to: the recipe with defaults filled in, the keys that were set, and the notes to show. */
-export interface Checked {
-  readonly recipe: Recipe;
-  readonly given: Set<string>;
-  readonly notes: string[];
-}
 
 /** Throws UserError for the first entry that does not fit. */
 export function checkEntries(

@@ -1,7 +1,6 @@
 // What the keys of evaluation mean together: when it happens, by which metric, and what needs it. Part of rules.ts.
 import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
-import type { Setting } from "./apply.js";
+import type { Checked, Setting } from "../checked.js";
 
 /** Resolves do_eval, eval_steps and the metric as transformers does, and refuses what contradicts itself. */
 export function evaluationRules(checked: Checked, setting: Setting): void {

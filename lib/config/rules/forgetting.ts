@@ -1,7 +1,6 @@
 // What the keys against forgetting mean together, and with others. Part of rules-incremental.ts.
 import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
-import type { Setting } from "./apply.js";
+import type { Checked, Setting } from "../checked.js";
 
 /** Resolves what depends on other keys, and refuses what contradicts itself. */
 export function forgettingRules(checked: Checked, setting: Setting): void {

@@ -1,7 +1,6 @@
 // What the keys of incremental pre-training mean together, and with others. Part of rules.ts.
 import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
-import type { Setting } from "./apply.js";
+import type { Checked, Setting } from "../checked.js";
 import { forgettingRules } from "./forgetting.js";
 import { partsRules } from "./parts.js";
 

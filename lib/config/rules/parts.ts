@@ -1,7 +1,6 @@
 // What the keys for chosen parts mean together, and with the older freeze_* keys. Part of rules-incremental.ts.
 import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
-import type { Setting } from "./apply.js";
+import type { Checked, Setting } from "../checked.js";
 
 const PARTS = ["freeze_trainable_layer_ids", "freeze_trainable_heads", "freeze_trainable_patterns"] as const;
 

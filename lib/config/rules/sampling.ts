@@ -1,8 +1,7 @@
 // What the keys that decide what is trained on and when mean together, and with others. Part of rules.ts.
 import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
+import type { Checked, Setting } from "../checked.js";
 import type { Recipe } from "../schema.js";
-import type { Setting } from "./apply.js";
 
 /** The key that asks for an order of its own, if any: the first of them. */
 function orderingKey(recipe: Recipe): keyof Recipe | undefined {

@@ -1,9 +1,6 @@
 // The recipe's gradient_checkpointing: what is computed again in the backward pass. LLaMA-Factory knows true alone, and
 // disable_gradient_checkpointing against it; both mean the same here.
-import { UserError } from "../../errors.js";
-import type { Checked } from "../check.js";
 import { custom, Mismatch } from "../key.js";
-import type { Setting } from "../rules/apply.js";
 
 /** Whole layers again (true), only what is cheap (selective), or nothing (false). */
 export type GradientCheckpointing = boolean | "selective";
@@ -19,14 +16,3 @@ export const gradientCheckpointing = custom<GradientCheckpointing | null>({
     throw new Mismatch("true, false or selective");
   },
 });
-
-/** disable_gradient_checkpointing is another word for gradient_checkpointing: false. */
-export function checkpointingRules({ recipe }: Checked, setting: Setting): void {
-  if (!recipe.disable_gradient_checkpointing) return;
-  const asked = recipe.gradient_checkpointing;
-  if (asked !== null && asked !== false)
-    throw new UserError(
-      `${setting.where("gradient_checkpointing")}: gradient_checkpointing: ${asked} and disable_gradient_checkpointing: true contradict each other; keep one of the two`,
-    );
-  recipe.gradient_checkpointing = false;
-}

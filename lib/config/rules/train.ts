@@ -1,0 +1,103 @@
+// What training cannot do without or cannot have together: purpose, precision, blocks, scheduler, device, trackers.
+
+import { UserError } from "../../errors.js";
+import type { Checked, Setting } from "../checked.js";
+import { checkSettings } from "../values/scheduler-settings.js";
+import { dataFault } from "./data.js";
+
+export function refuseSeveralProcesses({ env }: Setting): void {
+  const world = env.WORLD_SIZE?.trim();
+  if (world === undefined || world === "" || world === "1") return;
+  throw new UserError(
+    `WORLD_SIZE=${world} in the environment: training runs in one process in this version; start it without torchrun, or unset WORLD_SIZE`,
+  );
+}
+
+export function purpose({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (!given.has("do_train") && !setting.fromFile) recipe.do_train = true;
+  if (!recipe.do_train) {
+    throw new UserError(
+      `${given.has("do_train") ? setting.where("do_train") : setting.source}: nothing to do: set do_train: true`,
+    );
+  }
+  if (recipe.dataset.length === 0) {
+    throw new UserError(`${setting.source}: dataset is missing; set it to a name in dataset_info.json`);
+  }
+  if (!given.has("stage") && setting.fromFile) {
+    notes.push(`${setting.source}: stage is not given; taken as pt (LLaMA-Factory would take sft)`);
+  }
+}
+
+export function precision({ recipe }: Checked, setting: Setting): void {
+  const both =
+    recipe.bf16 && recipe.fp16 ? "bf16" : recipe.pure_bf16 && recipe.fp16 ? "pure_bf16" : undefined;
+  if (both !== undefined) {
+    throw new UserError(`${setting.where("fp16")}: ${both} and fp16 exclude each other; keep one of them`);
+  }
+}
+
+export function data({ recipe }: Checked, setting: Setting): void {
+  const fault = dataFault({
+    ...recipe,
+    eval_dataset: recipe.eval_dataset ?? [],
+    interleave_probs: recipe.interleave_probs ?? undefined,
+    max_samples: recipe.max_samples ?? undefined,
+    tokenized_path: recipe.tokenized_path ?? undefined,
+  });
+  if (fault === undefined) return;
+  throw new UserError(`${setting.where(fault.key)}: ${fault.key}: ${fault.what}`);
+}
+
+export function blocks({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (recipe.neat_packing && !recipe.packing) {
+    throw new UserError(
+      `${setting.where("neat_packing")}: neat_packing: it keeps packed documents apart, and packing: false packs none; remove one of the two`,
+    );
+  }
+  const silent = recipe.tokenized_path ? "a tokenized_path" : recipe.streaming ? "a stream" : undefined;
+  if (recipe.neat_packing && silent !== undefined) {
+    throw new UserError(
+      `${setting.where("neat_packing")}: neat_packing: the blocks of ${silent} do not say where documents begin; remove one of the two`,
+    );
+  }
+  if (!given.has("packing") || !recipe.packing) return;
+  recipe.cutoff_len -= 1;
+  if (recipe.cutoff_len < 2) {
+    throw new UserError(
+      `${setting.where("cutoff_len")}: cutoff_len: expected at least 3 with packing: true, received 2`,
+    );
+  }
+  notes.push(
+    `${setting.where("packing")}: packing: true written out makes blocks of ${recipe.cutoff_len} tokens, one less than cutoff_len, as in LLaMA-Factory; leave packing out for ${recipe.cutoff_len + 1}`,
+  );
+}
+
+/** transformers 5: warmup_ratio, where it is given, takes the place of warmup_steps. */
+export function warmUp({ recipe, given, notes }: Checked, setting: Setting): void {
+  if (recipe.warmup_ratio === null) return;
+  if (given.has("warmup_steps") && recipe.warmup_steps !== 0) {
+    notes.push(
+      `${setting.where("warmup_ratio")}: warmup_ratio goes before warmup_steps, as in transformers 5; remove one of the two`,
+    );
+  }
+  recipe.warmup_steps = recipe.warmup_ratio;
+}
+
+export function schedule({ recipe, notes }: Checked, setting: Setting): void {
+  const { lr_scheduler_type: name, lr_scheduler_kwargs: settings } = recipe;
+  const where = setting.where("lr_scheduler_kwargs");
+  const wrong = checkSettings(name, settings ?? {}, recipe.learning_rate);
+  if (wrong !== undefined) throw new UserError(`${where}: lr_scheduler_kwargs: ${wrong}`);
+  if (name.startsWith("constant") && settings !== null && Object.keys(settings).length > 0)
+    notes.push(`${where}: lr_scheduler_kwargs has no effect with lr_scheduler_type: ${name}`);
+}
+
+export function device({ recipe }: Checked): void {
+  if (recipe.no_cuda) recipe.use_cpu = true;
+}
+
+export function trackers({ given, recipe, notes }: Checked, setting: Setting): void {
+  if (!given.has("report_to") || recipe.report_to.length === 0) return;
+  recipe.report_to = [];
+  notes.push(`${setting.where("report_to")}: report_to: all reports nowhere: no tracker is in this version`);
+}
