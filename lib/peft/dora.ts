@@ -1,10 +1,20 @@
 // DoRA (Liu et al. 2024, arXiv:2402.09353) on a LoRA layer: the adapted weight's rows keep a learned length.
-// It computes with a layer's parts; the layer itself is lora.ts's.
+// It computes with a layer's parts; for the layer itself see lora.ts.
+import type { Linear } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
 import { dropout, linear, noGrad, op } from "../torch/index.js";
-import type { LoraLinear } from "./lora.js";
 
 const rowNorm = op<(self: Tensor, ord: number, dim: readonly number[]) => Tensor>("aten::linalg_vector_norm");
+
+/** What DoRA needs of a LoRA layer. */
+interface LoraParts {
+  readonly base_layer: Linear;
+  readonly lora_A: Linear;
+  readonly lora_B: Linear;
+  readonly scaling: number;
+  readonly dropout: number;
+  readonly training: boolean;
+}
 
 /** The lengths of an adapted weight's rows [out]: what the magnitudes are before training. */
 export function firstMagnitude(weight: Tensor): Tensor {
@@ -16,7 +26,7 @@ export function firstMagnitude(weight: Tensor): Tensor {
  * magnitude / |W + s B A| * (W x + s B A x). The norm counts as a constant (section 4.3 of the paper).
  * @param out the base layer's result [..., out]
  */
-export function doraForward(layer: LoraLinear, magnitude: Tensor, x: Tensor, out: Tensor): Tensor {
+export function doraForward(layer: LoraParts, magnitude: Tensor, x: Tensor, out: Tensor): Tensor {
   const { base_layer, lora_A, lora_B, scaling } = layer;
   const wide = x.to(lora_A.weight.dtype);
   const weight = base_layer.weight.to(wide.dtype);

@@ -1,5 +1,6 @@
 // Adapters and partial training on any tree of modules; exports only.
 
+export { type Adapted, adapters, addLora, mergeAdapter } from "./adapt.js";
 export type { AdapterConfig } from "./adapter-config.js";
 export { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
 export {
@@ -17,7 +18,7 @@ export { baseWeights, withoutAdapter } from "./base-model.js";
 export type { FreezeConfig } from "./freeze.js";
 export { freeze, full } from "./freeze.js";
 export type { LoraConfig } from "./lora.js";
-export { type Adapted, adapters, addLora, LoraLinear, mergeAdapter, scalingOf } from "./lora.js";
+export { LoraLinear, scalingOf } from "./lora.js";
 export type { PissaInit } from "./pissa.js";
 export { SavedModule } from "./saved-module.js";
 export { findSavedModules, findTargets } from "./targets.js";

@@ -1,16 +1,13 @@
 // LoRA (Hu et al. 2021, arXiv:2106.09685) on any tree of modules, with PEFT 0.18.1's semantics and initial draws.
 // Not here: files (adapter-files.ts), which modules are meant (targets.ts).
 
-import { UserError } from "../errors.js";
 import type { Layer } from "../nn/index.js";
 import { Linear, Module, recallable, withoutRecall } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
-import { SavedModule } from "./saved-module.js";
-import { findSavedModules, findTargets, inLayers } from "./targets.js";
-import { addTokenRows, type TokenIndices, TokenRows } from "./token-rows.js";
+import type { TokenIndices } from "./token-rows.js";
 
 export interface LoraConfig {
   /** Rank of the update. */
@@ -211,60 +208,4 @@ function redraw(layer: Linear): void {
 export function scalingOf(config: Pick<LoraConfig, "rank" | "alpha" | "rankStabilized">): number {
   const alpha = config.alpha || 2 * config.rank;
   return alpha / (config.rankStabilized ? Math.sqrt(config.rank) : config.rank);
-}
-
-/**
- * Freezes a model and wraps its targets, in the model's order; draws come from torch's global CPU generator.
- * Throws UserError where a target matches nothing.
- */
-export function addLora(model: Module, config: LoraConfig): void {
-  const { rank, dropout: rate = 0, targets = "all", modulesToSave = [], savedDtype = "float32" } = config;
-  if (!Number.isInteger(rank) || rank < 1)
-    throw new UserError(`lora_rank: ${rank} is not a whole number above 0`);
-  if (!(rate >= 0 && rate < 1)) throw new UserError(`lora_dropout: ${rate} is outside [0, 1)`);
-  const saved = findSavedModules(model, modulesToSave);
-  const wrapped = inLayers(findTargets(model, targets), config.layers).filter(
-    (path) => !saved.includes(path),
-  );
-  model.requiresGrad_(false);
-  for (const path of wrapped) {
-    model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate, config));
-  }
-  for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
-  if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);
-}
-
-/**
- * Puts plain layers back: each update added to its base weight, each trained copy in its original's place.
- * A model whose tied head or embedding was trained is no longer tied.
- */
-export function mergeAdapter(model: Module): void {
-  const tables = new Map<Tensor, Tensor>();
-  const rows = new Set<Tensor>();
-  for (const [path, module] of [...model.namedModules()]) {
-    if (module instanceof LoraLinear) model.replace(path, module.merge());
-    else if (module instanceof SavedModule) model.replace(path, module.merge());
-    else if (module instanceof TokenRows) {
-      model.replace(path, module.merge(tables));
-      rows.add(module.rows);
-    }
-  }
-  for (const tensor of [...tables.keys(), ...rows]) tensor.dispose();
-}
-
-/** What an adapter consists of. */
-export type Adapted = LoraLinear | SavedModule | TokenRows;
-
-/** The adapted layers by path; of a tied head, whose rows are the embedding's, nothing is said. */
-export function adapters(model: Module): Map<string, Adapted> {
-  const found = new Map<string, Adapted>();
-  const rows = new Set<Tensor>();
-  for (const [path, module] of model.namedModules()) {
-    if (module instanceof LoraLinear || module instanceof SavedModule) found.set(path, module);
-    else if (module instanceof TokenRows && !rows.has(module.rows)) {
-      rows.add(module.rows);
-      found.set(path, module);
-    }
-  }
-  return found;
 }
