@@ -13,6 +13,7 @@ export {
   type SourceSampler,
 } from "./blocks/sampler.js";
 export { type BlockSource, SourcedBlocks } from "./blocks/sourced-blocks.js";
+export type { BlockStream, StreamWindow } from "./blocks/stream.js";
 export { type DataSummary, formatSummary } from "./blocks/summary.js";
 export { type DataRecipe, datasetNames } from "./data-recipe.js";
 export { columnValues } from "./datasets/column-values.js";
@@ -20,18 +21,11 @@ export type { Columns, MessageColumns, MessageTags, TextColumns } from "./datase
 export { type CorpusText, corpusTexts, type TextOptions } from "./datasets/corpus-texts.js";
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./datasets/dataset-info.js";
 export { readDocuments } from "./datasets/documents.js";
-export { languageTagsOf } from "./datasets/language-tags.js";
-export type { DatasetHub } from "./datasets/sources.js";
-export {
-  type EvaluationSet,
-  type PrepareOptions,
-  prepareTrainingData,
-  type TrainingData,
-} from "./prepare.js";
+export { type DatasetHub, languageTagsOf } from "./datasets/sources.js";
+export { prepareTrainingData } from "./prepare.js";
 export type { Row } from "./readers/row.js";
 export { countRows, type FileType, fileType, readRows } from "./readers/rows.js";
 export { documentsBelow, isMarkdown } from "./readers/whole-files.js";
-export type { BlockStream, StreamWindow } from "./streaming/block-stream.js";
 export type { EngineName } from "./tokenizer/engines.js";
 export { documentSeparator } from "./tokenizer/template.js";
 export {
@@ -40,3 +34,4 @@ export {
   type Tokenizer,
   type TokenizerOptions,
 } from "./tokenizer/tokenizer.js";
+export type { EvaluationSet, PrepareOptions, TrainingData } from "./training-data.js";

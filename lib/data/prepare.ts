@@ -2,73 +2,26 @@
 // here; only token ids stay.
 
 import { UserError } from "../errors.js";
-import type { Arrange, ArrangeableSource } from "./arrangement.js";
+import type { ArrangeableSource } from "./arrangement.js";
 import { DocumentIds } from "./blocks/document-ids.js";
 import { layBlocks, type TokenBlocks } from "./blocks/packing.js";
 import { type Documents, select } from "./blocks/selection.js";
-import {
-  type BlockSource,
-  bySource,
-  packBySource,
-  type SourceDocuments,
-  type SourcedBlocks,
-} from "./blocks/sourced-blocks.js";
+import { bySource, packBySource, type SourceDocuments, type SourcedBlocks } from "./blocks/sourced-blocks.js";
 import type { DataSummary } from "./blocks/summary.js";
 import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./data-recipe.js";
 import type { DatasetEntry } from "./datasets/dataset-info.js";
-import { type DatasetHub, localEntries } from "./datasets/sources.js";
-import { Intake, type IntakeOptions } from "./intake/intake.js";
+import { localEntries } from "./datasets/sources.js";
+import { Intake } from "./intake/intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./random/mixing.js";
 import { LegacyRandom } from "./random/numpy-random.js";
 import { tooLittle, tooLittleHeld } from "./shortage.js";
-import type { BlockStream } from "./streaming/block-stream.js";
 import { prepareStream } from "./streaming/prepare-stream.js";
 import { CorpusCache } from "./token-cache/corpus-cache.js";
 import { cacheSettings } from "./token-cache/settings.js";
 import { holdsTokens, loadTokens, requireWritable, saveTokens } from "./tokenized-path/saved-blocks.js";
 import { documentSeparator } from "./tokenizer/template.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
-
-export interface PrepareOptions extends IntakeOptions {
-  /** How datasets of a hub become local files; without it they are refused. */
-  readonly hub?: DatasetHub;
-  /** Called once where another process is tokenizing the same dataset, which is waited for. */
-  readonly onWait?: (dataset: string) => void;
-  /**
-   * Packs each dataset by itself, those of replay_dataset too, so that every block belongs to one: `sources`. A function
-   * says which documents of each are taken.
-   */
-  readonly bySource?: boolean | Arrange;
-}
-
-/** What a recipe's data comes to. */
-export interface TrainingData {
-  /** The training blocks, in the corpus's order. */
-  readonly blocks: TokenBlocks;
-  /** With `bySource`: which blocks are of which dataset. */
-  readonly sources?: readonly BlockSource[];
-  /** With `streaming`: the steps to train on, in place of blocks, of which only the first can then be got. */
-  readonly stream?: BlockStream;
-  readonly summary: DataSummary;
-  /**
-   * What is evaluated on; empty where the recipe asks for none. One set without a name for `val_size` and for
-   * `eval_dataset` (its datasets joined like the training ones), or, with `eval_on_each_dataset`, one for each dataset
-   * of `eval_dataset`, in the recipe's order.
-   */
-  readonly evaluation: readonly EvaluationSet[];
-  /** What a user should know of how the data came to be, a line each. */
-  readonly notes: readonly string[];
-  /** What went wrong on the way, and was got over. */
-  readonly warnings?: readonly string[];
-}
-
-/** Blocks to evaluate on; they are visited in order. */
-export interface EvaluationSet {
-  /** The dataset's, which stands in its metrics: `eval_NAME_loss`. Undefined for the only set: `eval_loss`. */
-  readonly name: string | undefined;
-  readonly blocks: TokenBlocks;
-  readonly documents: number;
-}
+import type { PrepareOptions, TrainingData } from "./training-data.js";
 
 /**
  * The training and evaluation blocks of a recipe: the same as LLaMA-Factory's for the same keys, token by token.

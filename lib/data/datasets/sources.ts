@@ -1,12 +1,12 @@
 // From the names of datasets to local files: entries of dataset_info.json, with those of a hub fetched by whatever the
 // caller brings for it.
 
+import type { LanguageTags } from "../../config/index.js";
 import { UserError } from "../../errors.js";
-import type { DataRecipe } from "../data-recipe.js";
+import { type DataRecipe, datasetNames } from "../data-recipe.js";
 import { checkedFiles } from "./dataset-files.js";
 import { type DatasetEntry, type HubSource, readDatasetInfo } from "./dataset-info.js";
 import { notFetched } from "./documents.js";
-import { withTag } from "./language-tags.js";
 
 /** What fetches datasets; lib/hub has one. */
 export interface DatasetHub {
@@ -51,4 +51,21 @@ export async function localEntries(
     local.push({ ...entry, files });
   }
   return local;
+}
+
+/** The tags of a recipe's training and evaluation datasets, each once, in their order. */
+export function languageTagsOf(
+  recipe: DataRecipe,
+  { hub }: { readonly hub?: { readonly modelScope: boolean } } = {},
+): string[] {
+  const names = [...datasetNames(recipe), ...datasetNames(recipe, "eval_dataset")];
+  const entries = readDatasetInfo(recipe.dataset_dir ?? "data", names, hub?.modelScope ?? false);
+  const tags = entries.map((entry) => withTag(entry, recipe.language_tag).languageTag);
+  return [...new Set(tags.filter((tag) => tag !== undefined))];
+}
+
+/** An entry with the recipe's tag for it, where the recipe has one. */
+export function withTag<E extends DatasetEntry>(entry: E, tags: LanguageTags | null | undefined): E {
+  const tag = typeof tags === "string" ? tags : tags?.[entry.name];
+  return tag === undefined ? entry : { ...entry, languageTag: tag };
 }

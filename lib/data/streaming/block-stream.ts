@@ -3,31 +3,11 @@
 
 import { UserError } from "../../errors.js";
 import { type BlockLayout, layBlocks } from "../blocks/packing.js";
+import type { BlockStream, StreamWindow } from "../blocks/stream.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { encodeDocuments, type TextRule } from "../intake/intake.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type DocumentStream, streamDocuments } from "./document-stream.js";
-
-/** What one optimizer step trains on. */
-export interface StreamWindow {
-  /** Batches of blocks; the last batch of a pass may be short. */
-  readonly batches: readonly (readonly Int32Array[])[];
-  /** The pass over the corpus, from 0. */
-  readonly pass: number;
-  /** Steps of this pass before this one. */
-  readonly before: number;
-}
-
-/** A corpus as a sequence of optimizer steps. */
-export interface BlockStream {
-  /**
-   * The batches of step `step` (from 0). Steps between the last one asked for and this one are read through, so that a
-   * resumed run comes to its place.
-   *
-   * @throws UserError for a defect in the corpus, or one too small for a step
-   */
-  window(step: number): Promise<StreamWindow>;
-}
 
 export interface StreamOptions {
   readonly documents: DocumentStream;

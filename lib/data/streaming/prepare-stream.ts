@@ -6,11 +6,11 @@ import { type DataRecipe, datasetNames, heldOut } from "../data-recipe.js";
 import type { DatasetEntry } from "../datasets/dataset-info.js";
 import { localEntries } from "../datasets/sources.js";
 import { encodeDocuments } from "../intake/intake.js";
-import type { EvaluationSet, PrepareOptions, TrainingData } from "../prepare.js";
 import type { Mixture } from "../random/mixing.js";
 import { tooLittleHeld } from "../shortage.js";
 import { documentSeparator } from "../tokenizer/template.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { EvaluationSet, PrepareOptions, TrainingData } from "../training-data.js";
 import { StreamedSteps, type StreamOptions } from "./block-stream.js";
 import { type DocumentStream, streamDocuments } from "./document-stream.js";
 

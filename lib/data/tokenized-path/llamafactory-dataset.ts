@@ -7,9 +7,9 @@ import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
-import type { TrainingData } from "../prepare.js";
 import { readRows } from "../readers/rows.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { TrainingData } from "../training-data.js";
 
 const SPLITS = "dataset_dict.json";
 const STATE = "state.json";

@@ -24,8 +24,8 @@ import { parseJson, writeJson } from "../../files/json.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import type { DataSummary } from "../blocks/summary.js";
 import { TokenArena } from "../blocks/token-arena.js";
-import type { TrainingData } from "../prepare.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { TrainingData } from "../training-data.js";
 import { isSavedDataset, readSavedDataset } from "./llamafactory-dataset.js";
 
 const CONTENTS = "tokens.json";
