@@ -1,9 +1,9 @@
 // What a training run reports while it runs: plain data that survives a structured clone between threads.
 // Nothing here computes; `train()` produces these events, the command line and callers consume them.
 import type { DataSummary } from "./data/index.js";
+import type { DomainReport } from "./evaluate/domain-report.js";
 import type { ScoredDomain } from "./evaluate/score-table.js";
 import type { DownloadEvent } from "./hub/index.js";
-import type { DomainReport } from "./train/before-after/domains.js";
 
 /** How a run ended. */
 export interface TrainResult {
@@ -162,3 +162,6 @@ export type TrainEvent =
   | CheckpointEvent
   | FileEvent
   | EndEvent;
+
+/** Takes an event: what the parts of a run report through. */
+export type Emit = (event: TrainEvent) => void;

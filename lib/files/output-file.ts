@@ -1,5 +1,13 @@
 // Small output files, written so that a reader or a crash never meets half of one. Not for tensors.
-import { appendFileSync, mkdirSync, statSync, truncateSync } from "node:fs";
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { replaceFile } from "./whole-file.js";
@@ -22,6 +30,18 @@ export function writeError(file: string, error: unknown, key = "output_dir"): Us
   return new UserError(
     `cannot write ${file}: ${ADVICE[code]?.replace("output_dir", key) ?? messageOf(error)}`,
   );
+}
+
+/** A disk that refuses is said before hours of work. Makes nothing. `key` is what the recipe calls the folder. */
+export function checkWritable(outputDir: string, key = "output_dir"): void {
+  let nearest = path.resolve(outputDir);
+  while (!existsSync(nearest)) nearest = path.dirname(nearest);
+  try {
+    if (!statSync(nearest).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    accessSync(nearest, constants.W_OK);
+  } catch (error) {
+    throw writeError(outputDir, error, key);
+  }
 }
 
 /** Writes `file` whole: beside it first, flushed to the disk, then renamed over it. An old version stays on failure.

@@ -13,7 +13,7 @@ export interface Completer {
 /** Loads the recipe's model, with its adapter where it names one. */
 export async function openCompleter(recipe: Recipe, onEvent?: (event: HubEvent) => void): Promise<Completer> {
   const [{ generate }, { loadForInference }] = await Promise.all([
-    import("../models/qwen3/index.js"),
+    import("./generate.js"),
     import("./open-model.js"),
   ]);
   const { model, tokenizer } = await loadForInference(recipe, { onEvent });

@@ -2,10 +2,10 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { copyGenerationConfig, saveTokenizer } from "../assembly/tokenizer-files.js";
 import type { Recipe } from "../config/index.js";
+import { checkWritable } from "../files/output-file.js";
 import type { HubEvent } from "../hub/index.js";
 import { saveModel } from "../models/qwen3/index.js";
 import { scope } from "../torch/index.js";
-import { checkWritable } from "../train/setup/prepare.js";
 import { loadForInference } from "./open-model.js";
 
 /**

@@ -1,6 +1,5 @@
 // What a recipe adds for incremental pre-training: the public names.
 
-export { type LayeredModel, lastHidden } from "../step/last-hidden.js";
 export { AllMethods } from "./all-methods.js";
 export { Distillation, type DistillationOptions } from "./forgetting/distillation.js";
 export {
@@ -40,13 +39,7 @@ export {
   type YearCount,
 } from "./order/time-decay.js";
 export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./parts/head-masks.js";
-export type {
-  Figures,
-  MethodReport,
-  Objective,
-  ObjectiveOf,
-  TrainingMethod,
-} from "./training-method.js";
+export type { Figures, MethodReport, TrainingMethod } from "./training-method.js";
 export {
   entryPieces,
   entryText,

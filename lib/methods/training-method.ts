@@ -1,24 +1,10 @@
 // How a method for incremental pre-training meets the training loop: a few named points, each optional. The loop asks
 // all methods in their order; it knows none of them, and a method knows neither the loop nor files but its own.
 import type { Batch } from "../data/index.js";
-import type { Tensor } from "../torch/index.js";
+import type { ObjectiveOf } from "../step/objective.js";
 
 /** Numbers by the names under which they are logged. */
 export type Figures = Readonly<Record<string, number>>;
-
-/** What a micro-step's last hidden states come to. */
-export interface Objective {
-  /** What is differentiated: a 0-dimensional tensor. Its gradients count, multiplied by `scale`; its value is not read. */
-  readonly total: Tensor;
-  /** Its part that is the cross entropy, which is what is logged as the loss; multiplied by `scale` too. */
-  readonly crossEntropy: Tensor;
-}
-
-/**
- * hidden [batch, seq, d], the last block's output, before the final norm; targets [batch * seq] int64, -100 where none
- * is wanted; `scale` is 1 / labels in the accumulation window, times the loss scale.
- */
-export type ObjectiveOf = (hidden: Tensor, targets: Tensor, scale: number) => Objective;
 
 /** What a method leaves behind after the last step. */
 export interface MethodReport {

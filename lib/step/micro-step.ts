@@ -1,7 +1,6 @@
 // One micro-step: forward and backward of a batch, gradients added to the trainable parameters. What is computed twice
 // with gradient checkpointing is recompute.ts's affair.
 import type { Batch } from "../data/index.js";
-import type { Objective, ObjectiveOf } from "../methods/index.js";
 import type { Block, CausalModel } from "../models/causal-model.js";
 import {
   autocast,
@@ -14,6 +13,7 @@ import {
   tensor,
 } from "../torch/index.js";
 import type { ActivationStore } from "./activation-store.js";
+import type { Objective, ObjectiveOf } from "./objective.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
 import { type Checkpointing, throughBlocksTwice } from "./recompute.js";

@@ -1,7 +1,7 @@
 // Document scores against the same figures from whole logits, one document at a time.
 import { expect, it } from "vitest";
+import { scoreDocuments, totalScore } from "../../lib/evaluate/index.js";
 import { crossEntropy, noGrad, tensor } from "../../lib/torch/index.js";
-import { scoreDocuments, totalScore } from "../../lib/train/index.js";
 import * as fixture from "../fixtures/model/read.js";
 
 const EOS = 3;

@@ -7,8 +7,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { readDatasetInfo, readDocuments } from "../../lib/data/index.js";
+import { scoreDocuments, totalScore } from "../../lib/evaluate/index.js";
+import { openModel } from "../../lib/inference/index.js";
 import { loadSafetensors, noGrad, tensor } from "../../lib/torch/index.js";
-import { openModel, scoreDocuments, totalScore } from "../../lib/train/index.js";
 import * as fixture from "../fixtures/model/read.js";
 
 const folder = fileURLToPath(new URL("../../examples/model/", import.meta.url));

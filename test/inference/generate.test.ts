@@ -1,6 +1,6 @@
 // Generation against transformers' generate: greedy, penalised, sampled from the same generator.
 import { describe, expect, it } from "vitest";
-import { generate, generateTokens, processScores } from "../../lib/models/qwen3/index.js";
+import { generate, generateTokens, processScores } from "../../lib/inference/index.js";
 import { liveTensors, manualSeed, tensor } from "../../lib/torch/index.js";
 import { collect } from "../fixtures/collect.js";
 import * as fixture from "../fixtures/model/read.js";

@@ -4,9 +4,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import type { StepEvent, TrainEvent } from "../../lib/events.js";
+import type { Block, CausalModel } from "../../lib/models/index.js";
 import { liveTensors, type Tensor } from "../../lib/torch/index.js";
 import { addonPath } from "../../lib/torch/native.js";
-import type { Block, CausalModel, StepEvent, TrainEvent } from "../../lib/train/index.js";
 import { Trainer } from "../../lib/train/loop/trainer.js";
 import { prepare } from "../../lib/train/setup/prepare.js";
 import { buildProgram } from "../cli/program.js";

@@ -7,9 +7,9 @@ import type { Batch } from "../../lib/data/index.js";
 import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { freeze, full } from "../../lib/peft/index.js";
+import { microStep } from "../../lib/step/index.js";
 import { headLoss } from "../../lib/step/loss.js";
 import { liveTensors, manualSeed } from "../../lib/torch/index.js";
-import { microStep } from "../../lib/train/index.js";
 import { collect } from "../fixtures/collect.js";
 import { fixture } from "./runs.js";
 

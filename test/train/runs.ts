@@ -6,9 +6,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import { type LoadedRecipe, type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
+import type { TrainEvent, TrainResult } from "../../lib/events.js";
 import { parsePythonJson } from "../../lib/files/python-json.js";
 import { loadSafetensors, scope } from "../../lib/torch/index.js";
-import type { TrainEvent, TrainResult } from "../../lib/train/index.js";
 import { runRecipe } from "../../lib/train/run.js";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/train/", import.meta.url));

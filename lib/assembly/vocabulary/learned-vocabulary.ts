@@ -12,7 +12,7 @@ import {
   type Tokenizer,
 } from "../../data/index.js";
 import { UserError } from "../../errors.js";
-import type { TrainEvent } from "../../events.js";
+import type { Emit } from "../../events.js";
 import {
   entryPieces,
   extendTokenizer,
@@ -36,8 +36,6 @@ const MOST_CHARACTERS = 40_000_000;
 const HELD_OUT = 10;
 /** Characters that are enough to measure on. */
 const MEASURED = 2_000_000;
-
-type Emit = (event: TrainEvent) => void;
 
 /** The recipe's tokenizer with learned entries and language tags, and how their rows begin. */
 export async function learnedVocabulary(

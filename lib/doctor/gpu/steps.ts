@@ -6,8 +6,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RecipeInput } from "../../config/index.js";
 import { messageOf } from "../../errors.js";
+import type { StepEvent } from "../../events.js";
 import { isHost } from "../../torch/index.js";
-import { type StepEvent, train } from "../../train/index.js";
+import { train } from "../../train/index.js";
 
 const examples = fileURLToPath(new URL("../../../examples/", import.meta.url));
 

@@ -3,8 +3,9 @@
 // distillation-loss.ts.
 import type { Batch } from "../../data/index.js";
 import { type LayeredModel, lastHidden } from "../../step/last-hidden.js";
+import type { ObjectiveOf } from "../../step/objective.js";
 import { autocast, type DType, keep, noGrad, type Tensor } from "../../torch/index.js";
-import type { Figures, ObjectiveOf, TrainingMethod } from "../training-method.js";
+import type { Figures, TrainingMethod } from "../training-method.js";
 import { distillationLoss, type HeadRows } from "./distillation-loss.js";
 
 export interface DistillationOptions {

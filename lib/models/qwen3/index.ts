@@ -1,7 +1,5 @@
 // The dense Qwen3 models; exports only.
 
-export type { GenerateOptions } from "../../inference/generate.js";
-export { generate, generateTokens, processScores } from "../../inference/generate.js";
 export { openCheckpoint } from "../files/checkpoint-files.js";
 export { KVCache } from "../parts/kv-cache.js";
 export type { Rope } from "../parts/rope.js";

@@ -2,10 +2,12 @@
 // first step and after the last one; a checkpoint takes the first figures along. How a text is scored is score.ts's.
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { modelConfig } from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
 import { corpusTexts, type DatasetHub, type Tokenizer } from "../../data/index.js";
 import { UserError } from "../../errors.js";
+import type { DomainReport, DomainScores } from "../../evaluate/domain-report.js";
 import { type Score, scoreDocuments, totalScore } from "../../evaluate/score.js";
 import type { ScoredDomain } from "../../evaluate/score-table.js";
 import type { TrainEvent } from "../../events.js";
@@ -14,14 +16,8 @@ import { writeWhole } from "../../files/output-file.js";
 import { openModel } from "../../inference/open-model.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { getRngState, keep, setRngState } from "../../torch/index.js";
-import { modelConfig, type Prepared } from "../setup/prepare.js";
+import type { Prepared } from "../setup/prepare.js";
 import { reportedSets } from "./forgetting-report.js";
-
-/** Figures by the domain's name. */
-export type DomainScores = Readonly<Record<string, Score>>;
-
-/** Before and after training, by the domain's name: the content of {@link DOMAIN_FILE}. */
-export type DomainReport = Readonly<Record<string, { readonly before?: Score; readonly after?: Score }>>;
 
 export const DOMAIN_FILE = "domain_results.json";
 

@@ -3,11 +3,11 @@
 import path from "node:path";
 import type { EChartsOption } from "echarts";
 import type { Recipe } from "../../config/index.js";
+import type { DomainReport } from "../../evaluate/domain-report.js";
 import type { Score } from "../../evaluate/score.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import { writeWhole } from "../../files/output-file.js";
 import { drawChart } from "../output/plot.js";
-import type { DomainReport } from "./domains.js";
 
 /** General text, which is not to be forgotten, or held-out text of what is trained on. */
 export type Role = "general" | "domain";

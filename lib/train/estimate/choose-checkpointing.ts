@@ -2,14 +2,12 @@
 // warning of a run that will not fit. The numbers of a run are the same whatever is chosen. What a mode takes is
 // estimate.ts's affair.
 import type { Recipe } from "../../config/index.js";
-import type { TrainEvent } from "../../events.js";
+import type { Emit } from "../../events.js";
 import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost } from "../../torch/index.js";
 import { availableMemory } from "./available-memory.js";
 import { estimateMemory } from "./memory.js";
-
-type Emit = (event: TrainEvent) => void;
 
 /** What an estimate may be below what a run takes. */
 const MARGIN = 1.15;

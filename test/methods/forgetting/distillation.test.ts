@@ -7,6 +7,7 @@ import { collate } from "../../../lib/data/index.js";
 import { Distillation, distillationLoss, type HeadRows } from "../../../lib/methods/index.js";
 import { loadModel, type Qwen3ForCausalLM, saveModel } from "../../../lib/models/qwen3/index.js";
 import { addLora, full, LoraLinear, withoutAdapter } from "../../../lib/peft/index.js";
+import { microStep } from "../../../lib/step/index.js";
 import {
   type DType,
   linear,
@@ -18,7 +19,6 @@ import {
   tensor,
   zeros,
 } from "../../../lib/torch/index.js";
-import { microStep } from "../../../lib/train/index.js";
 import { distance } from "../../fixtures/model/read.js";
 import { python } from "../../train/python.js";
 import { fixture, folder, history, run } from "../../train/runs.js";

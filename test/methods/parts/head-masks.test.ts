@@ -7,8 +7,8 @@ import type { Qwen3ForCausalLM } from "../../../lib/models/qwen3/index.js";
 import { loadModel } from "../../../lib/models/qwen3/index.js";
 import { AdamW, decayGroups } from "../../../lib/optim/index.js";
 import { freeze } from "../../../lib/peft/index.js";
+import { microStep } from "../../../lib/step/index.js";
 import { noGrad, type Tensor } from "../../../lib/torch/index.js";
-import { microStep } from "../../../lib/train/index.js";
 import { fixture } from "../../train/runs.js";
 
 const SIZES = {

@@ -5,13 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import {
-  generateTokens,
-  loadModel,
-  Qwen3ForCausalLM,
-  readConfig,
-  saveModel,
-} from "../../../lib/models/qwen3/index.js";
+import { generateTokens } from "../../../lib/inference/index.js";
+import { loadModel, Qwen3ForCausalLM, readConfig, saveModel } from "../../../lib/models/qwen3/index.js";
 import { loadWeights } from "../../../lib/models/qwen3/weights.js";
 import {
   adapterState,

@@ -4,8 +4,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 import { readDatasetInfo, readDocuments } from "../../../lib/data/index.js";
-import type { DomainReport, TrainEvent } from "../../../lib/train/index.js";
-import { openModel, type Score, scoreDocuments, scoreTable, totalScore } from "../../../lib/train/index.js";
+import type { DomainReport } from "../../../lib/evaluate/index.js";
+import { type Score, scoreDocuments, scoreTable, totalScore } from "../../../lib/evaluate/index.js";
+import type { TrainEvent } from "../../../lib/events.js";
+import { openModel } from "../../../lib/inference/index.js";
 import { distance, fixture, folder, only, run, stopIn, weightsFile } from "../runs.js";
 
 const KEYS = { max_steps: 3, max_samples: 12, plot_loss: false, lora_dropout: 0.2, save_steps: 2 } as const;

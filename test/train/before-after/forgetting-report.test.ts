@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 import { readDatasetInfo, readDocuments } from "../../../lib/data/index.js";
-import { openModel, type Score, scoreDocuments, totalScore } from "../../../lib/train/index.js";
+import { type Score, scoreDocuments, totalScore } from "../../../lib/evaluate/index.js";
+import { openModel } from "../../../lib/inference/index.js";
 import { fixture, folder, only, run, stopIn, weightsFile } from "../runs.js";
 
 const BARE = { max_steps: 4, max_samples: 12, plot_loss: false, save_steps: 2, eval_dataset: "one" } as const;

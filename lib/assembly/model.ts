@@ -1,0 +1,143 @@
+// From a recipe to its model: the device, the configuration, the weights with rows for new tokens, and the parts that are
+// trained. Not the data, nor the order of random draws around it: see train/setup/prepare.ts.
+
+import path from "node:path";
+import type { Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
+import type { Emit } from "../events.js";
+import { HeldSlices, type TrainingMethod } from "../methods/index.js";
+import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
+import {
+  initializeWeights,
+  loadWeights,
+  parseConfig,
+  type Qwen3Config,
+  Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+  scaleRope,
+} from "../models/qwen3/index.js";
+import { enlarge, type RowStart, rowsFor } from "../models/resize-vocabulary.js";
+import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
+import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
+import { precisionOf, upcastNorms } from "./precision.js";
+import { copyGenerationConfig } from "./tokenizer-files.js";
+import { trainPart } from "./trained-part.js";
+
+/** The device of a recipe: an accelerator where there is one and `use_cpu` does not forbid it. */
+export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Device {
+  if (recipe.use_cpu) return "cpu";
+  const device = defaultDevice();
+  const count = accelerator()?.count ?? 0;
+  if (count > 1)
+    emit({
+      type: "message",
+      level: "info",
+      text: `${count} GPUs are here; one is used (${device}) in this version`,
+    });
+  return device;
+}
+
+/** config.json with the recipe's `rope_scaling` or `rope_parameters` applied. */
+export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
+  const config = readConfig(recipe.model_name_or_path);
+  if (recipe.rope_parameters !== null) {
+    const raw = { ...config.raw, rope_parameters: recipe.rope_parameters };
+    delete (raw as Record<string, unknown>)["rope_scaling"];
+    return parseConfig(raw, `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`);
+  }
+  if (recipe.rope_scaling === null) return config;
+  const scaled = scaleRope(config, recipe.rope_scaling, recipe.cutoff_len);
+  for (const note of scaled.notes) emit({ type: "message", ...note });
+  return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
+}
+
+interface Building {
+  /** What an adapter calls its base model. */
+  name: string;
+  device: Device;
+  /** A checkpoint whose weights the model takes. */
+  resume: string | undefined;
+  /** How rows for new tokens begin; undefined where the vocabulary stays. */
+  start: RowStart | PieceStart | undefined;
+}
+
+/** The model with its weights, in as many rows as its tokenizer needs. */
+export function loadBase(
+  recipe: Recipe,
+  config: Qwen3Config,
+  { device, resume, start }: Building,
+): Qwen3ForCausalLM {
+  const onDevice = isHost(device) ? {} : { device };
+  const rows = start === undefined ? config.vocab_size : rowsFor(start.tokens, config.vocab_size);
+  if (resume !== undefined && recipe.finetuning_type !== "lora") {
+    const model = new Qwen3ForCausalLM({ ...config, vocab_size: rows });
+    loadWeights(model, resume, onDevice);
+    return model;
+  }
+  const model = new Qwen3ForCausalLM(config);
+  if (recipe.train_from_scratch) initializeWeights(model, config.dtype ?? "float32");
+  else loadWeights(model, recipe.model_name_or_path, start === undefined ? onDevice : {});
+  if (start !== undefined && "pieces" in start) addRows(model, start);
+  else if (start !== undefined) enlarge(model, rows, start);
+  if (!isHost(device)) model.to({ device });
+  return model;
+}
+
+/**
+ * New tokens are learned in rows that LoRA leaves as they are: the new ones alone, or whole tables, as LLaMA-Factory
+ * does for the keys that it knows.
+ */
+function withNewTokens(
+  recipe: Recipe,
+  config: Qwen3Config,
+  start: RowStart | PieceStart | undefined,
+): AdaptedRecipe {
+  if (start === undefined || recipe.additional_target !== null) return recipe;
+  if (!("pieces" in start)) return { ...recipe, additional_target: ["embed_tokens", "lm_head"] };
+  const ids = newRows(start, rowsFor(start.tokens, config.vocab_size), config.vocab_size);
+  return { ...recipe, tokenIndices: Object.fromEntries(tablesOf(config, start).map((name) => [name, ids])) };
+}
+
+/** Where new tokens have rows; with freeze the whole tables are trained. */
+function tablesOf(config: Qwen3Config, start: RowStart | PieceStart | undefined): string[] {
+  if (start === undefined || !("pieces" in start)) return [];
+  return config.tie_word_embeddings ? ["embed_tokens"] : ["embed_tokens", "lm_head"];
+}
+
+/** Builds the model of a recipe with its trainable parts. */
+export function buildModel(
+  recipe: Recipe,
+  building: Building,
+  emit: Emit,
+): { model: Qwen3ForCausalLM; weights: Weights; methods: TrainingMethod[] } {
+  const { name, device, resume, start } = building;
+  const config = modelConfig(recipe, emit);
+  const isLora = recipe.finetuning_type === "lora";
+  const onDevice = isHost(device) ? {} : { device };
+  const model = loadBase(recipe, config, building);
+  const { trainable, compute } = precisionOf(recipe);
+  const isMixed = compute === undefined && config.dtype !== "float32" && config.dtype !== null;
+  if (recipe.upcast_layernorm) {
+    if (isMixed)
+      throw new UserError(
+        `upcast_layernorm: float32 norms and ${config.dtype} layers need autocast between them; set bf16: true`,
+      );
+    upcastNorms(model);
+  }
+  if (isMixed && recipe.finetuning_type === "freeze" && trainable === "float32")
+    throw new UserError(
+      `finetuning_type: freeze trains in float32, and ${config.dtype} layers beside that need autocast between them; set bf16: true`,
+    );
+  if (isLora) {
+    const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
+    return { model, weights, methods: [] };
+  }
+  const slices = trainPart(model, recipe, trainable, tablesOf(config, start));
+  const save = (dir: string): void => {
+    saveModel(model, dir);
+    copyGenerationConfig(recipe.model_name_or_path, dir);
+  };
+  const weights: Weights = { save, load: (dir) => loadWeights(model, dir, onDevice) };
+  return { model, weights, methods: slices.size > 0 ? [new HeldSlices(model, slices)] : [] };
+}
