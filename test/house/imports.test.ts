@@ -1,91 +1,37 @@
-// Which part of lib/ may import which, and the few places that may touch the process. A new folder needs a line here.
-import { readdirSync, readFileSync } from "node:fs";
+// Which part of lib/ may import which, and the few places that may touch the process. The layers are written down in
+// scripts/house-layers.mjs; a new folder needs a place there.
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-
-const lib = fileURLToPath(new URL("../../lib", import.meta.url));
-
-const below = {
-  torch: [],
-  nn: ["torch"],
-  qwen3: ["torch", "nn"],
-  peft: ["torch", "nn"],
-  optim: ["torch", "nn"],
-};
-const leaves = ["errors", "json", "cache", "version", "whole-file", "file-lock", "yaml"];
-const computing = ["torch", "nn", "qwen3", "peft", "optim"];
-/** What each part may import, beside itself and the leaves that anyone may. */
-const allowed: Record<string, readonly string[]> = {
-  errors: [],
-  json: [],
-  version: [],
-  cache: [],
-  "whole-file": [],
-  "file-lock": [],
-  yaml: [],
-  install: [],
-  ...below,
-  config: [],
-  hub: ["config"],
-  trackers: ["config"],
-  data: ["config", ...computing],
-  // data: what learns a vocabulary cuts text as the tokenizer does
-  methods: ["config", "data", ...computing],
-  train: ["config", "hub", "trackers", "data", "methods", "version", ...computing],
-  init: ["config", "data"],
-  doctor: ["install", "config", "data", "train", ...computing],
-  cli: [
-    "install",
-    "init",
-    "doctor",
-    "config",
-    "hub",
-    "trackers",
-    "data",
-    "methods",
-    "train",
-    "version",
-    "index",
-    ...computing,
-  ],
-  index: ["config", "hub", "trackers", "data", "methods", "train", "version", ...computing],
-};
+import {
+  circlesOf,
+  entriesOf,
+  importsOf,
+  namesOfCircle,
+  sourcesOf,
+  wrongArrows,
+} from "../../scripts/house.mjs";
+import { isTensorCircle, mayImport, partOf, parts, roomOf, rooms } from "../../scripts/house-layers.mjs";
 
 interface Source {
-  readonly name: string; // "train/step.ts"
+  readonly name: string; // "train/run.ts"
   readonly code: string; // without comments
+  readonly imports: readonly string[];
 }
 
-/** Comments blanked, strings kept: good enough for code that Biome has formatted. */
-function withoutComments(text: string): string {
-  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "$1");
-}
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const sources: readonly Source[] = sourcesOf(root);
 
-const sources: Source[] = readdirSync(lib, { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts"))
-  .map((name) => ({
-    name: name.replaceAll("\\", "/"),
-    code: withoutComments(readFileSync(path.join(lib, name), "utf8")),
-  }));
+/** Sources as they would be: a file's name and what it imports. */
+const made = (files: Record<string, readonly string[]>): Source[] =>
+  Object.entries(files).map(([name, imports]) => ({ name, code: "", imports }));
 
-const partOf = (name: string) => name.split("/")[0].replace(/\.ts$/, "");
-
-function importsOf({ name, code }: Source): string[] {
-  const found = code.matchAll(/(?:from|import|import\()\s*"(\.[^"]+)"|new URL\("(\.[^"]+\.js)"/g);
-  return [...found].map((match) =>
-    path.posix.join(path.posix.dirname(name), (match[1] ?? match[2]).replace(/\.js$/, ".ts")),
+/** Lines "train/run.ts -> cli/main.ts" for the arrows that `isWrong` names. */
+const arrows = (isWrong: (from: string, to: string) => boolean): string[] =>
+  sources.flatMap(({ name, imports }) =>
+    imports.filter((to) => isWrong(name, to)).map((to) => `${name} -> ${to}`),
   );
-}
-
-/** Lines "train/step.ts -> cli/main.ts" for the arrows that `isWrong` names. */
-function arrows(isWrong: (from: string, to: string) => boolean): string[] {
-  return sources.flatMap((source) =>
-    importsOf(source)
-      .filter((target) => isWrong(source.name, target))
-      .map((target) => `${source.name} -> ${target}`),
-  );
-}
 
 /** Files outside `exempt` whose code matches. */
 const filesWith = (pattern: RegExp, exempt: (name: string) => boolean) =>
@@ -94,30 +40,85 @@ const filesWith = (pattern: RegExp, exempt: (name: string) => boolean) =>
 describe("import directions", () => {
   it("finds the sources and their imports", () => {
     expect(sources.length).toBeGreaterThan(5);
-    expect(sources.flatMap(importsOf).length).toBeGreaterThan(5);
+    expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(5);
+    const code =
+      'import type { A } from "../a.js";\nawait import("./b.js");\nnew URL("./c.js", import.meta.url);';
+    expect(importsOf("train/run.ts", code)).toEqual(["a.ts", "train/b.ts", "train/c.ts"]);
   });
 
-  it("knows every part of lib/", () => {
-    expect(
-      [...new Set(sources.map(({ name }) => partOf(name)))].filter((part) => !(part in allowed)),
-    ).toEqual([]);
+  it("knows every part of lib/, and every room of a part that has them", () => {
+    const names = sources.map(({ name }) => name);
+    expect([...new Set(names.map(partOf))].filter((part) => !(part in parts))).toEqual([]);
+    const list = rooms as Record<string, readonly string[]>;
+    const lost = names.filter((name) => !(list[partOf(name)]?.includes(roomOf(name)) ?? true));
+    expect(lost).toEqual([]);
   });
 
-  it("native <- torch <- nn <- {qwen3, peft, optim} <- {data, methods} <- train <- cli", () => {
-    const wrong = (from: string, to: string) =>
-      partOf(from) !== partOf(to) &&
-      !leaves.includes(partOf(to)) &&
-      !allowed[partOf(from)]?.includes(partOf(to));
-    expect(arrows(wrong)).toEqual([]);
+  it("has no place for what is not there", () => {
+    const names = sources.map(({ name }) => name);
+    const there = new Set([...names.map(partOf), ...names.map((name) => `${partOf(name)}/${roomOf(name)}`)]);
+    const written = [
+      ...Object.keys(parts),
+      ...Object.entries(rooms).flatMap(([part, order]) => order.map((room) => `${part}/${room}`)),
+    ];
+    expect(written.filter((place) => !there.has(place))).toEqual([]);
+  });
+
+  it("goes one way between the parts, and between the rooms of a part", () => {
+    expect(wrongArrows(sources)).toEqual([]);
+  });
+
+  it("would be missed between parts and between rooms", () => {
+    const wrong = made({
+      "torch/ops.ts": ["nn/index.ts", "files/json.ts", "torch/tensor.ts"],
+      "train/plan/plan.ts": ["train/loop/trainer.ts", "data/index.ts"],
+      "train/loop/trainer.ts": ["train/plan/plan.ts", "train/garden/hedge.ts"],
+    });
+    expect(wrongArrows(wrong)).toEqual([
+      "torch/ops.ts -> nn/index.ts",
+      "train/plan/plan.ts -> train/loop/trainer.ts",
+      "train/loop/trainer.ts -> train/garden/hedge.ts",
+    ]);
+    expect(mayImport("errors.ts", "files/json.ts")).toBe(true); // a leaf: the circle would be found
+  });
+
+  it("has no circle but that of the types around Tensor", () => {
+    const circles = circlesOf(sources).filter((circle: string[]) => !isTensorCircle(circle));
+    expect(circles.map((circle: string[]) => namesOfCircle(circle, sources))).toEqual([]);
+    expect(circlesOf(sources).filter(isTensorCircle)).toHaveLength(1);
+  });
+
+  it("would name the files of a circle", () => {
+    const two = made({ "a.ts": ["b.ts"], "b.ts": ["a.ts"], "c.ts": ["a.ts"] });
+    expect(circlesOf(two)).toEqual([["a.ts", "b.ts"]]);
+    expect(namesOfCircle(["a.ts", "b.ts"], two)).toBe("a.ts <-> b.ts");
+    const three = made({ "a.ts": ["b.ts"], "b.ts": ["c.ts"], "c.ts": ["a.ts"], "d.ts": ["d.ts"] });
+    expect(circlesOf(three)).toEqual([["a.ts", "b.ts", "c.ts"], ["d.ts"]]);
   });
 
   it("stays inside lib/", () => {
     expect(arrows((_, to) => to.startsWith(".."))).toEqual([]);
   });
 
-  it("keeps the training step ignorant of the model", () => {
-    const isStep = (name: string) => /^train\/(trainer|step)\.ts$/.test(name);
-    expect(arrows((from, to) => isStep(from) && partOf(to) === "qwen3")).toEqual([]);
+  it("keeps the loop, the step and the methods ignorant of the model's family", () => {
+    const ignorant = /^(train\/(loop|batches|plan|checkpoint|output|methods)|step|methods|evaluate|optim)\//;
+    expect(arrows((from, to) => ignorant.test(from) && to.startsWith("models/qwen3"))).toEqual([]);
+  });
+});
+
+describe("rooms", () => {
+  it("show at most a dozen entries and a few", () => {
+    // the layers of lib/ and their tests, and folders of one idea each
+    const more = ["lib", "lib/torch", "test", "test/train", "native/kernels", "native/products"];
+    const full = entriesOf(root).filter(([folder, entries]) => entries > 15 && !more.includes(folder));
+    expect(full).toEqual([]);
+  });
+
+  it("say in their first line what lives there", () => {
+    const indexes = sources.map(({ name }) => name).filter((name) => name.endsWith("/index.ts"));
+    expect(indexes.length).toBeGreaterThan(10);
+    const first = (name: string) => readFileSync(path.join(root, "lib", name), "utf8").split("\n")[0] ?? "";
+    expect(indexes.filter((name) => !/^\/\/ \S.{20,}/.test(first(name)))).toEqual([]);
   });
 });
 
@@ -132,7 +133,7 @@ describe("who may touch what", () => {
   });
 
   it("only lib/data/tokenizer/text-addon.ts loads the addon that tokenizes", () => {
-    expect(filesWith(/qwen_pt_text\.node/, (name) => name === "data/text-addon.ts")).toEqual([]);
+    expect(filesWith(/qwen_pt_text\.node/, (name) => name === "data/tokenizer/text-addon.ts")).toEqual([]);
   });
 
   it("index.ts only exports", () => {

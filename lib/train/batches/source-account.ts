@@ -1,6 +1,5 @@
 // What a run has trained on, source by source: the mean loss since the last log entry, and the tokens so far. It takes
 // what the trainer computed anyway; nothing is computed for it.
-import type { LogEntry } from "../checkpoint/trainer-state.js";
 
 /** What one micro-step came to, all of whose blocks are of one source. */
 export interface SourceLoss {
@@ -44,8 +43,8 @@ export class SourceAccount {
   }
 
   /** Figures for a log entry: loss_NAME of what was trained on since the last, share_NAME of all tokens so far. */
-  entry(): LogEntry {
-    const entry: LogEntry = {};
+  entry(): Record<string, number> {
+    const entry: Record<string, number> = {};
     const all = this.#amounts.reduce((sum, { tokens }) => sum + tokens, 0);
     for (const [source, name] of this.#names.entries()) {
       const amounts = this.#amounts[source]!;
