@@ -50,6 +50,7 @@ export const parts = {
     "inference",
     "train",
     "torch",
+    "models",
   ],
   index: [
     "config",

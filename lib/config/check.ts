@@ -1,5 +1,5 @@
-// Checks one entry after the other against the schema: known key, type, value, class. What keys mean together
-// is rules.ts's business.
+// Checks one entry after the other against the schema: known key, type, value, class. For what keys mean
+// together see rules/.
 import { UserError } from "../errors.js";
 import type { Checked } from "./checked.js";
 import { type Command, type Key, Mismatch, Refusal } from "./key.js";

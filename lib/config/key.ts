@@ -1,5 +1,5 @@
 // One YAML key: its type, default, meaning and class, and the builders that write it down once.
-// Nothing here knows a particular key, a file or another key: those are keys-*.ts, read.ts and rules.ts.
+// Nothing here knows a particular key, a file or another key: those are keys/, syntax/ and rules/.
 
 /** The commands that read a recipe. */
 export type Command = "train" | "export" | "chat";

@@ -1,6 +1,6 @@
 // A step of every dense size of Qwen3 on the `meta` device, where tensors have shapes and no values: nothing in it
 // assumes the processor, and nothing in it reads a value, for there is none. What a step brings to the host goes
-// through one place (reading.ts), which is counted here.
+// through one place (read-together.ts), which is counted here.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";

@@ -1,5 +1,5 @@
 // The schema's table of keys against forgetting that change the loss and the gradients, and of the report on it.
-// Replay, which changes what is trained on, is in keys-sampling.ts.
+// Replay, which changes what is trained on, is in sampling.ts.
 import { flag, float, inGroup, int, list, text } from "../key.js";
 
 export const forgettingKeys = inGroup("incremental", ["train"], {

@@ -36,7 +36,7 @@ const NO_HUB = "nothing is uploaded";
 const SWANLAB = "only read beside use_swanlab, which is refused";
 const TRACKIO = "only read by trackio, which is not in this version";
 
-/** Trackers. "all" stands for every tracker that is there, and none is: rules.ts says so and empties the list. */
+/** Trackers. "all" stands for every tracker that is there, and none is: rules/train.ts says so and empties the list. */
 function readTrackers(value: unknown): string[] {
   const names = typeof value === "string" ? value.split(",").map((name) => name.trim()) : value;
   if (!Array.isArray(names)) throw new Mismatch("none");

@@ -1,5 +1,5 @@
 // The schema's table of training keys: steps, optimizer, schedule, precision and the order of blocks, as transformers'
-// TrainingArguments (4.57 and 5.x together) and LLaMA-Factory take them. See also keys-elsewhere.ts.
+// TrainingArguments (4.57 and 5.x together) and LLaMA-Factory take them. See also inert.ts.
 
 import {
   anything,

@@ -1,4 +1,4 @@
-// What the keys of evaluation mean together: when it happens, by which metric, and what needs it. Part of rules.ts.
+// What the keys of evaluation mean together: when it happens, by which metric, and what needs it. Part of apply.ts.
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 

@@ -1,4 +1,4 @@
-// What the keys against forgetting mean together, and with others. Part of rules-incremental.ts.
+// What the keys against forgetting mean together, and with others. Part of incremental.ts.
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 

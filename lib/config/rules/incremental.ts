@@ -1,4 +1,4 @@
-// What the keys of incremental pre-training mean together, and with others. Part of rules.ts.
+// What the keys of incremental pre-training mean together, and with others. Part of apply.ts.
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 import { forgettingRules } from "./forgetting.js";

@@ -1,4 +1,4 @@
-// What the keys for chosen parts mean together, and with the older freeze_* keys. Part of rules-incremental.ts.
+// What the keys for chosen parts mean together, and with the older freeze_* keys. Part of incremental.ts.
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 

@@ -1,4 +1,4 @@
-// What the keys that decide what is trained on and when mean together, and with others. Part of rules.ts.
+// What the keys that decide what is trained on and when mean together, and with others. Part of apply.ts.
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 import type { Recipe } from "../schema.js";

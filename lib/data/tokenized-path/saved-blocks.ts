@@ -1,6 +1,6 @@
 // `tokenized_path`: finished blocks on the disk, so that the next run need not read and tokenize. A folder with
 // tokens.json, which says what the blocks are of, and a file of ids for each set. A folder that LLaMA-Factory wrote is
-// read too (saved-dataset.ts). As there, a cache's blocks are taken as they are, whatever the recipe says of its data.
+// read too (llamafactory-dataset.ts). As there, a cache's blocks are taken as they are, whatever the recipe says of its data.
 
 import { createHash } from "node:crypto";
 import {

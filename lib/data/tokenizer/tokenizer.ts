@@ -1,5 +1,5 @@
 // A Hugging Face tokenizer from a model's folder: what ends, pads and begins a document, and text to ids and back.
-// The work of tokenizing is an engine's (tokenizer-engines.ts). Chat templates are not read.
+// The work of tokenizing is an engine's (engines.ts). Chat templates are not read.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 // Qwen3ForCausalLM as plain PyTorch operators. Field names are checkpoint keys.
-// Not here: files (weights.ts), sampling (generate.ts), adapters (peft wraps the projections by name).
+// Not here: files (weights.ts), sampling (inference/generate.ts), adapters (peft wraps the projections by name).
 
 import { UserError } from "../../errors.js";
 import type { Layer, WeightedLayer } from "../../nn/index.js";

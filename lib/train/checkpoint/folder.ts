@@ -20,7 +20,7 @@ import { writeError, writeWhole } from "../../files/output-file.js";
 
 const MANIFEST = "manifest.json";
 const TEMPORARY = /^\.checkpoint-\d+\.(\d+)\.(tmp|old)$/;
-/** What a write in progress leaves beside its file: textfile.ts's name, and the tensor writer's. */
+/** What a write in progress leaves beside its file: output-file.ts's name, and the tensor writer's. */
 const UNFINISHED = /^\..+\.(\d+)\.tmp$|\.safetensors\.tmp-(\d+)-\d+$/;
 
 interface Manifest {

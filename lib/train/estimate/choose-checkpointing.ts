@@ -1,6 +1,6 @@
 // What a run computes again in its backward pass where the recipe does not say, by the memory that is there; and the
 // warning of a run that will not fit. The numbers of a run are the same whatever is chosen. What a mode takes is
-// estimate.ts's affair.
+// see memory.ts.
 import type { Recipe } from "../../config/index.js";
 import type { Emit } from "../../events.js";
 import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
