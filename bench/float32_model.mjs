@@ -10,7 +10,7 @@ const program = fileURLToPath(import.meta.url);
 const isWeights = (name) => name.endsWith(".safetensors") || name.endsWith(".index.json");
 
 async function widen(model, target) {
-  const { loadSafetensors, saveSafetensors } = await import("../dist/index.js");
+  const { loadSafetensors, saveSafetensors } = await import("../dist/public/torch.js");
   mkdirSync(target, { recursive: true });
   for (const name of readdirSync(model).filter((each) => each.endsWith(".json") && !isWeights(each)))
     copyFileSync(path.join(model, name), path.join(target, name));

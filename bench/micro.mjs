@@ -3,18 +3,10 @@
 //
 // A lever is turned off by putting a layer of plain ATen operators in a fused one's place, as a user could.
 import { readFileSync } from "node:fs";
-import {
-  addLora,
-  call,
-  loadModel,
-  Module,
-  microStep,
-  Qwen3ForCausalLM,
-  RMSNorm,
-  readConfig,
-} from "../dist/index.js";
+import { addLora, call, loadModel, microStep, Qwen3ForCausalLM, readConfig } from "../dist/index.js";
 import { initializeWeights, Qwen3Attention, Qwen3MLP } from "../dist/models/qwen3/index.js";
-import { LoraLinear } from "../dist/peft/index.js";
+import { Module, RMSNorm } from "../dist/public/nn.js";
+import { LoraLinear } from "../dist/public/peft.js";
 
 const options = {
   tokens: 1024,

@@ -45,7 +45,7 @@ function timed(rounds, body) {
  *   tokens
  */
 export async function run({ folder, processor, quick = false }) {
-  const torch = await import("../dist/index.js");
+  const torch = { ...(await import("../dist/index.js")), ...(await import("../dist/public/nn.js")) };
   const { addLora, autocast, backward, call, causalAttention, loadModel, microStep, noGrad, randn, scope } =
     torch;
   const directory = ensureModel(folder, await ensureReference());

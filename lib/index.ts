@@ -1,25 +1,123 @@
-// The public API of qwen-pt. Exports only.
+// The public API: what a program needs to run recipes, and the names that most loops of one's own begin with. Everything
+// else has a door of its own, chosen by hand as well: qwen-pt/torch, /nn, /peft, /optim, /data, /methods (lib/public).
 //
-// import { train } from "qwen-pt";                        a recipe, on a worker thread
-// import { tensor, ops, scope, backward } from "qwen-pt";  libtorch
-// import { Qwen3ForCausalLM, addLora, AdamW } from "qwen-pt";  the parts, for loops of your own
+// import { train } from "qwen-pt";                                 a recipe, on a worker thread
+// import { tensor, scope, backward } from "qwen-pt/torch";         libtorch
+// import { addLora } from "qwen-pt/peft";                          the parts, for loops of your own
+//
+// test/api/names.test.ts holds the list.
 
-export * from "./assembly/index.js";
-export * from "./config/index.js";
-export * from "./data/index.js";
-export * from "./errors.js";
-export * from "./evaluate/index.js";
+export { chooseDevice } from "./assembly/index.js";
+export {
+  describeKey,
+  type KeyDescription,
+  type KeyName,
+  type LoadedRecipe,
+  listKeys,
+  loadRecipe,
+  type Recipe,
+  type RecipeInput,
+  type RecipeOptions,
+  recipeJsonSchema,
+  resolveRecipe,
+} from "./config/index.js";
+export {
+  type Batch,
+  loadTokenizer,
+  prepareTrainingData,
+  readDatasetInfo,
+  readDocuments,
+  type Tokenizer,
+  type TrainingData,
+} from "./data/index.js";
+export { UserError } from "./errors.js";
+export {
+  type DocumentScore,
+  type Score,
+  type ScoreOptions,
+  scoreDocuments,
+  scoreTable,
+  totalScore,
+} from "./evaluate/index.js";
 export type * from "./events.js";
 export { fetchAdapter, fetchModel, type HubEvent, type HubKeys } from "./hub/index.js";
-export * from "./inference/index.js";
-export * from "./methods/index.js";
-export * from "./models/index.js";
-export * from "./nn/index.js";
-export * from "./optim/index.js";
-export * from "./peft/index.js";
-export { full as trainAll } from "./peft/index.js";
-export * from "./step/index.js";
-export * from "./torch/index.js";
-export { full } from "./torch/index.js"; // the constant tensor; the training of everything is trainAll
-export * from "./train/index.js";
+export {
+  exportModel,
+  type GenerateOptions,
+  generate,
+  generateTokens,
+  type InferenceOptions,
+  openModel,
+} from "./inference/index.js";
+export type { TrainingMethod } from "./methods/index.js";
+export {
+  type CausalModel,
+  countParameters,
+  initializeWeights,
+  KVCache,
+  loadModel,
+  parseConfig,
+  type Qwen3Config,
+  Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+  writeConfig,
+} from "./models/index.js";
+export { AdamW, clipGradNorm, decayGroups, scheduleFactor } from "./optim/index.js";
+export {
+  addLora,
+  freeze,
+  full as trainAll,
+  type LoraConfig,
+  loadAdapter,
+  mergeAdapter,
+  saveAdapter,
+} from "./peft/index.js";
+export { evaluateBatch, microStep, type Objective, type StepOptions } from "./step/index.js";
+export {
+  autocast,
+  backward,
+  call,
+  type Device,
+  type DType,
+  full,
+  getNumThreads,
+  grad,
+  keep,
+  LeaseError,
+  liveTensors,
+  loadSafetensors,
+  manualSeed,
+  noGrad,
+  ones,
+  op,
+  ops,
+  productKinds,
+  randn,
+  scope,
+  setNumThreads,
+  Tensor,
+  TorchError,
+  tensor,
+  zeros,
+} from "./torch/index.js";
+export {
+  AbortError,
+  estimateMemory,
+  estimateSteps,
+  listCheckpoints,
+  type MemoryEstimate,
+  type Outcome,
+  type Plan,
+  type Prepared,
+  planRun,
+  prepare,
+  type RunOptions,
+  runRecipe,
+  Trainer,
+  type TrainerOptions,
+  type TrainOptions,
+  train,
+  verifyCheckpoint,
+} from "./train/index.js";
 export { packageVersion } from "./version.js";

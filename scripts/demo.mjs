@@ -45,6 +45,7 @@ const SCORED_TOKENS = 42_000;
 const FORWARD = 1 / 3;
 
 const qwen = await import("../dist/index.js");
+const { isHost } = await import("../dist/torch/index.js");
 const device = qwen.chooseDevice({ use_cpu: keys.includes("use_cpu=true") }, () => {});
 const began = performance.now();
 /** Seconds that the demo has taken. */
@@ -194,7 +195,7 @@ console.log(`qwen-pt ${qwen.packageVersion()}: incremental pre-training of Qwen3
 ${base}, a Qwen3 of 5 million parameters that knows Tang and Song poetry and nothing else.`);
 const planned = await plan();
 // whoever says how long to train is not overruled; an accelerator is fast enough
-const isFree = qwen.isHost(device) && !keys.some((key) => /^(?:max_steps|num_train_epochs)=/.test(key));
+const isFree = isHost(device) && !keys.some((key) => /^(?:max_steps|num_train_epochs)=/.test(key));
 let speed = measureSpeed(planned.read);
 if (isFree) shortenScoring(speed);
 const measured = seconds();

@@ -52,6 +52,7 @@ export const parts = {
     "torch",
     "models",
   ],
+  public: ["data", "methods", ...computing],
   index: [
     "config",
     "hub",

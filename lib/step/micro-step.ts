@@ -13,9 +13,9 @@ import {
   tensor,
 } from "../torch/index.js";
 import type { ActivationStore } from "./activation-store.js";
-import type { Objective, ObjectiveOf } from "./objective.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
+import type { Objective, ObjectiveOf } from "./objective.js";
 import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
 import { addRowGradients } from "./table-gradient.js";
 

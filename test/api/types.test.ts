@@ -7,6 +7,12 @@ import { installed, root } from "./room.js";
 
 const USE = `import { addLora, AdamW, decayGroups, loadModel, readConfig, Tensor, tensor, train } from "qwen-pt";
 import type { LoraConfig, Recipe, RecipeInput, TrainEvent, TrainResult } from "qwen-pt";
+import { type DType, eye } from "qwen-pt/torch";
+import { Linear, Module } from "qwen-pt/nn";
+import { LoraLinear } from "qwen-pt/peft";
+import { PlateauSchedule } from "qwen-pt/optim";
+import { collate } from "qwen-pt/data";
+import type { TrainingMethod } from "qwen-pt/methods";
 
 const steps: number[] = [];
 const onEvent = (event: TrainEvent): void => {
@@ -21,6 +27,10 @@ export function build(dir: string): AdamW {
   return new AdamW(decayGroups(model.namedParameters(), 0), { learningRate: 1e-4 });
 }
 export const sum: Tensor = tensor([[1, 2], [3, 4]], { dtype: "float64" }).sum([0], { keepdim: true });
+export const wide: DType = "float64";
+export const square: Tensor = new Linear(2, 2).forward(eye(2));
+export const doors: unknown[] = [Module, LoraLinear, PlateauSchedule, collate];
+export const silent: Partial<TrainingMethod> = {};
 export const rank = (known: Recipe): number => known.lora_rank;
 `;
 const WRONG = `import { tensor } from "qwen-pt";

@@ -6,9 +6,9 @@ import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
 import { count, duration, memory } from "../terminal/format.js";
+import type { Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
-import type { Run } from "../terminal/host.js";
 
 const ROWS = [
   ["runtime", "Node, libtorch, tokenizer"],

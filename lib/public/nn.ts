@@ -1,0 +1,18 @@
+// `qwen-pt/nn`: modules and the layers that models are made of.
+
+export {
+  causalAttention,
+  Embedding,
+  forwardAll,
+  kaimingUniform_,
+  type Layer,
+  type LayerOptions,
+  Linear,
+  Module,
+  normal_,
+  type ParameterSlot,
+  RMSNorm,
+  swiglu,
+  uniform_,
+  type WeightedLayer,
+} from "../nn/index.js";

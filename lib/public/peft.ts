@@ -1,0 +1,27 @@
+// `qwen-pt/peft`: adapters in PEFT's format, and training parts of a model.
+
+export {
+  type Adapted,
+  type AdapterConfig,
+  adapterConfigJson,
+  adapterState,
+  adapters,
+  addLora,
+  type FreezeConfig,
+  findTargets,
+  freeze,
+  full as trainAll,
+  type LoraConfig,
+  LoraLinear,
+  loadAdapter,
+  mergeAdapter,
+  type PissaInit,
+  parseAdapterConfig,
+  readAdapterConfig,
+  SavedModule,
+  saveAdapter,
+  saveConverted,
+  type TokenIndices,
+  TokenRows,
+  withoutAdapter,
+} from "../peft/index.js";
