@@ -23,6 +23,8 @@ export {
 } from "./config/index.js";
 export {
   type Batch,
+  collate,
+  formatSummary,
   loadTokenizer,
   prepareTrainingData,
   readDatasetInfo,
@@ -73,11 +75,12 @@ export {
   mergeAdapter,
   saveAdapter,
 } from "./peft/index.js";
-export { evaluateBatch, microStep, type Objective, type StepOptions } from "./step/index.js";
+export { evaluateBatch, idsOf, microStep, type Objective, type StepOptions } from "./step/index.js";
 export {
   autocast,
   backward,
   call,
+  crossEntropy,
   type Device,
   type DType,
   full,
