@@ -70,8 +70,10 @@ export class Room {
       if (FAKE === "fail") { console.log("kernel.cc:1: error: no such thing"); process.exit(1); }
       if (FAKE === "half") fs.writeFileSync(made, fs.readFileSync(built).subarray(0, 100_000));
       else fs.copyFileSync(built, made);
-      const [beside, there] = [built, made].map((file) => path.join(path.dirname(file), "qwen_pt_environment.node"));
-      if (fs.existsSync(beside)) fs.copyFileSync(beside, there);
+      for (const name of ["qwen_pt_environment.node", "qwen_pt_text.node"]) {
+        const [beside, there] = [built, made].map((file) => path.join(path.dirname(file), name));
+        if (fs.existsSync(beside)) fs.copyFileSync(beside, there);
+      }
       if (FAKE === "slow") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
       if (FAKE === "hang") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60_000);`;
     writeFileSync(path.join(folder, "bin/cmake-js"), script);

@@ -123,6 +123,7 @@ describe.skipIf(process.platform === "win32")("setup", () => {
       ...(process.platform === "linux"
         ? [expect.stringMatching(/^addon\/0\.\S+-[0-9a-f]{12}\/qwen_pt_environment\.node$/)]
         : []),
+      expect.stringMatching(/^addon\/0\.\S+-[0-9a-f]{12}\/qwen_pt_text\.node$/),
       expect.stringMatching(/^addon\/\d\S+-[0-9a-f]{12}\.json$/),
     ]);
     expect(room.run(["env"]).out).toContain(`- Addon: ${room.cache}`);

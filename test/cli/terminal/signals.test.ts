@@ -126,8 +126,8 @@ describe.runIf(process.platform === "linux")("real processes", () => {
     script = path.join(program, "wait.mjs");
     writeFileSync(
       script,
-      `import { processHost } from "./dist/cli/host.js";
-       import { watchSignals } from "./dist/cli/signals.js";
+      `import { processHost } from "./dist/cli/terminal/host.js";
+       import { watchSignals } from "./dist/cli/terminal/signals.js";
        const watch = watchSignals({ host: processHost(), onFirst: (cause) => console.log("first " + cause + " " + process.pid) });
        const keep = setInterval(() => {}, 1000);
        console.log("ready " + process.pid);

@@ -355,7 +355,7 @@ it("of several processes one tokenizes, and the others take its tokens", async (
 
 const SCRIPT = `
   import { createHash } from "node:crypto";
-  import { loadTokenizer, prepareTrainingData } from ${JSON.stringify(new URL("../../dist/data/index.js", import.meta.url).href)};
+  import { loadTokenizer, prepareTrainingData } from ${JSON.stringify(new URL("../../../dist/data/index.js", import.meta.url).href)};
   const tokenizer = await loadTokenizer(${JSON.stringify(path.join(FIXTURES, "tokenizer"))});
   const recipe = { dataset: "main", dataset_dir: process.env.CORPUS, cutoff_len: 32, packing: true };
   const { blocks, notes, warnings } = await prepareTrainingData(recipe, tokenizer);
