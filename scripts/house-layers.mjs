@@ -7,6 +7,7 @@ const computing = ["torch", "nn", "models", "peft", "optim"];
 export const parts = {
   errors: [],
   version: [],
+  words: [],
   install: [],
   files: ["errors"],
   torch: [],
@@ -69,7 +70,7 @@ export const parts = {
 };
 
 /** Parts that anyone above them may import. */
-export const leaves = ["errors", "version", "files"];
+export const leaves = ["errors", "version", "words", "files"];
 
 /**
  * The rooms and single files of a part, from the bottom to the top: each may import those before it. Of a part that is

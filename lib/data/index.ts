@@ -5,7 +5,6 @@ export { type Batch, batchOf, collate, IGNORED_LABEL, loadBatch } from "./blocks
 export type { TokenBlocks } from "./blocks/packing.js";
 export {
   batchesPerEpoch,
-  epochBatches,
   type RandomPermutation,
   RandomSampler,
   type Sampler,

@@ -1,5 +1,6 @@
 // Scores as a table for people: a line a domain and model, and what changed from the first of two models to the second.
 // `qwen-pt eval` and training print the same.
+import { count } from "../words.js";
 import type { Score } from "./score.js";
 
 /** One model's score on one domain. */
@@ -61,5 +62,3 @@ function cellsOf({ data, model, score }: ScoredDomain): string[] {
     `${(100 * score.accuracy).toFixed(1)} %`,
   ];
 }
-
-const count = (value: number): string => value.toLocaleString("en-US");

@@ -143,3 +143,8 @@ export function writeJson(file: string, value: unknown): void {
     );
   }
 }
+
+/** Whether a value is a JSON object, and no array. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,9 +1,11 @@
 // A repository's needed files, as a folder on the disk: from the cache where they are there, else from the hub. The one
 // door of this part: models, adapters and datasets all come through it.
+
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../errors.js";
+import { gigabytes } from "../words.js";
 import { filesIn, RepositoryCache } from "./cache.js";
 import { type HubEvent, Tally } from "./events.js";
 import {
@@ -20,7 +22,7 @@ import { isSafePath, type Repository } from "./names.js";
 import type { Selection } from "./select.js";
 import type { HubSettings } from "./settings.js";
 import { CheckedFiles } from "./transfer/checked.js";
-import { downloadAll, type Errand, gigabytes, writingError } from "./transfer/download.js";
+import { downloadAll, type Errand, writingError } from "./transfer/download.js";
 import { hubError, pageOf } from "./transfer/failures.js";
 import { Http, HttpFailure, type HttpOptions } from "./transfer/http.js";
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { documentsBelow, fileType, isMarkdown, readRows } from "../data/index.js";
 import { UserError } from "../errors.js";
-import { parseJson } from "../files/json.js";
+import { isObject, parseJson } from "../files/json.js";
 
 const INFO = "dataset_info.json";
 
@@ -21,9 +21,6 @@ export interface DataPlan {
 }
 
 type Entries = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function readInfo(dir: string): Entries {
   const file = path.join(dir, INFO);

@@ -42,7 +42,6 @@ export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./parts/hea
 export type { Figures, MethodReport, TrainingMethod } from "./training-method.js";
 export {
   entryPieces,
-  entryText,
   extendTokenizer,
   type LearnOptions,
   learnMerges,

@@ -1,18 +1,10 @@
 // One micro-step: forward and backward of a batch, gradients added to the trainable parameters. What is computed twice
-// with gradient checkpointing is recompute.ts's affair.
+// with gradient checkpointing: see recompute.ts.
 import type { Batch } from "../data/index.js";
 import type { Block, CausalModel } from "../models/causal-model.js";
-import {
-  autocast,
-  backward,
-  type Device,
-  type DType,
-  noGrad,
-  scope,
-  type Tensor,
-  tensor,
-} from "../torch/index.js";
+import { autocast, backward, type Device, type DType, noGrad, scope, type Tensor } from "../torch/index.js";
 import type { ActivationStore } from "./activation-store.js";
+import { idsOf, positionsOf } from "./batch.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
 import type { Objective, ObjectiveOf } from "./objective.js";
@@ -54,11 +46,6 @@ interface Setting extends StepOptions {
   batch: Batch;
   /** Made from `objective` for this batch. */
   aim?: ObjectiveOf | undefined;
-}
-
-/** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
-export function idsOf(batch: Batch, device: Device): Tensor {
-  return tensor(batch.inputIds, { shape: [batch.batch, batch.length], dtype: "int64", device });
 }
 
 /**
@@ -115,7 +102,7 @@ function forward(setting: Setting, embedded: () => Tensor): Objective {
     compute,
     () => {
       let hidden = embedded();
-      const positions = positionsOf(setting, hidden);
+      const positions = positionsOf(model, setting.batch, hidden);
       for (const block of model.layers) {
         stopIfAborted(setting);
         const input = hidden;
@@ -171,7 +158,7 @@ function checkpointed(setting: Setting, ids: Tensor): Tensor {
   const { model, compute, device, store, checkpointing } = setting;
   const under = <T>(body: () => T): T => autocast(compute, body, device);
   const { embedded, finish } = under(() => embedWithGradient(setting, ids));
-  const positions = positionsOf(setting, embedded);
+  const positions = positionsOf(model, setting.batch, embedded);
   let crossEntropy: Tensor | undefined;
   throughBlocksTwice(model.layers, embedded, {
     selective: checkpointing === "selective",
@@ -187,12 +174,6 @@ function checkpointed(setting: Setting, ids: Tensor): Tensor {
   });
   finish();
   return crossEntropy as unknown as Tensor;
-}
-
-function positionsOf({ model, batch: { documents, batch, length } }: Setting, hidden: Tensor): unknown {
-  if (documents === undefined) return model.rope(length, hidden);
-  if (model.packed === undefined) throw new TypeError("this model takes no documents packed apart");
-  return model.packed(documents, batch, length, hidden);
 }
 
 function run(block: Block, hidden: Tensor, positions: unknown): Tensor {

@@ -13,7 +13,7 @@ export {
   type OperatorInfo,
   type Parameter,
 } from "./native.js";
-export { call, declaredOperators, type Operand, op, operators, schemaOf } from "./operator.js";
+export { call, type Operand, op, operators, schemaOf } from "./operator.js";
 export * as ops from "./ops.js";
 export {
   cat,

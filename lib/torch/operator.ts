@@ -12,7 +12,6 @@ interface Resolved extends OperatorInfo {
 }
 
 const resolved = new Map<string, Resolved>();
-const declared = new Set<string>();
 let binding: Native | undefined;
 
 /** `keepDim` and `keep_dim` for `keep_dim`. */
@@ -126,7 +125,6 @@ function invoke(info: Resolved, args: unknown[]): unknown {
  * @throws TorchError that names the operator, the argument and the operands' dtypes and shapes.
  */
 export function op<F extends (...args: never[]) => unknown>(name: string): F {
-  declared.add(name);
   let info: Resolved | undefined;
   const operator = (...args: unknown[]): unknown => {
     info ??= resolve(name);
@@ -152,11 +150,6 @@ export function schemaOf(name: string): OperatorInfo {
 /** Every operator that this libtorch registers, by name and overload, sorted. */
 export function operators(): string[] {
   return native().operators();
-}
-
-/** The names of the typed operators declared so far. */
-export function declaredOperators(): string[] {
-  return [...declared];
 }
 
 /** What most operators take beside a tensor: another one, or a number that takes the tensor's dtype. */

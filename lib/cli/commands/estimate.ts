@@ -4,8 +4,9 @@
 import type { Recipe } from "../../config/index.js";
 import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
+import { count } from "../../words.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
-import { count, duration, memory } from "../terminal/format.js";
+import { duration, memory } from "../terminal/format.js";
 import type { Run } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";

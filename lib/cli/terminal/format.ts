@@ -1,9 +1,5 @@
-// Numbers as a terminal shows them: counts, times, memory, rates.
-
-/** 1234567 as 1,234,567. */
-export function count(value: number): string {
-  return value.toLocaleString("en-US");
-}
+// Numbers as a terminal shows them: times, memory, rates.
+import { count } from "../../words.js";
 
 /** Seconds as m:ss, from an hour on h:mm:ss, from a day on `2d 03:04:05`; `?` where nothing is known. */
 export function duration(seconds: number): string {

@@ -56,16 +56,3 @@ export class SequentialSampler implements Sampler {
 export function batchesPerEpoch(length: number, batchSize: number): number {
   return Math.ceil(length / batchSize);
 }
-
-/** The block numbers of each batch of an epoch, beginning with batch `from` (0 for a whole epoch). */
-export function* epochBatches(
-  sampler: Sampler,
-  batchSize: number,
-  epoch: number,
-  from = 0,
-): Generator<Int32Array> {
-  const order = sampler.order(epoch);
-  for (let start = from * batchSize; start < order.length; start += batchSize) {
-    yield order.subarray(start, start + batchSize);
-  }
-}

@@ -2,6 +2,7 @@
 // on is the policy's business (lib/methods), not this file's.
 
 import { UserError } from "../../errors.js";
+import { plural } from "../../words.js";
 import type { DocumentIds } from "./document-ids.js";
 import type { TokenBlocks } from "./packing.js";
 import type { Documents } from "./selection.js";
@@ -85,16 +86,12 @@ export function packBySource(
   if (empty !== undefined) {
     const { source, documents } = empty;
     throw new UserError(
-      `${source.replay ? "replay_dataset" : "dataset"}: the ${count(documents.documents, "document")} of ${source.name} ` +
-        `(${count(documents.tokens, "token")}) fill no block of ${blockLength}, and each dataset is packed by itself; ` +
+      `${source.replay ? "replay_dataset" : "dataset"}: the ${plural(documents.documents, "document")} of ${source.name} ` +
+        `(${plural(documents.tokens, "token")}) fill no block of ${blockLength}, and each dataset is packed by itself; ` +
         "lower cutoff_len, add data, or leave the dataset out",
     );
   }
   return new SourcedBlocks(parts);
-}
-
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 /** Documents by the dataset that they are of, in their order; `owner` gives the dataset's number of a document. */

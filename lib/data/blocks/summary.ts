@@ -1,4 +1,5 @@
 // What was made of the corpus, in figures and in one line for people.
+import { count, plural } from "../../words.js";
 
 export interface DataSummary {
   readonly datasets: readonly { readonly name: string; readonly documents: number }[];
@@ -55,12 +56,4 @@ function evaluated({ evaluation = [] }: DataSummary): string {
       `${name === undefined ? "" : `${name} `}${plural(documents, "document")} in ${plural(blocks, "block")}`,
   );
   return sets.length === 0 ? "" : `; to evaluate on: ${sets.join(", ")}`;
-}
-
-function count(n: number): string {
-  return n.toLocaleString("en-US");
-}
-
-function plural(n: number, noun: string): string {
-  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }

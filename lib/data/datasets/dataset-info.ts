@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
+import { isObject, parseJson } from "../../files/json.js";
 import { isWholeFile, WHOLE_FILE_COLUMN, wholeFiles } from "../readers/whole-files.js";
 import { type Columns, dateColumn, resolveColumns } from "./columns.js";
 import { localFiles } from "./dataset-files.js";
@@ -200,8 +200,4 @@ function resolveNumSamples(where: string, value: unknown): number | undefined {
     );
   }
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
 }

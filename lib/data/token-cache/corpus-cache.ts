@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import path from "node:path";
 import { messageOf } from "../../errors.js";
 import { lockFile } from "../../files/file-lock.js";
+import { gigabytes, plural } from "../../words.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { fileType } from "../readers/rows.js";
 import { finishEntry, openEntry, removeEntry, startEntry } from "./entry.js";
@@ -186,10 +187,5 @@ export class CorpusCache {
 class Refused extends Error {}
 
 function counted({ documents, tokens }: TokenArena): string {
-  const count = (n: number) => n.toLocaleString("en-US");
-  return `${count(tokens)} token${tokens === 1 ? "" : "s"} of ${count(documents)} document${documents === 1 ? "" : "s"}`;
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toPrecision(3)} GB`;
+  return `${plural(tokens, "token")} of ${plural(documents, "document")}`;
 }

@@ -1,8 +1,10 @@
 // Several files of one repository at a time: room on the disk first, then each file under its lock, then its place.
+
 import { existsSync, statfsSync, statSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.js";
 import { lockFile } from "../../files/file-lock.js";
+import { gigabytes } from "../../words.js";
 import type { Tally } from "../events.js";
 import type { HubSettings } from "../settings.js";
 import { hubError, type Wanted } from "./failures.js";
@@ -112,10 +114,4 @@ function checkRoom(errands: readonly Errand[], settings: HubSettings, id: string
   throw new UserError(
     `${id}: ${gigabytes(needed)} are needed in ${settings.cacheDir} and ${gigabytes(free)} are free there; free some space, or set ${cache} (or cache_dir in the recipe) to a folder on a larger disk`,
   );
-}
-
-/** For reading: 1.2 GB. */
-export function gigabytes(bytes: number): string {
-  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -2,16 +2,17 @@
 // training, on the very text that it learns from (Li and Hoiem 2016, arXiv:1606.09282). The arithmetic is
 // distillation-loss.ts.
 import type { Batch } from "../../data/index.js";
-import { type LayeredModel, lastHidden } from "../../step/last-hidden.js";
+import type { CausalModel } from "../../models/index.js";
+import { lastHidden } from "../../step/last-hidden.js";
 import type { ObjectiveOf } from "../../step/objective.js";
 import { autocast, type DType, keep, noGrad, type Tensor } from "../../torch/index.js";
 import type { Figures, TrainingMethod } from "../training-method.js";
 import { distillationLoss, type HeadRows } from "./distillation-loss.js";
 
 export interface DistillationOptions {
-  student: LayeredModel;
+  student: CausalModel;
   /** The model before training: another copy, or the student itself, which computes so inside `asTeacher`. */
-  teacher: LayeredModel;
+  teacher: CausalModel;
   asTeacher<T>(body: () => T): T;
   /** w of (1 - w) * cross entropy + w * divergence. */
   share: number;
@@ -85,7 +86,7 @@ export class Distillation implements TrainingMethod {
     }
   }
 
-  #head(model: LayeredModel, rows: Tensor, as: <T>(body: () => T) => T): HeadRows {
+  #head(model: CausalModel, rows: Tensor, as: <T>(body: () => T) => T): HeadRows {
     const weight = model.headWeight;
     const dtype = this.#options.compute ?? weight?.dtype ?? rows.dtype;
     const logits = (some: Tensor): Tensor => as(() => model.head(some));

@@ -1,7 +1,9 @@
 // The diagonal of the empirical Fisher information of a model's weights, estimated on blocks of text. One block of the
 // model at a time is differentiated, so that beside the result no more than its gradients exist. Files: fisher-file.ts.
 import type { Batch } from "../../data/index.js";
-import { idsFor, type LayeredModel, lastHidden, positionsFor } from "../../step/last-hidden.js";
+import type { CausalModel } from "../../models/index.js";
+import { idsOf, positionsOf } from "../../step/batch.js";
+import { lastHidden } from "../../step/last-hidden.js";
 import {
   autocast,
   backward,
@@ -44,7 +46,7 @@ export interface Fisher {
  * @param batches one block of text each
  */
 export async function estimateFisher(
-  model: LayeredModel,
+  model: CausalModel,
   weights: ReadonlyMap<string, Tensor>,
   batches: Iterable<Batch>,
   options: FisherOptions,
@@ -83,7 +85,7 @@ class OneBlock {
   readonly #outside: Tensor[];
 
   constructor(
-    readonly model: LayeredModel,
+    readonly model: CausalModel,
     readonly sums: ReadonlyMap<Tensor, Tensor>,
     readonly batch: Batch,
     readonly options: FisherOptions,
@@ -96,14 +98,14 @@ class OneBlock {
     const { model, batch } = this;
     const inputs: Tensor[] = [];
     const hidden = this.#under(() => lastHidden(model, batch, (input) => inputs.push(input) > 0));
-    const positions = positionsFor(model, batch, inputs[0] as Tensor);
+    const positions = positionsOf(model, batch, inputs[0] as Tensor);
     const top = hidden.detach().requiresGrad_();
     this.#asking(this.#outside, () => {
       backward(this.#under(() => this.options.lossOf(top, batch)));
       let gradient = top.grad as Tensor;
       for (const [index, layer] of [...model.layers.entries()].reverse())
         gradient = this.#through(layer, inputs[index] as Tensor, positions, gradient);
-      const again = this.#under(() => model.embed(idsFor(model, batch)));
+      const again = this.#under(() => model.embed(idsOf(batch, (model.parameters()[0] as Tensor).device)));
       if (again.requiresGrad) backward(again, gradient);
       this.#addSquares(this.#outside);
     });
@@ -111,7 +113,7 @@ class OneBlock {
 
   /** The gradient of a layer's input from that of its output; its own weights' gradients are squared and forgotten. */
   #through(
-    layer: LayeredModel["layers"][number],
+    layer: CausalModel["layers"][number],
     input: Tensor,
     positions: unknown,
     gradient: Tensor,

@@ -2,7 +2,7 @@
 // the tokenizer has. Old merges keep their ranks and are done first, so every text is cut as before and then joined
 // further. Reads no files; what a model makes of new tokens is lib/train's business.
 
-import { byteAlphabet, decodeByteLevel } from "../../data/tokenizer/byte-level.js";
+import { byteAlphabet } from "../../data/tokenizer/byte-level.js";
 import { BytePairs, bytePairTables, LONGEST_PIECE } from "../../data/tokenizer/byte-pairs.js";
 import { hasPattern, isPlain } from "../../data/tokenizer/encoder-form.js";
 import { UserError } from "../../errors.js";
@@ -173,11 +173,6 @@ export function entryPieces(tokenizer: TokenizerJson, first: number): Int32Array
     if (id !== undefined && id >= first) origins[id - first] = [...originsOf(left), ...originsOf(right)];
   }
   return origins.map((ids) => Int32Array.from(ids));
-}
-
-/** The text of an entry. */
-export function entryText(entry: Pick<NewEntry, "token">): string {
-  return decodeByteLevel([entry.token]);
 }
 
 const BYTE_OF = new Map(byteAlphabet().map((symbol, byte) => [symbol, byte]));

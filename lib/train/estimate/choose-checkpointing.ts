@@ -1,11 +1,13 @@
 // What a run computes again in its backward pass where the recipe does not say, by the memory that is there; and the
-// warning of a run that will not fit. The numbers of a run are the same whatever is chosen. What a mode takes is
+// warning of a run that will not fit. The numbers of a run are the same whatever is chosen. For what a mode takes
 // see memory.ts.
+
 import type { Recipe } from "../../config/index.js";
 import type { Emit } from "../../events.js";
 import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost } from "../../torch/index.js";
+import { gigabytes } from "../../words.js";
 import { availableMemory } from "./available-memory.js";
 import { estimateMemory } from "./memory.js";
 
@@ -61,8 +63,6 @@ export function settleCheckpointing(
   warnOfMemory(model, recipe, mode, emit, available);
   return mode;
 }
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** Says, before the first step, that a run will not fit into what the machine or its container has left. */
 export function warnOfMemory(

@@ -1,17 +1,13 @@
 // Learned entries: the merges against a plain program that counts anew after each one, the extended tokenizer against
 // Hugging Face's library, whose ids must be the old ones joined further.
+
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../../lib/data/index.js";
+import { decodeByteLevel } from "../../../lib/data/tokenizer/byte-level.js";
 import { UserError } from "../../../lib/errors.js";
-import {
-  entryPieces,
-  entryText,
-  extendTokenizer,
-  learnMerges,
-  type TokenizerJson,
-} from "../../../lib/methods/index.js";
+import { entryPieces, extendTokenizer, learnMerges, type TokenizerJson } from "../../../lib/methods/index.js";
 import { findMerges } from "../../../lib/methods/vocabulary/merge-search.js";
 
 const ROOT = path.join(import.meta.dirname, "../../..");
@@ -86,6 +82,9 @@ describe("merges", () => {
     }
   });
 });
+
+/** The text of an entry. */
+const entryText = ({ token }: { token: string }) => decodeByteLevel([token]);
 
 describe("an extended tokenizer", () => {
   const before = json(MODEL);

@@ -1,0 +1,23 @@
+// A batch as the model reads it: its ids on the device, and what every block gets beside the hidden states.
+import type { Batch } from "../data/index.js";
+import type { CausalModel, Positions } from "../models/causal-model.js";
+import { type Device, type Tensor, tensor } from "../torch/index.js";
+
+/** The token ids of a batch as an int64 tensor [batch, seq] on the device. */
+export function idsOf(batch: Batch, device: Device): Tensor {
+  return tensor(batch.inputIds, { shape: [batch.batch, batch.length], dtype: "int64", device });
+}
+
+/**
+ * What every block gets beside the hidden states [batch, seq, d].
+ * @throws TypeError for documents packed apart where the model takes none
+ */
+export function positionsOf(
+  model: CausalModel,
+  { documents, batch, length }: Batch,
+  hidden: Tensor,
+): Positions {
+  if (documents === undefined) return model.rope(length, hidden);
+  if (model.packed === undefined) throw new TypeError("this model takes no documents packed apart");
+  return model.packed(documents, batch, length, hidden);
+}
