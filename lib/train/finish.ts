@@ -13,33 +13,35 @@ import type { DomainEvaluation } from "./before-after/domains.js";
 import { writeForgettingReport } from "./before-after/forgetting-report.js";
 import { rotateCheckpoints } from "./checkpoint/folder.js";
 import { type LogEntry, saveTrainerState } from "./checkpoint/trainer-state.js";
-import { type Recorder, STATE_FILE, saveArguments } from "./loop/progress.js";
-import type { Outcome, Trainer } from "./loop/trainer.js";
+import { type Checkpoints, STATE_FILE, saveArguments } from "./loop/checkpoints.js";
+import type { Progress } from "./loop/progress.js";
+import type { Trainer } from "./loop/trainer.js";
+import type { Outcome } from "./loop/trainer-options.js";
 import { modelCard } from "./output/card.js";
 import { plotMetrics } from "./output/plot.js";
 import { saveResults, trainMetrics } from "./output/results.js";
 
 /** What a run that reached no last step has to say. */
 export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Outcome): TrainResult {
-  return result(trainer.recorder, recipe, outcome, {});
+  return result(trainer.progress, recipe, outcome, {});
 }
 
 function result(
-  recorder: Recorder,
+  progress: Progress,
   recipe: Recipe,
   outcome: Outcome,
   metrics: Record<string, number>,
 ): TrainResult {
   return {
     outputDir: recipe.output_dir,
-    steps: recorder.step,
-    epoch: recorder.epoch,
-    trainLoss: recorder.meanLoss,
-    runtimeSeconds: recorder.runtimeSeconds,
+    steps: progress.step,
+    epoch: progress.epoch,
+    trainLoss: progress.meanLoss,
+    runtimeSeconds: progress.runtimeSeconds,
     interrupted: outcome.interrupted,
     ...(outcome.checkpoint === undefined ? {} : { checkpoint: outcome.checkpoint }),
-    skippedSteps: recorder.skippedSteps,
-    dataWaitShare: recorder.dataWaitShare,
+    skippedSteps: progress.skippedSteps,
+    dataWaitShare: progress.dataWaitShare,
     metrics,
   };
 }
@@ -65,22 +67,22 @@ export async function finishRun(
   { save, weights, evaluates, domains }: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
-  const { recorder, plan } = trainer;
+  const { progress, history, checkpoints, plan } = trainer;
   const dir = recipe.output_dir;
   const metrics = trainMetrics({
-    runtimeSeconds: recorder.runtimeSeconds,
+    runtimeSeconds: progress.runtimeSeconds,
     samples: plan.samples,
     steps: plan.totalSteps,
-    totalFlos: recorder.totalFlos,
-    trainLoss: recorder.meanLoss,
-    epoch: recorder.epoch,
-    ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: recorder.tokensSeen }),
+    totalFlos: progress.totalFlos,
+    trainLoss: progress.meanLoss,
+    epoch: progress.epoch,
+    ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: progress.tokensSeen }),
   });
-  recorder.log(metrics);
-  takeBest(recorder, recipe, weights, emit);
+  progress.log(metrics);
+  takeBest(checkpoints, recipe, weights, emit);
   save(dir);
   for (const folder of weights.finish?.(dir) ?? []) {
-    saveCard(recipe, recorder.history, folder);
+    saveCard(recipe, history.entries, folder);
     emit({ type: "file", path: folder, what: "adapter" });
   }
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
@@ -90,9 +92,9 @@ export async function finishRun(
   saveArguments(recipe, dir);
   saveResults(dir, "train", metrics);
   file("train_results.json", "results");
-  saveTrainerState(recorder.state(), path.join(dir, STATE_FILE));
+  saveTrainerState(checkpoints.state(), path.join(dir, STATE_FILE));
   file(STATE_FILE, "state and log history");
-  if (recipe.plot_loss) await plot(recorder, dir, evaluates, emit);
+  if (recipe.plot_loss) await plot(history.entries, dir, evaluates, emit);
   const scored = await domains?.finish(dir); // before an evaluation that casts the weights
   if (scored !== undefined) await reportForgetting(recipe, scored, dir, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
@@ -101,10 +103,10 @@ export async function finishRun(
     for (const { path: place, what } of files) emit({ type: "file", path: place, what });
     for (const text of lines) emit({ type: "message", level: "info", text });
   }
-  saveCard(recipe, recorder.history, dir);
+  saveCard(recipe, history.entries, dir);
   file("README.md", "model card");
   return {
-    ...result(recorder, recipe, outcome, metrics),
+    ...result(progress, recipe, outcome, metrics),
     ...(evaluation !== undefined && { evaluation }),
     ...(scored !== undefined && { domains: scored }),
   };
@@ -124,15 +126,15 @@ async function reportForgetting(
 
 /** load_best_model_at_end: the best checkpoint's weights; with save_total_limit: 1 no other checkpoint stays. */
 function takeBest(
-  recorder: Recorder,
+  checkpoints: Checkpoints,
   recipe: Recipe,
   weights: Weights,
   emit: (event: TrainEvent) => void,
 ): void {
-  const { bestCheckpoint: best } = recorder;
+  const { best } = checkpoints;
   if (best === undefined) return;
   if (recipe.load_best_model_at_end) {
-    const { best_metric, best_global_step } = recorder.state();
+    const { best_metric, best_global_step } = checkpoints.state();
     const text = `the weights of step ${best_global_step} are the best (${recipe.metric_for_best_model} ${best_metric}): loaded from ${best}`;
     emit({ type: "message", level: "info", text });
     weights.load(best);
@@ -142,12 +144,11 @@ function takeBest(
 
 /** The evaluation after training: eval_results.json with perplexities; undefined where it was aborted. */
 async function evaluateLast(trainer: Trainer, recipe: Recipe): Promise<Record<string, number> | undefined> {
-  const { recorder } = trainer;
   const dtype = recipe.bf16_full_eval ? "bfloat16" : recipe.fp16_full_eval ? "float16" : undefined;
   const found = await trainer.evaluate(dtype);
   if (found === undefined) return undefined;
-  recorder.closeLog();
-  const logged: SetMetrics = Object.assign({}, ...found.map((entry) => recorder.log(entry)));
+  trainer.history.close();
+  const logged: SetMetrics = Object.assign({}, ...found.map((entry) => trainer.progress.log(entry)));
   const metrics = { ...logged, ...perplexities(logged) };
   saveResults(recipe.output_dir, "eval", metrics);
   return metrics;
@@ -163,14 +164,14 @@ export function saveCard(recipe: Recipe, history: readonly LogEntry[], dir: stri
 }
 
 async function plot(
-  recorder: Recorder,
+  history: readonly LogEntry[],
   dir: string,
   evaluates: readonly (string | undefined)[],
   emit: (event: TrainEvent) => void,
 ): Promise<void> {
   const losses = evaluates.map((name) => (name === undefined ? "eval_loss" : `eval_${name}_loss`));
-  const evaluated = losses.filter((key) => recorder.history.some((entry) => key in entry));
-  const drawn = await plotMetrics(dir, recorder.history, ["loss", ...evaluated]);
+  const evaluated = losses.filter((key) => history.some((entry) => key in entry));
+  const drawn = await plotMetrics(dir, history, ["loss", ...evaluated]);
   for (const picture of drawn.files) emit({ type: "file", path: picture, what: "figure" });
   for (const key of drawn.missing) {
     emit({

@@ -42,7 +42,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       weights.save(dir);
       saveTokenizer(tokenizer, dir);
       domains?.save(dir);
-      if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.recorder.history, dir);
+      if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.history.entries, dir);
     };
     if (options.isAborted?.() === true) throw new AbortError("aborted before the first step");
     const trainer: Trainer = new Trainer({
@@ -64,7 +64,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
     const outcome = await trainer.run();
     if (outcome.interrupted && outcome.checkpoint === undefined)
       throw new AbortError("aborted before the first step");
-    const { sourceSummary } = trainer.recorder;
+    const { sourceSummary } = trainer.progress;
     if (sourceSummary !== undefined) emit({ type: "message", level: "info", text: sourceSummary });
     const result = outcome.interrupted
       ? interruptedResult(trainer, recipe, outcome)

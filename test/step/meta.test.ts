@@ -64,7 +64,7 @@ describe.each(Object.entries(QWEN3_SIZES))("Qwen3-%s on meta", (_, { config, par
     const model = modelOf(config, kind);
     const trainer = trainerOf(model, { disable_gradient_checkpointing });
     await trainer.run();
-    expect(trainer.recorder.step).toBe(1);
+    expect(trainer.progress.step).toBe(1);
     const trained = [...model.parameters()].filter(({ requiresGrad }) => requiresGrad);
     expect(trainer.optimizer.stateDict().size).toBe(3 * trained.length);
     expect(read).toEqual([3]);
@@ -75,5 +75,5 @@ it.each(["float32", "bfloat16", "float64"] as const)("documents packed apart, in
   const model = modelOf(QWEN3_SIZES["0.6B"].config, "full", dtype);
   const trainer = trainerOf(model, { disable_gradient_checkpointing: true }, true);
   await trainer.run();
-  expect(trainer.recorder.step).toBe(1);
+  expect(trainer.progress.step).toBe(1);
 });

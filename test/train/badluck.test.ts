@@ -96,7 +96,7 @@ describe("a step whose loss or gradient is not finite", () => {
     expect(snapshots[2]).toEqual(snapshots[1]);
     expect(optimizer[2]).toBe(optimizer[1]);
     expect(snapshots[3]).not.toEqual(snapshots[2]);
-    expect(it.trainer.recorder.skippedSteps).toBe(1);
+    expect(it.trainer.progress.skippedSteps).toBe(1);
     expect(it.events).toContainEqual({
       type: "message",
       level: "warning",
@@ -104,13 +104,13 @@ describe("a step whose loss or gradient is not finite", () => {
     });
     for (const values of it.trained().values()) expect(values.every(Number.isFinite)).toBe(true);
     // never hidden: the log names it, and means are of the steps that were applied
-    const entries = it.trainer.recorder.history;
+    const entries = it.trainer.history.entries;
     expect([entries[2].loss, entries[2].skipped_steps, entries[3].skipped_steps]).toEqual([
       Number.NaN,
       1,
       undefined,
     ]);
-    expect(Number.isFinite(it.trainer.recorder.meanLoss)).toBe(true);
+    expect(Number.isFinite(it.trainer.progress.meanLoss)).toBe(true);
     // the schedule goes on: it counts steps, as does transformers'
     expect(rates(it)).toEqual([0, 1, 2, 3, 4, 5].map(rateAfter));
   });
@@ -133,8 +133,8 @@ describe("a step whose loss or gradient is not finite", () => {
     );
     await it.trainer.run();
     const [first, , third] = clean.steps();
-    expect(it.trainer.recorder.history[0].loss).toBeCloseTo((first.loss + third.loss) / 2, 6);
-    expect(it.trainer.recorder.history[0].skipped_steps).toBe(1);
+    expect(it.trainer.history.entries[0].loss).toBeCloseTo((first.loss + third.loss) / 2, 6);
+    expect(it.trainer.history.entries[0].skipped_steps).toBe(1);
   });
 
   it.each([{}, { fp16: true }])("ten in a row end the run with one line (%o)", async (keys) => {
@@ -175,7 +175,7 @@ describe("fp16's loss scale", () => {
     expect(snapshots[2]).toEqual(snapshots[1]);
     // step 4 uses the rate that step 3 did not
     expect(rates(it)).toEqual([0, 1, 2, 2, 3, 4].map(rateAfter));
-    expect(it.trainer.recorder.scheduleSteps).toBe(5);
+    expect(it.trainer.progress.scheduleSteps).toBe(5);
   });
 
   it("a resumed run has the scale and the schedule that it had", async () => {

@@ -1,7 +1,8 @@
-// Which group of the optimizer each trained parameter belongs to, and the groups' rates, by the recipe.
+// The optimizer that a recipe asks for: which group each trained parameter belongs to, and the groups' rates.
 import type { Recipe } from "../../config/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import {
+  AdamW,
   decayGroups,
   embeddingGroups,
   formulaRates,
@@ -12,6 +13,16 @@ import {
   plateauRates,
 } from "../../optim/index.js";
 import type { Plan } from "../plan/plan.js";
+
+/** The optimizer of a recipe over the model's trained parameters. */
+export function recipeOptimizer(recipe: Recipe, model: CausalModel): AdamW {
+  return new AdamW(parameterGroups(recipe, model), {
+    learningRate: recipe.learning_rate,
+    beta1: recipe.adam_beta1,
+    beta2: recipe.adam_beta2,
+    eps: recipe.adam_epsilon,
+  });
+}
 
 /** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */
 export function parameterGroups(recipe: Recipe, model: CausalModel): ParameterGroup[] {

@@ -1,0 +1,206 @@
+// One step of the optimizer: the gradients of a window of micro-steps are added up, clipped, and applied or not. Which
+// blocks a window has, what is logged and what is saved is not decided here.
+import { type LossScale, type Precision, scaleGradients } from "../../assembly/precision.js";
+import type { Recipe } from "../../config/index.js";
+import { UserError } from "../../errors.js";
+import type { TrainEvent } from "../../events.js";
+import type { AllMethods } from "../../methods/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import { type AdamW, clipGradNorm, type GroupRates, gradNorm } from "../../optim/index.js";
+import type { ActivationStore } from "../../step/activation-store.js";
+import { microStepLoss, StepAborted } from "../../step/micro-step.js";
+import { readTogether } from "../../step/read-together.js";
+import type { Checkpointing } from "../../step/recompute.js";
+import { type Device, memoryInUse, scope, type Tensor } from "../../torch/index.js";
+import type { SourceLoss } from "../batches/source-account.js";
+import { type SourcedBatch, sourceLoss } from "../batches/source-batches.js";
+import type { StepRecord } from "./progress.js";
+
+/** What a step works with. */
+export interface OptimizerStepOptions {
+  recipe: Recipe;
+  model: CausalModel;
+  device: Device;
+  optimizer: AdamW;
+  rates: GroupRates;
+  methods: AllMethods;
+  precision: Precision;
+  lossScale: LossScale;
+  /** What the backward pass computes again. */
+  checkpointing: Checkpointing;
+  /** Where what is kept for the backward pass waits; undefined for memory. */
+  store: ActivationStore | undefined;
+  /** Asked between blocks of the model. */
+  isAborted: () => boolean;
+  onEvent?: (event: TrainEvent) => void;
+}
+
+/** A window whose gradients are added up, and not applied yet. */
+export interface WindowResult {
+  /** Each micro-step's share of the step's loss, times the loss scale; on the device. */
+  losses: Tensor[];
+  batches: readonly SourcedBatch[];
+  /** Of all batches: what each share was divided by. */
+  labelled: number;
+  tokens: number;
+  /** Tokens that num_input_tokens_seen counts: with or without padding. */
+  counted: number;
+  /** `performance.now()` at its start. */
+  started: number;
+}
+
+/** After this many steps in a row that could not be applied, going on is pointless. */
+const HOPELESS = 10;
+
+/** Takes the steps of one run. */
+export class OptimizerStep {
+  readonly #options: OptimizerStepOptions;
+  readonly #trained: readonly Tensor[];
+  #failures = 0;
+
+  constructor(options: OptimizerStepOptions) {
+    this.#options = options;
+    this.#trained = options.optimizer.groups.flatMap(({ parameters }) => parameters);
+  }
+
+  /**
+   * Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed.
+   * @param step the step's number, from 1
+   */
+  async accumulate(window: readonly SourcedBatch[], step: number): Promise<WindowResult | undefined> {
+    const { optimizer, methods, onEvent } = this.#options;
+    const labelled = window.reduce((sum, { labels }) => sum + labels.reduce(countLabel, 0), 0);
+    const result: WindowResult = {
+      losses: [],
+      batches: window,
+      labelled,
+      tokens: 0,
+      counted: 0,
+      started: performance.now(),
+    };
+    optimizer.zeroGrad();
+    methods.startWindow();
+    for (const [micro, batch] of window.entries()) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const start = performance.now();
+      try {
+        result.losses.push(this.#microStep(batch, result));
+      } catch (error) {
+        optimizer.zeroGrad();
+        for (const loss of result.losses) loss.dispose();
+        if (error instanceof StepAborted) return undefined;
+        throw error;
+      }
+      const tokens = batch.inputIds.length;
+      result.tokens += tokens;
+      result.counted += this.#counted(batch);
+      const seconds = (performance.now() - start) / 1000;
+      onEvent?.({ type: "microStep", step, micro: micro + 1, accumulation: window.length, tokens, seconds });
+    }
+    return result;
+  }
+
+  #microStep(batch: SourcedBatch, window: WindowResult): Tensor {
+    const { recipe, model, device, precision, lossScale, methods, isAborted } = this.#options;
+    if (isAborted()) throw new StepAborted();
+    return microStepLoss(model, batch, {
+      device,
+      compute: precision.compute,
+      checkpointing: this.#options.checkpointing,
+      store: this.#options.store,
+      scale: window.labelled === 0 ? 0 : 1 / window.labelled,
+      lossScale: lossScale.scale,
+      noiseAlpha: recipe.neftune_noise_alpha,
+      objective: methods.objective,
+      isAborted,
+    });
+  }
+
+  /** Tokens of a batch that num_input_tokens_seen counts. */
+  #counted({ inputIds, attentionMask }: SourcedBatch): number {
+    const { include_num_input_tokens_seen: which } = this.#options.recipe;
+    if (which !== "non_padding" || attentionMask === undefined) return inputIds.length;
+    return attentionMask.reduce((sum, one) => sum + one, 0);
+  }
+
+  /**
+   * Clips and applies what a window left in the gradients, or says why it does not.
+   * @param scheduleSteps steps that the schedule has behind it
+   */
+  apply(window: WindowResult, scheduleSteps: number): Omit<StepRecord, "epoch"> {
+    const { device, optimizer, methods, lossScale } = this.#options;
+    const rates = this.#options.rates.at(scheduleSteps);
+    const { losses, norm } = this.#read(window.losses);
+    const seconds = (performance.now() - window.started) / 1000;
+    const skipped = refusal(losses, norm);
+    const overflowed = skipped !== undefined && lossScale.canShrink;
+    if (skipped === undefined) {
+      for (const [index, group] of optimizer.groups.entries()) group.learningRate = rates[index];
+      optimizer.step();
+      methods.afterStep();
+    }
+    optimizer.zeroGrad();
+    lossScale.update(overflowed);
+    this.#failures = skipped === undefined ? 0 : this.#failures + 1;
+    return {
+      losses,
+      bySource: bySource(window, losses),
+      figures: methods.figures(),
+      gradNorm: norm,
+      learningRate: rates[0] as number,
+      tokens: window.tokens,
+      counted: window.counted,
+      seconds,
+      memoryBytes: memoryInUse(device),
+      skipped,
+      countsForSchedule: !overflowed,
+    };
+  }
+
+  /**
+   * Ends a run whose steps fail one after the other.
+   * @throws UserError that says what the last one lacked
+   */
+  stopIfHopeless({ skipped, losses, countsForSchedule }: Omit<StepRecord, "epoch">): void {
+    if (skipped === undefined || this.#failures < HOPELESS) return;
+    // a loss that is not finite before it is scaled is not the scale's doing
+    if (!countsForSchedule && losses.every(Number.isFinite)) return;
+    throw new UserError(
+      `${this.#failures} steps in a row had no finite loss or gradient (the last: ${skipped}); lower learning_rate, use bf16 instead of fp16, or look for damage in the model and the data`,
+    );
+  }
+
+  /** Clips the gradients, then reads the losses and the gradients' norm from before: the only wait of a step. */
+  #read(scaled: readonly Tensor[]): { losses: number[]; norm: number } {
+    const { recipe, methods } = this.#options;
+    const { scale } = this.#options.lossScale;
+    const most = recipe.max_grad_norm;
+    return scope(() => {
+      scaleGradients(this.#trained, 1 / scale);
+      methods.changeGradients();
+      const norm = most > 0 ? clipGradNorm(this.#trained, most) : gradNorm(this.#trained);
+      const values = readTogether(norm === undefined ? scaled : [...scaled, norm]);
+      for (const loss of scaled) loss.dispose();
+      return {
+        losses: values.slice(0, scaled.length).map((loss) => loss / scale),
+        norm: values[scaled.length] ?? 0,
+      };
+    });
+  }
+}
+
+const countLabel = (sum: number, label: number): number => sum + (label === -100 ? 0 : 1);
+
+/** Why a step may not be applied: a loss or a gradient that is not finite. */
+function refusal(losses: readonly number[], norm: number): string | undefined {
+  const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+  if (bad >= 0) return `the loss of micro-step ${bad + 1} is ${losses[bad]}`;
+  return Number.isFinite(norm) ? undefined : `the gradient's norm is ${norm}`;
+}
+
+/** The loss of each micro-step that has one source. */
+function bySource({ batches, labelled }: WindowResult, losses: readonly number[]): SourceLoss[] {
+  return batches.flatMap((batch, micro) =>
+    batch.source === undefined ? [] : [sourceLoss(batch, batch.source, (losses[micro] as number) * labelled)],
+  );
+}

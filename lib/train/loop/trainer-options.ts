@@ -1,0 +1,41 @@
+// What a trainer is given, and how its run ends. Types alone.
+import type { Recipe } from "../../config/index.js";
+import type { BlockStream, EvaluationSet, SourceSampler, TokenBlocks } from "../../data/index.js";
+import type { TrainEvent } from "../../events.js";
+import type { TrainingMethod } from "../../methods/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import type { Checkpointing } from "../../step/recompute.js";
+import type { Device } from "../../torch/index.js";
+
+/** What a `Trainer` works with; `prepare` makes one from a recipe. */
+export interface TrainerOptions {
+  recipe: Recipe;
+  model: CausalModel;
+  blocks: TokenBlocks;
+  /** What is evaluated on, where the recipe asks for it. */
+  evaluation?: readonly EvaluationSet[];
+  /** Steps of a stream, in place of blocks; `blocks` then stands for their number. */
+  stream?: BlockStream | undefined;
+  /** The order of the blocks, each of a source, in place of the recipe's shuffling; see lib/methods. */
+  sampler?: SourceSampler | undefined;
+  padId: number;
+  device: Device;
+  /** What the backward pass computes again; default: the recipe's, else whole blocks. */
+  checkpointing?: Checkpointing;
+  /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
+  save(dir: string): void;
+  /** A verified checkpoint whose weights the model already has. */
+  resume?: string;
+  onEvent?: (event: TrainEvent) => void;
+  /** What the recipe adds for incremental pre-training, asked in this order. */
+  methods?: readonly TrainingMethod[];
+  /** Asked between blocks of a model: true ends the run after saving the last finished step. */
+  isAborted?: () => boolean;
+}
+
+/** How `Trainer.run` ended. */
+export interface Outcome {
+  interrupted: boolean;
+  /** The last checkpoint that was written. */
+  checkpoint: string | undefined;
+}
