@@ -52,7 +52,8 @@ export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
   return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
 }
 
-interface Building {
+/** What a model is built for. */
+export interface Building {
   /** What an adapter calls its base model. */
   name: string;
   device: Device;

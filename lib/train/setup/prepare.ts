@@ -2,34 +2,29 @@
 // random draws is LLaMA-Factory's: the seed, then the adapter, then the seed again.
 import type { Weights } from "../../assembly/adapters.js";
 import { located } from "../../assembly/fetched.js";
-import { buildModel, chooseDevice, loadBase, modelConfig } from "../../assembly/model.js";
+import { type Building, buildModel, chooseDevice, loadBase, modelConfig } from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { openVocabulary } from "../../assembly/vocabulary/new-tokens.js";
 import { type LoadedRecipe, packsBySource, type Recipe } from "../../config/index.js";
 import {
   type BlockStream,
   type DataSummary,
+  type DatasetHub,
   type EvaluationSet,
   prepareTrainingData,
   type SourceSampler,
   type TokenBlocks,
   type Tokenizer,
+  type TrainingData,
 } from "../../data/index.js";
 import { UserError } from "../../errors.js";
 import type { Emit } from "../../events.js";
 import { datasetFetcher } from "../../hub/index.js";
-import { documentArrangement, type TrainingMethod } from "../../methods/index.js";
+import { documentArrangement, type RunOrder, type TrainingMethod } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
 import { type Qwen3ForCausalLM, readConfig } from "../../models/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import {
-  type Device,
-  type DType,
-  isHost,
-  manualSeed,
-  setDeterministic,
-  setFloat32Precision,
-} from "../../torch/index.js";
+import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
 import { settleCheckpointing } from "../estimate/choose-checkpointing.js";
 import { LossCurriculum } from "../methods/loss-curriculum.js";
@@ -64,20 +59,11 @@ export interface Prepared {
   methods: readonly TrainingMethod[];
 }
 
-/** The model's event, with what computes on the processor; and a warning where that is slower than it need be. */
-function sayModel(
-  model: { trainable: number; total: number; device: Device; dtype: DType },
-  recipe: Recipe,
-  emit: Emit,
-): void {
-  if (!isHost(model.device)) {
-    emit({ type: "model", ...model });
-    return;
-  }
-  const computing = computingOf(recipe, model.dtype);
-  emit({ type: "model", ...model, products: productsLine(computing) });
-  const text = slowness(computing);
-  if (text !== undefined) emit({ type: "message", level: "warning", text });
+/** What every part of the preparation is handed. */
+interface Surroundings {
+  readonly hub: DatasetHub;
+  readonly emit: Emit;
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -90,13 +76,57 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const resume = findResume(given, emit);
   const recipe = await located(given, emit, signal);
   const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
-  const hub = datasetFetcher({ keys: given, onEvent: emit });
-  const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });
+  const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
+  const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub: around.hub, signal });
   if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
     throw new UserError(
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
+  const data = await readData(recipe, tokenizer, around);
+  const sampler = drawOrder(recipe, data, emit);
+  const building = {
+    name: given.model_name_or_path,
+    device: chooseDevice(recipe, emit),
+    resume,
+    start,
+  };
+  const { device } = building;
+  const { model, weights, methods } = await makeModel(recipe, building, {
+    ...around,
+    tokenizer,
+    data,
+    sampler,
+  });
+  sayModel(model, recipe, device, emit);
+  const checkpointing = settleCheckpointing(model, given, device, emit);
+  if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
+  await giveBackMemory();
+  return {
+    recipe: given,
+    located: recipe,
+    model,
+    weights,
+    tokenizer,
+    grown: start !== undefined,
+    blocks: data.blocks,
+    evaluation: data.evaluation,
+    stream: data.stream,
+    sampler,
+    summary: data.summary,
+    device,
+    checkpointing,
+    resume,
+    methods,
+  };
+}
+
+/** The blocks of a recipe, with what is worth saying of them. */
+async function readData(
+  recipe: Recipe,
+  tokenizer: Tokenizer,
+  { hub, emit, signal }: Surroundings,
+): Promise<TrainingData> {
   const waiting = (name: string) =>
     `dataset: ${name}: another process is tokenizing it; waiting for its tokens`;
   const data = await prepareTrainingData(recipe, tokenizer, {
@@ -105,7 +135,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     bySource: packsBySource(recipe) && (documentArrangement(recipe) ?? true),
     onWait: (name) => emit({ type: "message", level: "info", text: waiting(name) }),
   });
-  const { blocks, stream, summary, evaluation, notes, warnings = [] } = data;
+  const { blocks, summary, evaluation, notes, warnings = [] } = data;
   for (const text of warnings) emit({ type: "message", level: "warning", text });
   for (const text of notes) emit({ type: "message", level: "info", text });
   if (recipe.do_eval && evaluation.length === 0)
@@ -114,24 +144,32 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     );
   const ids = Array.from(blocks.get(0));
   emit({ type: "data", summary, example: { ids, text: tokenizer.decode(ids) } });
-  const { sampler, notes: drawn = [] } = runSampler(recipe, data) ?? {};
-  for (const text of drawn) emit({ type: "message", level: "info", text });
-  const device = chooseDevice(recipe, emit);
+  return data;
+}
+
+/** The order of blocks, where the recipe asks for one of its own. */
+function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit): RunOrder | undefined {
+  const { sampler, notes = [] } = runSampler(recipe, data) ?? {};
+  for (const text of notes) emit({ type: "message", level: "info", text });
+  return sampler;
+}
+
+/** The model with its trainable parts, and the methods of the recipe; the random state is the seed's before and after. */
+async function makeModel(
+  recipe: Recipe,
+  building: Building,
+  around: Surroundings & { tokenizer: Tokenizer; data: TrainingData; sampler: RunOrder | undefined },
+): Promise<Pick<Prepared, "model" | "weights" | "methods">> {
+  const { device, start } = building;
+  const { hub, emit, signal, tokenizer, data, sampler } = around;
   if (recipe.tf32) setFloat32Precision("high");
   setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
-  const { model, weights, methods } = buildModel(
-    recipe,
-    { name: given.model_name_or_path, device, resume, start },
-    emit,
-  );
+  const { model, weights, methods } = buildModel(recipe, building, emit);
   const reference = (): Qwen3ForCausalLM => {
     manualSeed(recipe.seed); // what a fresh model drew, this one draws too
-    return loadBase(
-      recipe,
-      modelConfig(recipe, () => {}),
-      { name: "", device, resume: undefined, start },
-    );
+    const config = modelConfig(recipe, () => {});
+    return loadBase(recipe, config, { name: "", device, resume: undefined, start });
   };
   methods.unshift(
     ...(await recipeMethods({ recipe, model, reference, tokenizer, hub, device, emit, signal })),
@@ -141,7 +179,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
       new LossCurriculum({
         order: sampler,
         sources: data.sources ?? [],
-        blocks,
+        blocks: data.blocks,
         model,
         padId: tokenizer.padId,
         device,
@@ -152,29 +190,25 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     );
   manualSeed(recipe.seed);
   model.train();
+  return { model, weights, methods };
+}
+
+/**
+ * The model's event, with what computes on the processor; and a warning where that is slower than it need be.
+ * @throws UserError where nothing is trainable
+ */
+function sayModel(model: Qwen3ForCausalLM, recipe: Recipe, device: Device, emit: Emit): void {
   const { trainable, total } = countParameters(model);
   if (trainable === 0)
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
-  const dtype = model.model.embed_tokens.weight?.dtype ?? config.dtype ?? "float32";
-  sayModel({ trainable, total, device, dtype }, recipe, emit);
-  const checkpointing = settleCheckpointing(model, given, device, emit);
-  if (stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
-  await giveBackMemory();
-  return {
-    recipe: given,
-    model,
-    weights,
-    tokenizer,
-    blocks,
-    stream,
-    sampler,
-    located: recipe,
-    grown: start !== undefined,
-    evaluation,
-    summary,
-    device,
-    checkpointing,
-    resume,
-    methods,
-  };
+  const dtype = model.model.embed_tokens.weight?.dtype ?? model.config.dtype ?? "float32";
+  const said = { trainable, total, device, dtype };
+  if (!isHost(device)) {
+    emit({ type: "model", ...said });
+    return;
+  }
+  const computing = computingOf(recipe, dtype);
+  emit({ type: "model", ...said, products: productsLine(computing) });
+  const text = slowness(computing);
+  if (text !== undefined) emit({ type: "message", level: "warning", text });
 }
