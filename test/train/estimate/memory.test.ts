@@ -175,7 +175,7 @@ describe("what is left", () => {
     expect([level, text]).toEqual([
       "warning",
       expect.stringMatching(
-        /^this run needs about 0\.\d GB of memory and there are 0\.1 GB: it may be killed; try gradient_checkpointing: selective or true, or a smaller per_device_train_batch_size, or a smaller cutoff_len, or finetuning_type: lora$/,
+        /^this run needs about \d{3}\.\d MB of memory and there are 100\.0 MB: it may be killed; try gradient_checkpointing: selective or true, or a smaller per_device_train_batch_size, or a smaller cutoff_len, or finetuning_type: lora$/,
       ),
     ]);
   });
@@ -208,7 +208,7 @@ describe("where the recipe does not say what is computed again", () => {
     expect(settled("cpu")).toEqual([
       false,
       expect.stringMatching(
-        /^info: gradient_checkpointing: false, which takes about \d\.\d GB of the 64\.0 GB of memory that there are$/,
+        /^info: gradient_checkpointing: false, which takes about \d+\.\d [MG]B of the 64\.0 GB of memory that there are$/,
       ),
     ]);
     expect(settled("cuda:0")).toEqual([
