@@ -16,7 +16,7 @@
 namespace {
 
 // Called once for each environment that loads the addon. The instance frees itself when its environment ends.
-Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+void fill(Napi::Env env, Napi::Object exports) {
   static std::once_flag once;
   std::call_once(once, [] {
     qwen_pt::installHostAllocator();
@@ -30,6 +30,14 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   qwen_pt::defineGenerator(env, exports, *instance);
   qwen_pt::defineDevice(env, exports, *instance);
   qwen_pt::defineSafetensors(env, exports, *instance);
+}
+
+// A worker that is ended while it loads the addon refuses every call: an exception that left here would end the process.
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  qwen_pt::guard(env, [&]() -> napi_value {
+    fill(env, exports);
+    return nullptr;
+  });
   return exports;
 }
 

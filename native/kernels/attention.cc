@@ -56,6 +56,8 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value, const Op
               "query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(), " do not belong together");
   TORCH_CHECK(query.scalar_type() == key.scalar_type() && query.scalar_type() == value.scalar_type(),
               "query is ", query.scalar_type(), ", key ", key.scalar_type(), " and value ", value.scalar_type());
+  TORCH_CHECK(query.device() == key.device() && query.device() == value.device(), "query is on ", query.device(),
+              ", key on ", key.device(), " and value on ", value.device());
   TORCH_CHECK(!cuSeqlens || (cuSeqlens->dim() == 1 && cuSeqlens->scalar_type() == at::kInt && cuSeqlens->numel() >= 2),
               "cu_seqlens must be int32 [documents + 1]");
 }
@@ -72,7 +74,8 @@ std::vector<int64_t> boundsOf(const Tensor& query, const OptionalTensor& cuSeqle
     for (int64_t row = 1; row <= query.size(0); ++row) bounds.push_back(row * query.size(1));
     return bounds;
   }
-  const Tensor starts = cuSeqlens->contiguous();
+  TORCH_CHECK(!cuSeqlens->is_meta(), "cu_seqlens is on meta: where the documents begin cannot be read");
+  const Tensor starts = cuSeqlens->cpu().contiguous();
   const auto* start = starts.const_data_ptr<int32_t>();
   TORCH_CHECK(start[0] == 0 && start[starts.numel() - 1] == tokens, "cu_seqlens must lead from 0 to ", tokens,
               ", the number of tokens, not from ", start[0], " to ", start[starts.numel() - 1]);
@@ -213,11 +216,13 @@ std::string choice(const Tensor& query, const Tensor& key, const Tensor& value, 
 
 /// [batch, seq, heads, dim] whose tokens lie at one distance from each other, elements of a head side by side.
 Tensor evenlySpaced(const Tensor& x) {
-  const bool isEven = x.stride(3) == 1 && (x.size(0) == 1 || x.stride(0) == x.size(1) * x.stride(1));
-  return isEven ? x : x.contiguous();
+  const bool isDense = x.stride(3) == 1 || x.size(3) == 1;
+  const bool isOne = x.size(0) == 1 || x.size(1) == 1;
+  return isDense && (isOne || x.stride(0) == x.size(1) * x.stride(1)) ? x : x.contiguous();
 }
 
-HeadRows rowsOf(const Tensor& x) { return {x.data_ptr(), x.stride(1), x.stride(2)}; }
+/// A dimension of one has any stride: of rows of one token, the distance is that of the rows.
+HeadRows rowsOf(const Tensor& x) { return {x.data_ptr(), x.size(1) == 1 ? x.stride(0) : x.stride(1), x.stride(2)}; }
 
 struct Setting {
   std::vector<int64_t> bounds;
@@ -267,6 +272,14 @@ void checkForKernel(const Tensor& query, double scale) {
   TORCH_CHECK(scale > 0, "scale must be above 0, not ", scale);
 }
 
+at::ScalarType sumsDtype(const Tensor& query) { return query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+
+/// What an earlier pass is said to have come to: the kernel goes by pointers and would read past anything else.
+void checkGiven(const char* what, const Tensor& given, at::IntArrayRef sizes, at::ScalarType dtype) {
+  TORCH_CHECK(given.sizes() == sizes && given.scalar_type() == dtype && given.is_cpu(), "the given ", what, " is ",
+              given.scalar_type(), " ", given.sizes(), " on ", given.device(), ", not ", dtype, " ", sizes, " on cpu");
+}
+
 struct Forward {
   Tensor out, logsumexp;
 };
@@ -276,9 +289,8 @@ Forward forwardOnCpu(const Tensor& query, const Tensor& key, const Tensor& value
   checkForKernel(query, scale);
   Setting setting(query, key, value, cuSeqlens, scale);
   auto& problem = setting.problem;
-  const auto wide = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   Forward result{at::empty(query.sizes(), query.options()),
-                 at::empty({problem.heads, problem.tokens}, query.options().dtype(wide))};
+                 at::empty({problem.heads, problem.tokens}, query.options().dtype(sumsDtype(query)))};
   if (query.numel() == 0) return result;
   problem.out = rowsOf(result.out);
   problem.logsumexp = result.logsumexp.data_ptr();
@@ -336,9 +348,10 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
                         const OptionalTensor& givenSums) {
     at::AutoDispatchBelowADInplaceOrView below;
     const Tensor q = evenlySpaced(query), k = evenlySpaced(key), v = evenlySpaced(value);
-    const Forward result = givenOut ? Forward{at::alias(*givenOut), *givenSums}
+    const Forward result = givenOut ? Forward{at::alias(*givenOut), givenSums->contiguous()}
                                     : forwardOnCpu(q, k, v, cuSeqlens, scale);
-    context->save_for_backward({q, k, v, result.out, result.logsumexp, cuSeqlens.value_or(Tensor())});
+    context->save_for_backward(
+        {q, k, v, evenlySpaced(result.out), result.logsumexp, cuSeqlens.value_or(Tensor())});
     context->saved_data["scale"] = scale;
     return result.out;
   }
@@ -379,8 +392,9 @@ Results keptOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, c
 Tensor recalledOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
                      const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
   check(query, key, value, cuSeqlens);
-  TORCH_CHECK(out.sizes() == query.sizes() && out.scalar_type() == query.scalar_type(), "the given result is ",
-              out.scalar_type(), " ", out.sizes(), ", not ", query.scalar_type(), " ", query.sizes());
+  checkForKernel(query, scaleOr(scale, query));
+  checkGiven("result", out, query.sizes(), query.scalar_type());
+  checkGiven("logsumexp", logsumexp, {query.size(2), query.size(0) * query.size(1)}, sumsDtype(query));
   return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(out), OptionalTensor(logsumexp));
 }
 

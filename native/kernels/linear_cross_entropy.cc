@@ -62,6 +62,10 @@ void check(const Tensor& hidden, const Tensor& weight, const Tensor& target) {
   TORCH_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
               "hidden must be [rows, d] and weight [vocabulary, d], got ", hidden.sizes(), " and ", weight.sizes());
   TORCH_CHECK(target.dim() == 1 && target.size(0) == hidden.size(0), "target must be [rows], got ", target.sizes());
+  TORCH_CHECK(at::isIntegralType(target.scalar_type(), /*includeBool=*/false), "target must be of integers, got ",
+              target.scalar_type());
+  TORCH_CHECK(hidden.device() == weight.device() && hidden.device() == target.device(), "hidden is on ",
+              hidden.device(), ", weight on ", weight.device(), " and target on ", target.device());
 }
 
 void checkAlike(const Tensor& hidden, const Tensor& weight) {

@@ -40,6 +40,30 @@ const start = (body) => {
 const attempt = (body) => { try { return body(); } catch (error) { return error.name + " " + error.code; } };
 `;
 
+describe("loading", () => {
+  it("a worker that is ended while the addon loads ends alone", { timeout: 120_000 }, async () => {
+    const { ended, sum } = await run<{ ended: number; sum: number }>(`
+      import { Worker } from "node:worker_threads";
+      const source = \`
+        const { parentPort } = require("node:worker_threads");
+        parentPort.postMessage(1);
+        require(process.env.QWEN_PT_ADDON);
+        for (;;);
+      \`;
+      let ended = 0;
+      for (let i = 0; i < 40; i++) {
+        const worker = new Worker(source, { eval: true });
+        worker.on("error", () => {});
+        await new Promise((resolve) => worker.once("message", resolve));
+        await new Promise((resolve) => setTimeout(resolve, i / 10));
+        await worker.terminate();
+        ended++;
+      }
+      console.log(JSON.stringify({ ended, sum: torch.ones([3]).sum().item() }));`);
+    expect({ ended, sum }).toEqual({ ended: 40, sum: 3 });
+  });
+});
+
 describe("memory", () => {
   it("1,500 tensors of 1 MB in a synchronous loop without scopes stay under 400 MB", async () => {
     const { peak, live } = await run<{ peak: number; live: number }>(`

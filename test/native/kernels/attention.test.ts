@@ -315,3 +315,35 @@ describe.skipIf(process.arch !== "x64")("on older processors", () => {
     expect(far.float16).toBeLessThan(1.5e-3);
   });
 });
+
+describe("operands in memory", () => {
+  it("rows of one token that lie apart are read where they are", () => {
+    manualSeed(8);
+    // [2, 1, heads, dim] that counts as dense, because the stride of a dimension of one counts for nothing
+    const apart = (heads: number): Tensor => randn([1, 2, heads, 16]).transpose(0, 1);
+    const operands = [apart(4), apart(2), apart(2)] as const;
+    const plain = operands.map((x) =>
+      x
+        .reshape([-1])
+        .view([...x.shape])
+        .clone(),
+    ) as unknown as typeof operands;
+    expect(causalAttention(...operands).tolist()).toEqual(causalAttention(...plain).tolist());
+  });
+
+  it("cu_seqlens that cannot be read are refused", () => {
+    const q = randn([1, 4, 2, 16]).to("meta");
+    const starts = tensor(Int32Array.from([0, 4])).to("meta");
+    expect(() => call("qwen_pt::composite_causal_attention", q, q, q, starts)).toThrow(
+      /cu_seqlens is on meta/,
+    );
+  });
+
+  it("targets that are no whole numbers are refused", () => {
+    const [hidden, weight] = [randn([3, 4], { dtype: "float64" }), randn([5, 4], { dtype: "float64" })];
+    const target = tensor([0.5, 1.7, 2]);
+    expect(() => call("qwen_pt::linear_cross_entropy", hidden, weight, target)).toThrow(
+      /target must be of integers/,
+    );
+  });
+});

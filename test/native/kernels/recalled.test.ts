@@ -150,6 +150,46 @@ describe.each(["lora_linear", "lora_linear, dropout", "linear_recast", "causal_a
   });
 });
 
+describe("causal_attention_recalled looks at what it is given", () => {
+  const start = (): { leaves: Tensor[]; out: Tensor; sums: Tensor } => {
+    manualSeed(5);
+    const shape = (heads: number): Tensor => randn([2, 9, heads, 16]);
+    const operands = [shape(4), shape(2), shape(2)];
+    const [out, sums] = noGrad(() => operator("causal_attention_kept", ...operands)) as [Tensor, Tensor];
+    return { leaves: operands.map((x) => x.requiresGrad_()), out, sums };
+  };
+  const gradients = (leaves: Tensor[], out: Tensor, sums: Tensor): Tensor[] => {
+    const result = operator("causal_attention_recalled", ...leaves, out, sums) as Tensor;
+    return grad(result.sin().sum(), leaves) as Tensor[];
+  };
+
+  it.each([
+    ["an empty logsumexp", (sums: Tensor) => sums.narrow(1, 0, 0)],
+    ["one of another length", (sums: Tensor) => sums.narrow(1, 0, 17)],
+    ["one of other heads", (sums: Tensor) => sums.narrow(0, 0, 3)],
+    ["one of another dtype", (sums: Tensor) => sums.to("float16")],
+    ["one of float64", (sums: Tensor) => sums.to("float64")],
+    ["one of whole numbers", (sums: Tensor) => sums.to("int32")],
+    ["a flat one", (sums: Tensor) => sums.flatten(0, 1)],
+  ])("%s is refused", (_, change) => {
+    const { leaves, out, sums } = start();
+    expect(() => gradients(leaves, out, change(sums))).toThrow(/given logsumexp is/);
+  });
+
+  it.each([
+    ["batch and seq", 0, 1],
+    ["heads and dim", 2, 3],
+    ["seq and heads", 1, 2],
+    ["batch and dim", 0, 3],
+  ] as const)("a result whose %s lie the other way round in memory has the same gradients", (_, a, b) => {
+    const { leaves, out, sums } = start();
+    const laid = (x: Tensor, i: number, j: number): Tensor => x.transpose(i, j).contiguous().transpose(i, j);
+    const expected = gradients(leaves, out, sums);
+    for (const [i, one] of gradients(leaves, laid(out, a, b), laid(sums, 0, 1)).entries())
+      expect(distance(one, expected[i] as Tensor), `${i}`).toBe(0);
+  });
+});
+
 it("under autocast the trained weight's gradient is that of libtorch's linear, in the weight's dtype", () => {
   manualSeed(3);
   const [x, weight] = [randn([2, 5, 16]), randn([24, 16])];
