@@ -2,10 +2,11 @@
 // the same file; elsewhere a file beside it, kept fresh while it is held. Only spares work: what is made under it is
 // right without it too.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { open, rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolder } from "./make-folder.js";
 
 const STALE_MS = 60_000;
 const REFRESH_MS = 10_000;
@@ -19,7 +20,7 @@ export interface LockOptions {
 
 /** Waits for the lock of `file`; what comes back releases it. */
 export async function lockFile(file: string, options: LockOptions = {}): Promise<() => Promise<void>> {
-  mkdirSync(path.dirname(file), { recursive: true });
+  makeFolder(path.dirname(file));
   const notice = setTimeout(() => options.onWait?.(), NOTICE_MS);
   notice.unref();
   try {

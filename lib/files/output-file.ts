@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
+import { makeFolder } from "./make-folder.js";
 import { replaceFile } from "./whole-file.js";
 
 const ADVICE: Record<string, string> = {
@@ -48,7 +49,7 @@ export function checkWritable(outputDir: string, key = "output_dir"): void {
  * Missing folders are made. Throws UserError naming the file. */
 export function writeWhole(file: string, content: string | Uint8Array): void {
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     replaceFile(file, content);
   } catch (error) {
     throw writeError(file, error);
@@ -59,7 +60,7 @@ export function writeWhole(file: string, content: string | Uint8Array): void {
 export function appendLine(file: string, line: string): void {
   let before: number | undefined;
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     before = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
     appendFileSync(file, `${line}\n`);
   } catch (error) {

@@ -1,7 +1,8 @@
 // `export`: the base model with its adapters merged, as a model folder that transformers loads.
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { copyGenerationConfig, saveTokenizer } from "../assembly/tokenizer-files.js";
 import type { Recipe } from "../config/index.js";
+import { makeFolder } from "../files/make-folder.js";
 import { checkWritable } from "../files/output-file.js";
 import type { HubEvent } from "../hub/index.js";
 import { saveModel } from "../models/qwen3/index.js";
@@ -22,7 +23,7 @@ export async function exportModel(recipe: Recipe, onEvent?: (event: HubEvent) =>
     onEvent,
     ...(place !== "auto" && { device: place }),
   });
-  const made = mkdirSync(dir, { recursive: true });
+  const made = makeFolder(dir);
   try {
     scope(() => saveModel(model, dir, { maxShardGigabytes }));
     saveTokenizer(tokenizer, dir);

@@ -1,9 +1,10 @@
 // PEFT's adapter folder: adapter_model.safetensors and adapter_config.json, saved and loaded.
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { parseJson, writeJson } from "../files/json.js";
+import { makeFolder } from "../files/make-folder.js";
 import type { Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { cat, loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
@@ -51,7 +52,7 @@ export function saveAdapter(
   baseModel: string,
   state: ReadonlyMap<string, Tensor> = adapterState(model),
 ): void {
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   const wrapped = [...adapters(model)]
     .filter(([, module]) => module instanceof LoraLinear)
     .map(([path]) => path);

@@ -1,8 +1,9 @@
 // Where what a first pass keeps waits for the second: memory, or a file on the disk. Tensors stay the same handles; only
 // their elements leave and come back. Which tensors, and when, is recompute.ts's affair.
-import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.js";
+import { makeFolder } from "../files/make-folder.js";
 import { writeError } from "../files/output-file.js";
 import { empty, fromBytes, noGrad, op, scope, type Tensor } from "../torch/index.js";
 
@@ -73,7 +74,7 @@ export class DiskStore implements ActivationStore {
 
   #open(): number {
     if (this.#handle !== undefined) return this.#handle;
-    mkdirSync(path.dirname(this.#file), { recursive: true });
+    makeFolder(path.dirname(this.#file));
     this.#handle = openSync(this.#file, "w+");
     // where the system lets an open file go nameless, nothing is left even after kill -9
     if (process.platform !== "win32") rmSync(this.#file, { force: true });

@@ -1,10 +1,11 @@
 // `qwen-pt doctor [--json]`: what is wrong with this installation, a line a check; `--gpu`: what this card makes of the
 // package, as a report. The looking and the judging are lib/doctor's. Exits 1 where there is a problem.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import pc from "picocolors";
 import { diagnose, type Facts, type Finding, probe, rulesOf, whyNoDevice } from "../../doctor/index.js";
 import { messageOf, UserError } from "../../errors.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { type Arguments, neededNothing, readArguments } from "../terminal/arguments.js";
 import type { Host, Run } from "../terminal/host.js";
 
@@ -44,7 +45,7 @@ async function examineGpu({ options, flags }: Arguments, host: Host): Promise<nu
   const device = deviceOf(options["device"], facts, whyNoDevice(facts, await rulesOf()));
   const folder = path.resolve(options["output"] ?? ".");
   const files = ["md", "json"].map((ending) => path.join(folder, `${REPORT}.${ending}`)) as [string, string];
-  makeFolder(folder);
+  makeReportFolder(folder);
   const { examine, reportMarkdown } = await import("../../doctor/index.js");
   const onStage = (stage: string) => void host.err.write(`${device}: ${stage}\n`);
   const report = await examine(facts, { device, quick: flags.has("quick"), onStage });
@@ -68,9 +69,9 @@ function deviceOf(wanted: string | undefined, { addon, libtorch }: Facts, why: s
   );
 }
 
-function makeFolder(folder: string): void {
+function makeReportFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw new UserError(`doctor --gpu: --output ${folder} cannot be written (${messageOf(error)})`);
   }

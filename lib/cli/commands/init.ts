@@ -1,11 +1,12 @@
 // `qwen-pt init [RECIPE]`: writes a commented recipe after four questions, or from options. What the answers come to is
 // lib/init's; here are the terminal and the files.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { loadRecipe } from "../../config/index.js";
 import { messageOf, UserError } from "../../errors.js";
 import { writeJson } from "../../files/json.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { replaceFile } from "../../files/whole-file.js";
 import {
   costOf,
@@ -161,7 +162,7 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
   checkText(text, host.env);
   if (plan.info !== undefined) writeJson(path.join(plan.dir, "dataset_info.json"), plan.info);
   try {
-    mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
+    makeFolder(path.dirname(path.resolve(file)));
     replaceFile(file, text);
   } catch (error) {
     throw new UserError(`init: ${file} cannot be written (${messageOf(error)})`);

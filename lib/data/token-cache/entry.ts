@@ -1,18 +1,10 @@
 // One entry of the cache of tokens on the disk: a folder with the ids of a dataset's documents, their lengths, and a
 // file that says how many there are and what their bytes sum to. Written beside its place and renamed.
 
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
+import { makeFolder } from "../../files/make-folder.js";
 import { replaceFile } from "../../files/whole-file.js";
 import { NumberRun } from "../blocks/number-run.js";
 import { TokenArena } from "../blocks/token-arena.js";
@@ -34,7 +26,7 @@ interface Contents {
 
 /** An arena whose files are made in `workshop`, a folder that it makes. Throws the system's error where it cannot. */
 export function startEntry(workshop: string, onRefused: (why: string) => void): TokenArena {
-  mkdirSync(workshop, { recursive: true });
+  makeFolder(workshop);
   return new TokenArena(
     { file: path.join(workshop, IDS), onRefused },
     { file: path.join(workshop, LENGTHS), onRefused },

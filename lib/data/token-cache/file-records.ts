@@ -2,9 +2,10 @@
 // not read again: its hash is on record.
 
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, readFileSync, statSync } from "node:fs";
+import { createReadStream, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { replaceFile } from "../../files/whole-file.js";
 
 /** A file that was changed less long ago may change again without its times telling. */
@@ -68,7 +69,7 @@ export class FileRecords {
     if (Date.now() - statSync(record.file).ctimeMs < SETTLED_MS) return;
     if (identityOf(record.file) !== record.identity) return;
     try {
-      mkdirSync(this.#folder, { recursive: true });
+      makeFolder(this.#folder);
       replaceFile(this.#place(record.file), JSON.stringify(record));
     } catch {
       // a record only spares reading

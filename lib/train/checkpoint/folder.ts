@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { writeError, writeWhole } from "../../files/output-file.js";
 
 const MANIFEST = "manifest.json";
@@ -75,7 +76,7 @@ export function writeCheckpoint(outputDir: string, step: number, fill: (dir: str
   const temporary = path.join(outputDir, `.checkpoint-${step}.${process.pid}.tmp`);
   const aside = path.join(outputDir, `.checkpoint-${step}.${process.pid}.old`);
   try {
-    mkdirSync(outputDir, { recursive: true });
+    makeFolder(outputDir);
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary);
     fill(temporary);

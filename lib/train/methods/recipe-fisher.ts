@@ -1,6 +1,6 @@
 // The Fisher information of a recipe: taken from its file, or estimated on its general corpus and written there. What
 // it is and what its file looks like is lib/methods' business.
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Recipe } from "../../config/index.js";
 import {
@@ -12,6 +12,7 @@ import {
 } from "../../data/index.js";
 import { messageOf, UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { writeError } from "../../files/output-file.js";
 import { estimateFisher, type FisherSettings, loadFisher, saveFisher } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
@@ -87,7 +88,7 @@ async function estimate(source: FisherSource, file: string, wanted: Wanted): Pro
     );
   const batches = await batchesOf(source, samples);
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
   } catch (error) {
     throw writeError(file, error, "ewc_fisher");
   }
