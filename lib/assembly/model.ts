@@ -68,8 +68,9 @@ export function loadBase(
   recipe: Recipe,
   config: Qwen3Config,
   { device, resume, start }: Building,
+  onNote?: (text: string) => void,
 ): Qwen3ForCausalLM {
-  const onDevice = isHost(device) ? {} : { device };
+  const onDevice = { ...(!isHost(device) && { device }), ...(onNote && { onNote }) };
   const rows = start === undefined ? config.vocab_size : rowsFor(start.tokens, config.vocab_size);
   if (resume !== undefined && recipe.finetuning_type !== "lora") {
     const model = new Qwen3ForCausalLM({ ...config, vocab_size: rows });
@@ -78,7 +79,12 @@ export function loadBase(
   }
   const model = new Qwen3ForCausalLM(config);
   if (recipe.train_from_scratch) initializeWeights(model, config.dtype ?? "float32");
-  else loadWeights(model, recipe.model_name_or_path, start === undefined ? onDevice : {});
+  else
+    loadWeights(
+      model,
+      recipe.model_name_or_path,
+      start === undefined ? onDevice : { ...(onNote && { onNote }) },
+    );
   if (start !== undefined && "pieces" in start) addRows(model, start);
   else if (start !== undefined) enlarge(model, rows, start);
   if (!isHost(device)) model.to({ device });
@@ -113,10 +119,12 @@ export function buildModel(
   emit: Emit,
 ): { model: Qwen3ForCausalLM; weights: Weights; methods: TrainingMethod[] } {
   const { name, device, resume, start } = building;
-  const config = modelConfig(recipe, emit);
+  const given = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";
   const onDevice = isHost(device) ? {} : { device };
-  const model = loadBase(recipe, config, building);
+  const warn = (text: string): void => emit({ type: "message", level: "warning", text });
+  const model = loadBase(recipe, given, building, warn);
+  const config = { ...given, tie_word_embeddings: model.config.tie_word_embeddings };
   const { trainable, compute } = precisionOf(recipe);
   const isMixed = compute === undefined && config.dtype !== "float32" && config.dtype !== null;
   if (recipe.upcast_layernorm) {

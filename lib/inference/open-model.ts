@@ -56,7 +56,8 @@ export async function openModel(
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
   const rows = Math.max(config.vocab_size, ...adapters.map((dir) => adapterRows(dir) ?? 0));
   const grows = rows > config.vocab_size;
-  const model = loadModel(folder, config, grows ? {} : placement);
+  const onNote = (text: string): void => onEvent?.({ type: "message", level: "warning", text });
+  const model = loadModel(folder, config, { ...(grows ? {} : placement), onNote });
   model.requiresGrad_(false);
   if (grows) {
     // whatever they begin with, the adapter has its own

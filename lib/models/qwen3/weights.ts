@@ -1,10 +1,12 @@
 // Weights of a Qwen3 model: loaded, drawn from scratch, saved. A parameter's path is its key in the file.
 
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { writeJson } from "../../files/json.js";
+import { makeFolder } from "../../files/make-folder.js";
 import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../../nn/index.js";
+import { hasHeadOfItsOwn, untie } from "../../qwen3/head.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
 import {
   bytesPerElement,
@@ -23,23 +25,37 @@ import type { Qwen3Config } from "./config.js";
 import { readConfig, writeConfig } from "./config.js";
 import { Qwen3ForCausalLM } from "./model.js";
 
+/** How weights are loaded. */
+export interface LoadOptions {
+  /** Cast to this; default: as stored. */
+  dtype?: DType;
+  device?: Device;
+  /** Told where the files contradict each other and one of them is followed. */
+  onNote?: (text: string) => void;
+}
+
 /**
  * Gives a model the weights of a folder (`model.safetensors`, or shards with their index).
  * On the CPU and in the stored dtype they are views of the mapped files: no copy is made. Frozen until someone
- * asks for gradients. A redundant `lm_head.weight` of a tied model is accepted and left aside.
+ * asks for gradients. A tied model's `lm_head.weight` is left aside where it is the embedding; one that differs is kept,
+ * the model's config then says that it is not tied, and `onNote` is told, as transformers does.
  * Throws UserError naming file and tensor where one is missing, unknown, or of another shape.
  */
-export function loadWeights(
-  model: Qwen3ForCausalLM,
-  dir: string,
-  options: { dtype?: DType; device?: Device } = {},
-): void {
+export function loadWeights(model: Qwen3ForCausalLM, dir: string, options: LoadOptions = {}): void {
   scope(() => {
     const stored = openCheckpoint(dir);
+    if (model.config.tie_word_embeddings && hasHeadOfItsOwn(stored)) {
+      untie(model);
+      options.onNote?.(
+        `${dir}: config.json says tie_word_embeddings: true, but lm_head.weight differs from the embedding; the head is kept, and the two are trained and saved apart`,
+      );
+    }
     checkFit(model, dir, stored);
     model.mapParameters((_, name) => {
       const { tensor } = stored.get(name) as StoredTensor;
-      return options.dtype === undefined && options.device === undefined ? tensor : tensor.to(options);
+      const { dtype, device } = options;
+      if (dtype === undefined && device === undefined) return tensor;
+      return tensor.to({ ...(dtype !== undefined && { dtype }), ...(device !== undefined && { device }) });
     });
   });
 }
@@ -140,7 +156,7 @@ export interface SaveOptions {
  * Throws UserError where the disk refuses; what was there before is then still there.
  */
 export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOptions = {}): void {
-  makeFolder(dir);
+  makeModelFolder(dir);
   const state = model.stateDict();
   const dtypeOf = (tensor: Tensor): DType => options.dtype ?? tensor.dtype;
   const shards = planShards(state, (options.maxShardGigabytes ?? 5) * 1e9, dtypeOf);
@@ -182,9 +198,9 @@ export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOpt
   writeJson(join(dir, "config.json"), writeConfig({ ...model.config, tie_word_embeddings }, dtype));
 }
 
-function makeFolder(dir: string): void {
+function makeModelFolder(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true });
+    makeFolder(dir);
   } catch (error) {
     throw new UserError(`cannot write ${dir}: ${messageOf(error)}; choose another folder`);
   }
@@ -236,7 +252,7 @@ function planShards(
 export function loadModel(
   dir: string,
   config: Qwen3Config = readConfig(dir),
-  options: { dtype?: DType; device?: Device } = {},
+  options: LoadOptions = {},
 ): Qwen3ForCausalLM {
   const model = new Qwen3ForCausalLM(config);
   loadWeights(model, dir, options);

@@ -21,7 +21,9 @@ import {
   loadSafetensors,
   manualSeed,
   ones,
+  randn,
   saveSafetensors,
+  tensor,
   zeros,
 } from "../../../lib/torch/index.js";
 import { collect } from "../../fixtures/collect.js";
@@ -74,9 +76,34 @@ describe("loading", () => {
   });
 
   it("ties the head to the embedding, and accepts a redundant lm_head.weight", () => {
-    const model = load(changed("tied", (tensors) => tensors.set("lm_head.weight", ones([96, 32]))));
+    const copied = changed("tied", (tensors) =>
+      tensors.set("lm_head.weight", tensors.get("model.embed_tokens.weight") as Tensor),
+    );
+    const notes: string[] = [];
+    const model = loadModel(copied, readConfig(copied), { onNote: (text) => notes.push(text) });
     expect(model.headWeight).toBe(model.model.embed_tokens.weight);
+    expect(notes).toEqual([]);
     sameWeights(model, load(fixture.path("tied")));
+  });
+
+  it("keeps a tied model's lm_head.weight that is not the embedding, says so, and saves it", () => {
+    manualSeed(4);
+    const head = randn([96, 32]);
+    const dir = changed("tied", (tensors) => tensors.set("lm_head.weight", head));
+    const notes: string[] = [];
+    const model = loadModel(dir, readConfig(dir), { onNote: (text) => notes.push(text) });
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(/tie_word_embeddings: true, but lm_head.weight differs/);
+    expect(digest(model.headWeight as Tensor)).toBe(digest(head));
+    expect(model.config.tie_word_embeddings).toBe(false);
+    // what the same files mean where config.json says that they are two
+    const apart = loadModel(dir, { ...readConfig(dir), tie_word_embeddings: false });
+    const inputIds = tensor([3, 14, 15, 92], { dtype: "int64" }).unsqueeze(0);
+    expect(model.forward({ inputIds }).tolist()).toEqual(apart.forward({ inputIds }).tolist());
+    const saved = temporary();
+    saveModel(model, saved);
+    expect(readConfig(saved).tie_word_embeddings).toBe(false);
+    sameWeights(load(saved), model);
   });
 
   it("leaves no tensor behind but the parameters", () => {
