@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
+import { configTokens, isQwenClass, type NamedToken } from "../config-tokens.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
 import { encoderForm } from "./encoder-form.js";
@@ -82,6 +83,7 @@ export interface TokenizerOptions {
 interface TokenizerJson {
   added_tokens?: AddedToken[];
   model: { vocab?: Record<string, number> | [string, number][] };
+  pre_tokenizer?: unknown;
   decoder?: { type?: string; decoders?: { type?: string }[] } | null;
   [key: string]: unknown;
 }
@@ -96,11 +98,15 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const json =
     options.json === undefined ? readTokenizerJson(file) : (structuredClone(options.json) as TokenizerJson);
   const config = readJson(path.join(dir, "tokenizer_config.json")) ?? {};
-  const names = specialTokens(dir, config);
+  const map = readJson(path.join(dir, "special_tokens_map.json")) ?? {};
+  const named = configTokens(path.join(dir, "tokenizer_config.json"), config, map);
+  const textOf = (key: string): string | undefined => named.find((token) => token.key === key)?.content;
+  // those of the config before those of the recipe, which the reference trainer adds to a loaded tokenizer
+  registerTokens(json, config, named);
+  if (isQwenClass(config)) setPrefixSpace(json.pre_tokenizer, config["add_prefix_space"] === true);
   const count =
     addTokens(json, options.addTokens ?? [], false) + addTokens(json, options.addSpecialTokens ?? [], true);
   const extended = count > 0 || options.json !== undefined ? structuredClone(json) : undefined;
-  registerTokens(json, config, Object.values(names));
   const wanted = options.engine ?? "auto";
   const text = Buffer.from(JSON.stringify(json));
   const make = await engineMaker(file, text, config, wanted);
@@ -111,8 +117,11 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
   const { name, size } = startEngine(file, engine);
   const id = (token: string) => engine.get().tokenToId(token);
   const eosToken =
-    replacedEos(options.template, (token) => id(token) !== undefined) ?? names.eos ?? "<|endoftext|>";
-  const padToken = names.pad ?? eosToken;
+    replacedEos(options.template, (token) => id(token) !== undefined) ??
+    textOf("eos_token") ??
+    "<|endoftext|>";
+  const padToken = textOf("pad_token") ?? eosToken;
+  const bosToken = textOf("bos_token");
   const special = new Set(
     (json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id),
   );
@@ -130,7 +139,7 @@ export async function loadTokenizer(dir: string, options: TokenizerOptions = {})
     eosId: requireToken(dir, "eos_token", eosToken, id),
     padToken,
     padId: requireToken(dir, "pad_token", padToken, id),
-    bosId: names.bos === undefined ? undefined : requireToken(dir, "bos_token", names.bos, id),
+    bosId: bosToken === undefined ? undefined : requireToken(dir, "bos_token", bosToken, id),
     addBos: false,
     tokenId: id,
     get lanes() {
@@ -197,35 +206,11 @@ function readJson(file: string): Record<string, unknown> | undefined {
   throw new UserError(`${file}: must be a JSON object`);
 }
 
-/** eos, pad and bos by name. Where the config leaves eos or pad out, Qwen's tokenizer class fills in <|endoftext|>. */
-function specialTokens(
-  dir: string,
-  config: Record<string, unknown>,
-): { eos?: string; pad?: string; bos?: string } {
-  const map = readJson(path.join(dir, "special_tokens_map.json")) ?? {};
-  const qwen = String(config.tokenizer_class ?? "Qwen2Tokenizer").startsWith("Qwen2");
-  const named = (key: string): string | undefined => {
-    const value = key in config ? config[key] : map[key];
-    const content =
-      value !== null && typeof value === "object" ? (value as { content?: unknown }).content : value;
-    if (content === null) return undefined;
-    if (content === undefined) return qwen && key !== "bos_token" ? "<|endoftext|>" : undefined;
-    if (typeof content === "string") return content;
-    throw new UserError(`${path.join(dir, "tokenizer_config.json")}: ${key} must be a token's text`);
-  };
-  const [eos, pad, bos] = [named("eos_token"), named("pad_token"), named("bos_token")];
-  return {
-    ...(eos !== undefined && { eos }),
-    ...(pad !== undefined && { pad }),
-    ...(bos !== undefined && { bos }),
-  };
-}
-
 /** Adds to tokenizer.json what only tokenizer_config.json registers, as transformers does on loading. */
 function registerTokens(
   json: TokenizerJson,
   config: Record<string, unknown>,
-  named: readonly string[],
+  named: readonly NamedToken[],
 ): void {
   json.added_tokens ??= [];
   const added = json.added_tokens;
@@ -242,14 +227,24 @@ function registerTokens(
     if (typeof token?.content !== "string") continue;
     register({ ...flags, special: false, ...token, content: token.content, id: Number(id) });
   }
-  const { vocab } = json.model;
-  for (const content of named) {
-    const id =
-      vocab !== undefined && !Array.isArray(vocab) && Object.hasOwn(vocab, content)
-        ? vocab[content]
-        : undefined;
-    if (id !== undefined) register({ ...flags, special: true, content, id });
-  }
+  // one of the vocabulary keeps its id, any other comes after all that are there
+  const missing = named.filter(({ content }) => !present.has(content));
+  if (missing.length === 0) return;
+  addTokens(
+    json,
+    missing.map(({ content }) => content),
+    true,
+  );
+  for (const { content, flags: given } of missing)
+    Object.assign(added.find((token) => token.content === content) ?? {}, given);
+}
+
+/** Sets what Qwen's class passes on: a space before each text, or none, whatever tokenizer.json says. */
+function setPrefixSpace(part: unknown, wanted: boolean): void {
+  if (typeof part !== "object" || part === null) return;
+  const { type, pretokenizers } = part as { type?: unknown; pretokenizers?: unknown };
+  if (type === "ByteLevel") (part as { add_prefix_space?: boolean }).add_prefix_space = wanted;
+  if (Array.isArray(pretokenizers)) for (const one of pretokenizers) setPrefixSpace(one, wanted);
 }
 
 async function engineMaker(

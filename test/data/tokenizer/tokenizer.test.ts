@@ -117,9 +117,13 @@ describe("a folder's defects", () => {
   it("no tokenizer.json", async () => {
     await expect(loadTokenizer(root)).rejects.toThrow(/tokenizer\.json is missing/);
   });
-  it("a token that the vocabulary lacks", async () => {
-    await expect(loadTokenizer(edited({ eos_token: "<eos>" }))).rejects.toThrow(
-      /tokenizer_config\.json: eos_token "<eos>" is not in the tokenizer's vocabulary/,
+  it("an end token that neither file names, and the vocabulary lacks", async () => {
+    const dir = edited({ tokenizer_class: "PreTrainedTokenizerFast", eos_token: null, pad_token: null });
+    const json = JSON.parse(readFileSync(path.join(dir, "tokenizer.json"), "utf8"));
+    for (const token of json.added_tokens) token.content = token.content.replace("endoftext", "another");
+    writeFileSync(path.join(dir, "tokenizer.json"), JSON.stringify(json));
+    await expect(loadTokenizer(dir)).rejects.toThrow(
+      /tokenizer_config\.json: eos_token "<\|endoftext\|>" is not in the tokenizer's vocabulary/,
     );
   });
   it("files that are no JSON, or another JSON", async () => {
