@@ -3,8 +3,8 @@
 
 import { Linear } from "../../nn/index.js";
 import { empty, op, scope, type Tensor } from "../../torch/index.js";
-import type { StoredTensor } from "../models/files/checkpoint-files.js";
-import type { Qwen3ForCausalLM } from "../models/qwen3/model.js";
+import type { StoredTensor } from "../files/checkpoint-files.js";
+import type { Qwen3ForCausalLM } from "./model.js";
 
 const equal = op<(self: Tensor, other: Tensor) => boolean>("aten::equal");
 

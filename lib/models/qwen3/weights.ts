@@ -6,7 +6,6 @@ import { messageOf, UserError } from "../../errors.js";
 import { writeJson } from "../../files/json.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../../nn/index.js";
-import { hasHeadOfItsOwn, untie } from "../../qwen3/head.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
 import {
   bytesPerElement,
@@ -23,6 +22,7 @@ import type { StoredTensor } from "../files/checkpoint-files.js";
 import { INDEX, openCheckpoint, SINGLE } from "../files/checkpoint-files.js";
 import type { Qwen3Config } from "./config.js";
 import { readConfig, writeConfig } from "./config.js";
+import { hasHeadOfItsOwn, untie } from "./head.js";
 import { Qwen3ForCausalLM } from "./model.js";
 
 /** How weights are loaded. */
