@@ -5,11 +5,13 @@ import { saveTokenizer } from "../assembly/tokenizer-files.js";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
 import type { TrainEvent, TrainResult } from "../events.js";
+import { checkWritable } from "../files/output-file.js";
 import { datasetFetcher } from "../hub/index.js";
 import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
 import { DomainEvaluation, readDomains } from "./before-after/domains.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { Trainer } from "./loop/trainer.js";
+import { claimOutput } from "./output/output-lock.js";
 import { prepare } from "./setup/prepare.js";
 
 /** An abort before the first step: nothing was written. */
@@ -32,7 +34,10 @@ export interface RunOptions {
 export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}): Promise<TrainResult> {
   const emit = (event: TrainEvent): void => options.onEvent?.(event);
   holdLease();
+  let release = (): void => {};
   try {
+    checkWritable(loaded.recipe.output_dir);
+    release = claimOutput(loaded.recipe.output_dir);
     const hub = datasetFetcher({ keys: loaded.recipe, onEvent: emit });
     const texts = await readDomains(loaded.recipe, { hub, signal: options.signal });
     const prepared = await prepare(loaded, emit, options.signal);
@@ -80,6 +85,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   } catch (error) {
     throw error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
   } finally {
+    release();
     setDeterministic(false);
     releaseLease();
   }

@@ -17,6 +17,7 @@ import {
 import type { SourceAccountState } from "../batches/source-account.js";
 import type { BestState } from "../plan/best.js";
 import type { Moment } from "../plan/intervals.js";
+import { checkLoop } from "./loop-numbers.js";
 
 export const OPTIMIZER_FILE = "optimizer.safetensors";
 export const RANDOM_FILE = "rng_state.safetensors";
@@ -66,10 +67,10 @@ export function saveRunState(
 }
 
 /**
- * Restores optimizer and random state and returns the loop's numbers.
- * @throws UserError where a file is missing or does not fit the run
+ * Restores optimizer and random state and returns the loop's numbers. `step`: where trainer_state.json says it stands.
+ * @throws UserError where a file is missing, damaged, or does not fit the run
  */
-export function loadRunState(dir: string, optimizer: AdamW): LoopState {
+export function loadRunState(dir: string, optimizer: AdamW, step: number): LoopState {
   const file = path.join(dir, LOOP_FILE);
   let loop: LoopState;
   try {
@@ -79,6 +80,7 @@ export function loadRunState(dir: string, optimizer: AdamW): LoopState {
       `${file}: cannot be read (${messageOf(error)}); a checkpoint written with save_only_model: true cannot be resumed`,
     );
   }
+  checkLoop(loop, step, file);
   scope(() => {
     const saved = path.join(dir, OPTIMIZER_FILE);
     try {

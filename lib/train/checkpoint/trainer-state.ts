@@ -129,6 +129,14 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   if (!Number.isInteger(state.global_step) || state.global_step < 0)
     throw refuse("global_step is not a step number");
   if (!Array.isArray(state.log_history)) throw refuse("log_history is not a list");
+  const entries: unknown[] = state.log_history;
+  const bad = entries.findIndex((one) => typeof one !== "object" || one === null || Array.isArray(one));
+  if (bad >= 0) throw refuse(`log_history: entry ${bad + 1} is not an object`);
+  // a later step than the last would count as a run that is over
+  if (state.max_steps > 0 && state.global_step > state.max_steps)
+    throw refuse(
+      `global_step ${state.global_step} is beyond max_steps ${state.max_steps}: the file is damaged`,
+    );
   return state;
 }
 

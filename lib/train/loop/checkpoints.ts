@@ -75,7 +75,7 @@ export class Checkpoints {
       data: before,
       sources,
       ...counts
-    } = loadRunState(dir, optimizer);
+    } = loadRunState(dir, optimizer, state.global_step);
     progress.restore({ step: state.global_step, epoch: state.epoch }, counts);
     history.entries.push(...state.log_history);
     this.#best = state.best_model_checkpoint;

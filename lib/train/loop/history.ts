@@ -47,7 +47,8 @@ export class History {
       totalSteps,
       startStep: start.step,
       startTokens: start.tokensSeen,
-      append: resumed || !recipe.overwrite_output_dir,
+      // a run that was killed before its first checkpoint begins at step 1 again: its lines would be there twice
+      append: resumed,
     });
   }
 
@@ -89,14 +90,15 @@ export class History {
  */
 function dropLaterLines(file: string, step: number, logged: number): void {
   if (!existsSync(file)) return;
-  const lines = readFileSync(file, "utf8")
-    .split("\n")
-    .filter((line) => line !== "");
+  const text = readFileSync(file, "utf8");
+  const lines = text.split("\n").filter((line) => line !== "");
   let here = 0;
   const kept = lines.filter((line) => {
+    if (!line.endsWith("}")) return false; // cut short when the run was killed
     const found = /"current_steps": (\d+)/.exec(line);
     const at = found === null ? 0 : Number(found[1]);
     return at < step || (at === step && ++here <= logged);
   });
-  if (kept.length < lines.length) writeWhole(file, kept.map((line) => `${line}\n`).join(""));
+  if (kept.length < lines.length || (text !== "" && !text.endsWith("\n")))
+    writeWhole(file, kept.map((line) => `${line}\n`).join(""));
 }

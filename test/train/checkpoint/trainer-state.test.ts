@@ -122,6 +122,8 @@ describe("trainer_state.json", () => {
     ['{"global_step": "4"}', /global_step is not a number/],
     ['{"global_step": 1.5}', /not a step number/],
     ['{"global_step": 4, "log_history": {}}', /log_history is not a list/],
+    ['{"global_step": 4, "max_steps": 9, "log_history": [{"step": 1}, null]}', /log_history: entry 2 is not/],
+    ['{"global_step": 1000000000, "max_steps": 9}', /global_step 1000000000 is beyond max_steps 9/],
   ])("refuses %s in one line", (text, message) => {
     const file = path.join(folder, "trainer_state.json");
     writeFileSync(file, text);
