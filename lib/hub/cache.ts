@@ -3,7 +3,6 @@
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,8 +12,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import { makeFolder } from "../make-folder.js";
+import { insideFolder, isContentHash, isSafePath, isSize } from "../outside-path.js";
 import { COMMIT, type Listing, type RemoteFile } from "./huggingface.js";
-import { cacheFolderName, isSafePath, type Repository } from "./names.js";
+import { cacheFolderName, type Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
 
 /** The folders of one repository in the cache. */
@@ -35,7 +36,7 @@ export class RepositoryCache {
     if (COMMIT.test(revision)) return revision;
     if (!isSafePath(revision)) return undefined;
     try {
-      const commit = readFileSync(path.join(this.folder, "refs", ...revision.split("/")), "utf8").trim();
+      const commit = readFileSync(this.#ref(revision), "utf8").trim();
       return COMMIT.test(commit) ? commit : undefined;
     } catch {
       return undefined;
@@ -46,26 +47,30 @@ export class RepositoryCache {
   setCommit(revision: string, commit: string): void {
     if (revision === commit || this.commitOf(revision) === commit || !isSafePath(revision)) return;
     try {
-      replace(path.join(this.folder, "refs", ...revision.split("/")), commit);
+      replace(this.#ref(revision), commit);
     } catch {
       // the files are there all the same
     }
   }
 
+  #ref(revision: string): string {
+    return insideFolder(path.join(this.folder, "refs"), revision, "revision", this.folder);
+  }
+
   snapshot(commit: string): string {
-    return path.join(this.folder, "snapshots", commit);
+    return insideFolder(path.join(this.folder, "snapshots"), commit, "commit", this.folder);
   }
 
   pointer(commit: string, file: string): string {
-    return path.join(this.snapshot(commit), ...file.split("/"));
+    return insideFolder(this.snapshot(commit), file, this.folder, this.folder);
   }
 
   blob(hash: string): string {
-    return path.join(this.folder, "blobs", hash);
+    return insideFolder(path.join(this.folder, "blobs"), hash, this.folder, this.folder);
   }
 
   lock(hash: string): string {
-    return path.join(this.#locks, `${hash}.lock`);
+    return insideFolder(this.#locks, `${hash}.lock`, this.folder);
   }
 
   has(commit: string, file: string): boolean {
@@ -76,7 +81,7 @@ export class RepositoryCache {
   link(commit: string, file: string, hash: string, isNew: boolean): void {
     const pointer = this.pointer(commit, file);
     const blob = this.blob(hash);
-    mkdirSync(path.dirname(pointer), { recursive: true });
+    makeFolder(path.dirname(pointer));
     rmSync(pointer, { force: true });
     if (!this.#noSymlinks) {
       try {
@@ -91,20 +96,23 @@ export class RepositoryCache {
     else copyFileSync(blob, pointer);
   }
 
+  #listed(folder: string, commit: string): string {
+    return insideFolder(path.join(this.folder, folder), `${commit}.json`, "commit", this.folder);
+  }
+
   /** What a commit is known to hold. */
   listing(commit: string): Listing | undefined {
     for (const folder of [".qwen-pt", "trees"]) {
       try {
-        const text = readFileSync(path.join(this.folder, folder, `${commit}.json`), "utf8");
+        const text = readFileSync(this.#listed(folder, commit), "utf8");
         const { files } = JSON.parse(text) as { files: Record<string, TreeEntry> };
-        return {
-          commit,
-          files: Object.entries(files).map(([name, entry]) => ({
-            path: name,
-            size: entry.lfs_size ?? entry.size,
-            hash: entry.lfs_sha256 ?? entry.blob_id,
-          })),
-        };
+        const listed = Object.entries(files).map(([name, entry]) => ({
+          path: name,
+          size: entry.lfs_size ?? entry.size,
+          hash: entry.lfs_sha256 ?? entry.blob_id,
+        }));
+        if (listed.every((one) => isContentHash(one.hash) && isSize(one.size)))
+          return { commit, files: listed };
       } catch {
         // not there, or of a later format
       }
@@ -119,7 +127,7 @@ export class RepositoryCache {
     const entries = files.map(({ path: name, size, hash }) => [name, { size, blob_id: hash }]);
     try {
       replace(
-        path.join(this.folder, ".qwen-pt", `${commit}.json`),
+        this.#listed(".qwen-pt", commit),
         JSON.stringify({ format_version: 1, files: Object.fromEntries(entries) }),
       );
     } catch {
@@ -153,7 +161,7 @@ export function filesIn(folder: string): RemoteFile[] {
 }
 
 function replace(file: string, content: string): void {
-  mkdirSync(path.dirname(file), { recursive: true });
+  makeFolder(path.dirname(file));
   const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
   try {
     writeFileSync(temporary, content);

@@ -2,6 +2,7 @@
 // in them is lib/data's business.
 import path from "node:path";
 import { UserError } from "../errors.js";
+import { insideFolder } from "../outside-path.js";
 import { type DataWanted, dataFiles } from "./data-files.js";
 import type { HubEvent } from "./events.js";
 import { type FetchOptions, fetchRepository } from "./fetch.js";
@@ -50,7 +51,9 @@ export function datasetFetcher(options: DatasetOptions = {}): DatasetFetcher {
         { kind: "dataset", id: source.repo },
         { ...rest, signal, settings, selection: selectionOf(source) },
       );
-      return files.filter((file) => file !== README).map((file) => path.join(folder, ...file.split("/")));
+      const data = files.filter((file) => file !== README);
+      // a snapshot's files are links into the blobs beside it: fetchRepository has looked where they lead
+      return data.map((file) => insideFolder(folder, file, source.repo, path.dirname(path.dirname(folder))));
     },
   };
 }

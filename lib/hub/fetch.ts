@@ -3,9 +3,9 @@
 
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import path from "node:path";
 import { UserError } from "../errors.js";
 import { gigabytes } from "../words.js";
+import { insideFolder, isContentHash, isSafePath } from "../outside-path.js";
 import { filesIn, RepositoryCache } from "./cache.js";
 import { type HubEvent, Tally } from "./events.js";
 import {
@@ -18,7 +18,7 @@ import {
   resolveRevision,
 } from "./huggingface.js";
 import { modelscopeAddress, modelscopeFiles, modelscopeFolder, modelscopeRevision } from "./modelscope.js";
-import { isSafePath, type Repository } from "./names.js";
+import type { Repository } from "./names.js";
 import type { Selection } from "./select.js";
 import type { HubSettings } from "./settings.js";
 import { CheckedFiles } from "./transfer/checked.js";
@@ -133,7 +133,7 @@ abstract class Visit {
     };
     const chosen = await this.options.selection.choose(files, async (name) => {
       await get([name], false);
-      return readFile(path.join(folder, name), "utf8");
+      return readFile(this.at(folder, name), "utf8");
     });
     await get(chosen, true);
     this.tally.finish();
@@ -158,19 +158,23 @@ abstract class Visit {
     );
   }
 
+  /** Where a file of the repository is: never outside of what the cache has of this repository. */
+  protected at(folder: string, name: string): string {
+    return insideFolder(folder, name, this.repository.id, this.place());
+  }
+
   /** The needed files of a folder, or undefined where one is missing. Nothing is fetched. */
   protected async fromFolder(folder: string, known: readonly RemoteFile[]): Promise<Fetched | undefined> {
     if (known.length === 0) return undefined;
     let isWhole = true;
     try {
       const chosen = await this.options.selection.choose(known, async (name) => {
-        if (!existsSync(path.join(folder, name))) {
-          isWhole = false;
-          return "{}";
-        }
-        return readFile(path.join(folder, name), "utf8");
+        const file = this.at(folder, name);
+        if (existsSync(file)) return readFile(file, "utf8");
+        isWhole = false;
+        return "{}";
       });
-      isWhole &&= chosen.length > 0 && chosen.every((name) => existsSync(path.join(folder, name)));
+      isWhole &&= chosen.length > 0 && chosen.every((name) => existsSync(this.at(folder, name)));
       return isWhole ? { folder, files: chosen } : undefined;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -222,9 +226,9 @@ class HuggingFaceVisit extends Visit {
     const address = fileAddress(this.settings, this.repository, commit, listed.path);
     const file = listed.hash === undefined ? await describeFile(http, address, listed.path) : listed;
     const hash = file.hash;
-    if (hash === undefined) {
+    if (!isContentHash(hash)) {
       throw new UserError(
-        `${this.repository.id}: ${file.path}: ${this.settings.endpoint} names no ETag for it, which a hub does; correct HF_ENDPOINT`,
+        `${this.repository.id}: ${file.path}: ${this.settings.endpoint} names no hash for it (ETag), which a hub does; correct HF_ENDPOINT`,
       );
     }
     return {
@@ -263,7 +267,7 @@ class ModelscopeVisit extends Visit {
   }
 
   async #errand(file: RemoteFile): Promise<Errand | undefined> {
-    const target = path.join(this.#folder, ...file.path.split("/"));
+    const target = this.at(this.#folder, file.path);
     const isThere = async (): Promise<boolean> => {
       const found = await stat(target).catch(() => undefined);
       if (found === undefined || (file.size !== undefined && found.size !== file.size)) return false;

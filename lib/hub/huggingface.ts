@@ -1,5 +1,6 @@
 // Hugging Face's addresses: which commit a revision is, what it holds, where a file's bytes are.
-
+import { UserError } from "../errors.js";
+import { isContentHash, isSize } from "../outside-path.js";
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
 import { type Http, HttpFailure } from "./transfer/http.js";
@@ -49,8 +50,8 @@ export async function resolveRevision(
   if (typeof sha !== "string" || !COMMIT.test(sha)) {
     throw new HttpFailure("no commit in the answer", undefined, "NO_JSON", "", undefined);
   }
-  const rows = Array.isArray(siblings) ? (siblings as { rfilename?: unknown }[]) : [];
-  const names = rows.map(({ rfilename }) => rfilename).filter((name) => typeof name === "string");
+  const rows = Array.isArray(siblings) ? (siblings as ({ rfilename?: unknown } | null)[]) : [];
+  const names = rows.map((row) => row?.rfilename).filter((name) => typeof name === "string");
   return { commit: sha, names };
 }
 
@@ -63,20 +64,25 @@ export async function listFiles(
   names: readonly string[],
 ): Promise<RemoteFile[]> {
   const files: RemoteFile[] = [];
+  let pages = 0;
   let address: string | undefined =
     `${settings.endpoint}/api/${repository.kind}s/${repository.id}/tree/${commit}?recursive=true`;
   try {
     while (address !== undefined) {
       const { body, headers } = await http.json(address);
-      for (const entry of Array.isArray(body) ? (body as TreeEntry[]) : []) {
-        if (entry.type !== "file" || typeof entry.path !== "string") continue;
-        files.push({
-          path: entry.path,
-          size: entry.lfs?.size ?? entry.size,
-          hash: entry.lfs?.oid ?? entry.lfs?.sha256 ?? entry.oid,
-        });
+      for (const entry of Array.isArray(body) ? (body as (TreeEntry | null)[]) : []) {
+        if (entry?.type !== "file" || typeof entry.path !== "string") continue;
+        files.push(
+          remoteFile(repository.id, {
+            path: entry.path,
+            size: entry.lfs?.size ?? entry.size,
+            hash: entry.lfs?.oid ?? entry.lfs?.sha256 ?? entry.oid,
+          }),
+        );
       }
-      address = nextPage(headers["link"], address);
+      const next = nextPage(headers["link"], address);
+      if (++pages > MOST_PAGES || next === address) throw endless();
+      address = next;
     }
   } catch (error) {
     if (!(error instanceof HttpFailure) || error.status !== 404 || names.length === 0) throw error;
@@ -85,12 +91,42 @@ export async function listFiles(
   return files;
 }
 
+/** What an answer says, before it is believed. */
 interface TreeEntry {
-  readonly type?: string;
+  readonly type?: unknown;
   readonly path?: unknown;
-  readonly size?: number;
-  readonly oid?: string;
-  readonly lfs?: { readonly oid?: string; readonly sha256?: string; readonly size?: number };
+  readonly size?: unknown;
+  readonly oid?: unknown;
+  readonly lfs?: { readonly oid?: unknown; readonly sha256?: unknown; readonly size?: unknown } | null;
+}
+
+/**
+ * An entry of a hub's list. A hash becomes a file's name, and one of an unknown form would never be checked: it is
+ * refused, not left out.
+ * @throws UserError naming the file
+ */
+export function remoteFile(
+  repository: string,
+  entry: { path: string; size: unknown; hash: unknown },
+): RemoteFile {
+  const { path, size, hash } = entry;
+  const refuse = (what: string, value: unknown): UserError =>
+    new UserError(
+      `${repository}: ${JSON.stringify(path.slice(0, 120))}: the hub says ${JSON.stringify(value)?.slice(0, 80)} for its ${what}, which is none; take another hub (HF_ENDPOINT), or a local folder`,
+    );
+  if (size !== undefined && size !== null && !isSize(size)) throw refuse("size", size);
+  if (hash !== undefined && hash !== null && !isContentHash(hash)) throw refuse("hash", hash);
+  return { path, size: size ?? undefined, hash: hash ?? undefined };
+}
+
+/** Pages of a list: a repository of more than this is none that training needs. */
+export const MOST_PAGES = 1000;
+
+/** A list that does not end. */
+export function endless(): UserError {
+  return new UserError(
+    `the hub's list of files does not end after ${MOST_PAGES} pages; take another hub (HF_ENDPOINT), or a local folder`,
+  );
 }
 
 /** `<https://...>; rel="next"`. A page of another host is not asked for: it would see the token. */
@@ -111,7 +147,7 @@ export async function describeFile(http: Http, address: string, path: string): P
   const size = Number(headers["x-linked-size"] || headers["content-length"] || Number.NaN);
   return {
     path,
-    size: Number.isSafeInteger(size) ? size : undefined,
-    hash: /^[\w.-]+$/.test(etag) ? etag : undefined,
+    size: isSize(size) ? size : undefined,
+    hash: isContentHash(etag) ? etag : undefined,
   };
 }

@@ -2,7 +2,8 @@
 // the layout of its versions before 1.38, {cache}[/hub]/models/{org}/{name with dots as ___}/, where that is there.
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
-import type { RemoteFile } from "./huggingface.js";
+import { insideFolder } from "../outside-path.js";
+import { endless, MOST_PAGES, type RemoteFile, remoteFile } from "./huggingface.js";
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
 import { type Http, HttpFailure } from "./transfer/http.js";
@@ -51,23 +52,30 @@ export async function modelscopeFiles(
     );
     const entries = entriesOf(body);
     for (const entry of entries) {
-      const name = entry.Path ?? entry.Name;
-      if (typeof name !== "string" || name === "" || entry.Type === "tree") continue;
-      files.push({ path: name, size: sizeOf(entry.Size), hash: entry.Sha256 || undefined });
+      const name = entry?.Path ?? entry?.Name;
+      if (typeof name !== "string" || name === "" || entry?.Type === "tree") continue;
+      files.push(
+        remoteFile(repository.id, {
+          path: name,
+          size: sizeOf(entry?.Size),
+          hash: entry?.Sha256 || undefined,
+        }),
+      );
     }
     if (!paged || entries.length < PAGE) return files;
+    if (page >= MOST_PAGES) throw endless();
   }
 }
 
 interface Entry {
   readonly Path?: unknown;
   readonly Name?: unknown;
-  readonly Type?: string;
+  readonly Type?: unknown;
   readonly Size?: unknown;
-  readonly Sha256?: string;
+  readonly Sha256?: unknown;
 }
 
-function entriesOf(body: unknown): Entry[] {
+function entriesOf(body: unknown): (Entry | null)[] {
   const { Data, Success, Message, Code } = (body ?? {}) as Record<string, unknown>;
   if (Success === false) {
     // it says so in the body, under status 200
@@ -102,7 +110,7 @@ export function modelscopeFolder(settings: HubSettings, { kind, id }: Repository
     path.join(base, `${kind}s`, owner, name),
   ];
   const found = earlier.find(hasFiles) ?? (hasFiles(current) ? undefined : oldest.find(hasFiles));
-  return found ?? path.join(current, "snapshots", revision);
+  return found ?? insideFolder(path.join(current, "snapshots"), revision, "model_revision");
 }
 
 function hasFiles(folder: string): boolean {

@@ -25,9 +25,3 @@ export function meansRepository(nameOrPath: string): boolean {
 export function cacheFolderName({ kind, id }: Repository): string {
   return `${kind}s--${id.replaceAll("/", "--")}`;
 }
-
-/** A path inside a repository, refused where it would lead out of a folder on any system. */
-export function isSafePath(name: string): boolean {
-  if (name === "" || name.startsWith("/") || /[\\:\0]/.test(name)) return false;
-  return name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
-}

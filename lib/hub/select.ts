@@ -1,7 +1,7 @@
 // Which files of a repository are needed: of a model config, tokenizer and safetensors; of an adapter its two files.
 import { messageOf, UserError } from "../errors.js";
+import { isSafePath } from "../outside-path.js";
 import type { RemoteFile } from "./huggingface.js";
-import { isSafePath } from "./names.js";
 
 /** Chooses among a repository's files. */
 export interface Selection {
@@ -65,11 +65,10 @@ function shardsOf(id: string, text: string): string[] {
     throw new UserError(`${id}: ${INDEX}: malformed JSON (${messageOf(error)}); the repository is damaged`);
   }
   const names = [...new Set(Object.values((map ?? {}) as Record<string, unknown>))];
-  const wrong = names.find((name) => typeof name !== "string" || !isSafePath(name));
-  if (names.length === 0 || wrong !== undefined) {
+  if (names.length === 0 || !names.every(isSafePath)) {
     throw new UserError(`${id}: ${INDEX}: weight_map names no files; the repository is damaged`);
   }
-  return names as string[];
+  return names;
 }
 
 /** An adapter of PEFT's. */

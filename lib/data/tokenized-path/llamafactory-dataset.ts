@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
+import { insideFolder } from "../../outside-path.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { readRows } from "../readers/rows.js";
@@ -27,13 +28,12 @@ export function isSavedDataset(folder: string): boolean {
  * @throws UserError for what is damaged, of another tokenizer, or of supervised fine-tuning
  */
 export async function readSavedDataset(folder: string, tokenizer: Tokenizer): Promise<TrainingData> {
-  const splits = existsSync(path.join(folder, SPLITS))
-    ? (readJson(path.join(folder, SPLITS)).splits as string[])
-    : [""];
+  const splits = existsSync(path.join(folder, SPLITS)) ? splitsOf(path.join(folder, SPLITS)) : [""];
   let train: TokenBlocks = blockPerDocument(new TokenArena());
   const evaluation = [];
   for (const split of splits) {
-    const blocks = await readSplit(path.join(folder, split), tokenizer);
+    const place = split === "" ? folder : insideFolder(folder, split, path.join(folder, SPLITS));
+    const blocks = await readSplit(place, tokenizer);
     if (split === "train" || split === "") train = blocks;
     else if (split === VALIDATION) evaluation.push({ name: undefined, blocks, documents: blocks.length });
     else if (split.startsWith(`${VALIDATION}_`)) {
@@ -61,6 +61,12 @@ export async function readSavedDataset(folder: string, tokenizer: Tokenizer): Pr
   };
 }
 
+function splitsOf(file: string): string[] {
+  const { splits } = readJson(file);
+  if (Array.isArray(splits) && splits.every((split) => typeof split === "string")) return splits;
+  throw new UserError(`${file}: splits: a list of names is needed; ${AGAIN}`);
+}
+
 function lengthOfLongest(blocks: TokenBlocks): number {
   let longest = 0;
   for (let i = 0; i < blocks.length; i++) longest = Math.max(longest, blocks.get(i).length);
@@ -72,8 +78,8 @@ async function readSplit(folder: string, tokenizer: Tokenizer): Promise<TokenBlo
   const files = readJson(state)._data_files;
   if (!Array.isArray(files)) throw new UserError(`${state}: names no data files; ${AGAIN}`);
   const arena = new TokenArena();
-  for (const { filename } of files as { filename: string }[]) {
-    const file = path.join(folder, filename);
+  for (const entry of files as ({ filename?: unknown } | null)[]) {
+    const file = insideFolder(folder, entry?.filename, state);
     await refuseFineTuning(file);
     for await (const { value, place } of readRows(file, [COLUMN])) {
       const ids = Int32Array.from(value[COLUMN] as ArrayLike<number>, Number);
@@ -109,5 +115,8 @@ function readJson(file: string): Record<string, unknown> {
   } catch (error) {
     throw new UserError(`tokenized_path: ${file} cannot be read: ${messageOf(error)}; ${AGAIN}`);
   }
-  return parseJson(text, file, AGAIN) as Record<string, unknown>;
+  const found = parseJson(text, file, AGAIN);
+  if (typeof found === "object" && found !== null && !Array.isArray(found))
+    return found as Record<string, unknown>;
+  throw new UserError(`${file}: an object is needed; ${AGAIN}`);
 }

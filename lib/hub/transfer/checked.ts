@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { insideFolder } from "../../outside-path.js";
 import type { Repository } from "../names.js";
 import { hashOf } from "./transfer.js";
 
@@ -20,16 +21,17 @@ export class CheckedFiles {
   /** Whether a file has this content. */
   async is(file: string, hash: string): Promise<boolean> {
     const note = this.#read()[file];
-    const { size, mtimeMs } = statSync(path.join(this.folder, file));
+    const place = insideFolder(this.folder, file, this.folder);
+    const { size, mtimeMs } = statSync(place);
     if (note !== undefined && note.size === size && note.time === mtimeMs) return note.hash === hash;
-    const found = await hashOf(path.join(this.folder, file), hash);
+    const found = await hashOf(place, hash);
     if (found !== undefined) this.note(file, found);
     return found === undefined || found === hash;
   }
 
   note(file: string, hash: string): void {
     try {
-      const { size, mtimeMs } = statSync(path.join(this.folder, file));
+      const { size, mtimeMs } = statSync(insideFolder(this.folder, file, this.folder));
       const notes = { ...this.#read(), [file]: { hash, size, time: mtimeMs } };
       writeFileSync(path.join(this.folder, NOTES), JSON.stringify(notes));
     } catch {

@@ -46,6 +46,9 @@ function unanswered(error: HttpFailure, settings: HubSettings): string {
   if (code === "REDIRECTS" || code.startsWith("UND_ERR_INVALID_ARG")) {
     return `${endpoint} redirects without end or to nowhere; correct ${endpointVariable(settings)}`;
   }
+  if (code === "ENDLESS") {
+    return `${endpoint} answers without end; correct ${endpointVariable(settings)}, or ${elsewhere(settings)}`;
+  }
   if (/TIMEOUT/.test(code)) {
     return `${endpoint} fell silent for ${silence(code, settings)}; try again, which goes on where it stopped, or ${elsewhere(settings)}`;
   }

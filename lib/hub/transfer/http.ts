@@ -6,6 +6,12 @@ import { packageVersion } from "../../version.js";
 import type { HubSettings } from "../settings.js";
 
 const MOST_REDIRECTS = 10;
+/** Bytes of a JSON answer. Hugging Face's longest page of files has 1 MB. */
+const MOST_JSON = 64 * 2 ** 20;
+/** A JSON answer must be whole after so many of the times that may pass before it begins. */
+const ANSWER_TIMES = 12;
+/** Bytes of a refusal that are looked at. */
+const MOST_REFUSAL = 64 * 2 ** 10;
 const MOST_WAIT_SECONDS = 120;
 const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
 /** What travels with the hub's own answer when it redirects to where the bytes are. */
@@ -42,7 +48,7 @@ export class HttpFailure extends Error {
   get isPassing(): boolean {
     if (this.status !== undefined) return RETRIED.has(this.status);
     if (this.byProxy !== undefined) return RETRIED.has(Number(this.byProxy));
-    return !/CERT|SELF_SIGNED|UNABLE_TO|UND_ERR_INVALID_ARG|REDIRECTS|ERR_TLS/.test(this.code);
+    return !/ENDLESS|CERT|SELF_SIGNED|UNABLE_TO|UND_ERR_INVALID_ARG|REDIRECTS|ERR_TLS/.test(this.code);
   }
 }
 
@@ -87,6 +93,11 @@ export class Http {
     this.signal = options.signal;
     this.attempts = options.attempts ?? 5;
     this.#backoff = options.backoff ?? ((again) => Math.min(8000, 500 * 2 ** (again - 1)));
+  }
+
+  /** Seconds without a byte after which a body counts as dead. */
+  get silence(): number {
+    return this.#settings.downloadTimeout;
   }
 
   /** undici is loaded with the first request: most runs make none. */
@@ -134,12 +145,7 @@ export class Http {
     return this.persist(
       async () => {
         const answer = await this.open(url, { headers: { accept: "application/json" } });
-        let text: string;
-        try {
-          text = await answer.body.text();
-        } catch (error) {
-          throw failureOf(error);
-        }
+        const text = await this.#text(answer.body);
         try {
           return { body: JSON.parse(text) as unknown, headers: answer.headers };
         } catch {
@@ -148,6 +154,26 @@ export class Http {
       },
       attempts === undefined ? { first: true } : { attempts },
     );
+  }
+
+  /** A body's text, as long as it is of a list's size and comes at a list's pace. */
+  async #text(body: Answer["body"]): Promise<string> {
+    const end = Date.now() + ANSWER_TIMES * this.#settings.answerTimeout * 1000;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > MOST_JSON || Date.now() > end)
+          throw new HttpFailure("an answer without end", undefined, "ENDLESS", "", undefined);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      throw failureOf(error);
+    } finally {
+      body.destroy();
+    }
+    return Buffer.concat(chunks).toString("utf8");
   }
 
   /** One request, redirects followed. Throws HttpFailure for anything but a success. */
@@ -190,7 +216,7 @@ export class Http {
     const { answerTimeout, downloadTimeout } = this.#settings;
     const { request, dispatcher } = await this.#undici();
     try {
-      return await request(url, {
+      const answer = await request(url, {
         method: options.method ?? "GET",
         headers: {
           "user-agent": `qwen-pt/${packageVersion()} node/${process.versions.node}`,
@@ -203,6 +229,9 @@ export class Http {
         bodyTimeout: (options.bodyTimeout ?? downloadTimeout) * 1000,
         signal: this.signal ?? null,
       });
+      // whoever reads a body hears of its errors; those of one that nobody reads on would end the process
+      answer.body.on("error", () => {});
+      return answer;
     } catch (error) {
       this.signal?.throwIfAborted();
       throw failureOf(error);
@@ -251,6 +280,21 @@ function flat(headers: Dispatcher.ResponseData["headers"]): Record<string, strin
   return Object.fromEntries(pairs) as Record<string, string>;
 }
 
+async function beginning(body: Answer["body"]): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > MOST_REFUSAL) break;
+    }
+  } finally {
+    body.destroy();
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
 async function refusal(
   status: number,
   headers: Record<string, string>,
@@ -258,7 +302,7 @@ async function refusal(
 ): Promise<HttpFailure> {
   let said = headers["x-error-message"] ?? "";
   try {
-    const text = (await body.text()).slice(0, 2000);
+    const text = (await beginning(body)).slice(0, 2000);
     if (said === "" && text.startsWith("{")) {
       const json = JSON.parse(text) as { error?: unknown; Message?: unknown };
       said = String(json.error ?? json.Message ?? "");

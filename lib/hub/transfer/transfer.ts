@@ -2,14 +2,19 @@
 // hash before it gets its name. It knows no hub and no cache.
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.js";
+import { makeFolder } from "../../make-folder.js";
+import { isSize } from "../../outside-path.js";
+import { Pace } from "../pace.js";
 import { type Answer, failureOf, type Http, HttpFailure } from "./http.js";
 
 const LEAST_PART = 32 * 2 ** 20;
 const MOST_PARTS = 16;
 const JOURNAL_MS = 1000;
+/** Bytes of a file whose size nobody says: of those that training needs, only small ones come so. */
+const MOST_UNANNOUNCED = 2 ** 30;
 
 /** What is to be fetched. */
 export interface Job {
@@ -76,7 +81,7 @@ export async function transfer(
   room: Room,
   onBytes: (bytes: number) => void,
 ): Promise<void> {
-  await mkdir(path.dirname(job.target), { recursive: true });
+  makeFolder(path.dirname(job.target));
   for (let attempt = 1; ; attempt++) {
     const carrier = new Carrier(http, job, room, onBytes);
     await carrier.fetch();
@@ -192,8 +197,8 @@ class Carrier {
     await this.http.persist(async () => {
       this.#restart();
       const answer = await this.#request({});
-      const length = this.job.size ?? lengthOf(answer);
-      const part = { start: 0, end: length ?? Number.POSITIVE_INFINITY, done: 0 };
+      const length = this.job.size ?? lengthOf(answer) ?? MOST_UNANNOUNCED;
+      const part = { start: 0, end: length, done: 0 };
       this.#parts = [part];
       await this.#handle!.truncate(0);
       await this.#pour(answer, part);
@@ -227,8 +232,10 @@ class Carrier {
 
   async #pour(answer: Answer, part: Part): Promise<void> {
     const handle = this.#handle!;
+    const pace = new Pace(this.http.silence);
     try {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        if (!pace.keeps(chunk.length)) throw tooSlow(this.job);
         if (part.start + part.done + chunk.length > part.end) {
           throw new HttpFailure("more bytes than announced", undefined, "TOO_LONG", "", undefined);
         }
@@ -244,7 +251,7 @@ class Carrier {
     } finally {
       answer.body.destroy();
     }
-    if (part.start + part.done < part.end && part.end !== Number.POSITIVE_INFINITY) {
+    if (part.start + part.done < part.end && part.end !== MOST_UNANNOUNCED) {
       throw new HttpFailure("the connection ended early", undefined, "ENDED_EARLY", "", undefined);
     }
   }
@@ -275,13 +282,19 @@ async function writeAll(handle: FileHandle, chunk: Buffer, at: number, job: Job)
   }
 }
 
+function tooSlow(job: Job): UserError {
+  return new UserError(
+    `${job.name}: arrives at less than ${Pace.LEAST} bytes a second; try again later, which goes on where it stopped, or another hub (HF_ENDPOINT)`,
+  );
+}
+
 function answersFrom(answer: Answer, from: number): boolean {
   return new RegExp(`^bytes ${from}-`).test(answer.headers["content-range"] ?? "");
 }
 
 function lengthOf(answer: Answer): number | undefined {
   const length = answer.headers["content-length"];
-  return length === undefined ? undefined : Number(length);
+  return length !== undefined && isSize(Number(length)) ? Number(length) : undefined;
 }
 
 function split(size: number | undefined): Part[] {

@@ -2,9 +2,10 @@
 // Not here: what the tensors mean (weights.ts).
 
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
+import { insideFolder } from "../../outside-path.js";
 import type { Tensor } from "../../torch/index.js";
 import { loadSafetensors } from "../../torch/index.js";
 
@@ -42,27 +43,35 @@ export function openCheckpoint(dir: string): Map<string, StoredTensor> {
 function openShards(dir: string, index: string): Map<string, StoredTensor> {
   const map = readIndex(index);
   const shards = new Map<string, Map<string, Tensor>>();
+  const files = new Map<string, string>();
   for (const shard of new Set(map.values())) {
-    const file = join(dir, shard);
+    const file = insideFolder(dir, shard, index, rootOf(dir));
     if (!existsSync(file))
       throw new UserError(`${file}: missing; ${INDEX} names it. Download the folder again`);
     shards.set(shard, new Map(loadSafetensors(file)));
+    files.set(shard, file);
   }
   const found = new Map<string, StoredTensor>();
   for (const [name, shard] of map) {
     const tensor = shards.get(shard)?.get(name);
     if (tensor === undefined)
-      throw new UserError(`${join(dir, shard)}: has no tensor "${name}", which ${INDEX} places there`);
-    found.set(name, { file: join(dir, shard), tensor });
+      throw new UserError(`${files.get(shard)}: has no tensor "${name}", which ${INDEX} places there`);
+    found.set(name, { file: files.get(shard) as string, tensor });
   }
   for (const [shard, tensors] of shards) {
     for (const name of tensors.keys()) {
       if (map.get(name) === shard) continue;
       const where = map.has(name) ? `places it in ${map.get(name)}` : "does not name it";
-      throw new UserError(`${join(dir, shard)}: holds the tensor "${name}", but ${INDEX} ${where}`);
+      throw new UserError(`${files.get(shard)}: holds the tensor "${name}", but ${INDEX} ${where}`);
     }
   }
   return found;
+}
+
+/** Links of a model's folder may lead anywhere for a user's own; those of a hub's cache into that repository alone. */
+function rootOf(dir: string): string | null {
+  const snapshots = dirname(resolve(dir));
+  return basename(snapshots) === "snapshots" ? dirname(snapshots) : null;
 }
 
 /** tensor name -> file name of the shard */
