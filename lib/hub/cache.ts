@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { makeFolder } from "../make-folder.js";
-import { insideFolder, isContentHash, isSafePath, isSize } from "../outside-path.js";
+import { makeFolder } from "../files/make-folder.js";
+import { insideFolder, isContentHash, isSafePath, isSize } from "../files/outside-path.js";
 import { COMMIT, type Listing, type RemoteFile } from "./huggingface.js";
 import { cacheFolderName, type Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";

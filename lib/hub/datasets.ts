@@ -2,7 +2,7 @@
 // in them is lib/data's business.
 import path from "node:path";
 import { UserError } from "../errors.js";
-import { insideFolder } from "../outside-path.js";
+import { insideFolder } from "../files/outside-path.js";
 import { type DataWanted, dataFiles } from "./data-files.js";
 import type { HubEvent } from "./events.js";
 import { type FetchOptions, fetchRepository } from "./fetch.js";

@@ -4,8 +4,8 @@
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.js";
+import { insideFolder, isContentHash, isSafePath } from "../files/outside-path.js";
 import { gigabytes } from "../words.js";
-import { insideFolder, isContentHash, isSafePath } from "../outside-path.js";
 import { filesIn, RepositoryCache } from "./cache.js";
 import { type HubEvent, Tally } from "./events.js";
 import {

@@ -1,6 +1,6 @@
 // Hugging Face's addresses: which commit a revision is, what it holds, where a file's bytes are.
 import { UserError } from "../errors.js";
-import { isContentHash, isSize } from "../outside-path.js";
+import { isContentHash, isSize } from "../files/outside-path.js";
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
 import { type Http, HttpFailure } from "./transfer/http.js";

@@ -2,7 +2,7 @@
 // the layout of its versions before 1.38, {cache}[/hub]/models/{org}/{name with dots as ___}/, where that is there.
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
-import { insideFolder } from "../outside-path.js";
+import { insideFolder } from "../files/outside-path.js";
 import { endless, MOST_PAGES, type RemoteFile, remoteFile } from "./huggingface.js";
 import type { Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";

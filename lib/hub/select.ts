@@ -1,6 +1,6 @@
 // Which files of a repository are needed: of a model config, tokenizer and safetensors; of an adapter its two files.
 import { messageOf, UserError } from "../errors.js";
-import { isSafePath } from "../outside-path.js";
+import { isSafePath } from "../files/outside-path.js";
 import type { RemoteFile } from "./huggingface.js";
 
 /** Chooses among a repository's files. */

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
-import { insideFolder } from "../../outside-path.js";
+import { insideFolder } from "../../files/outside-path.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { readRows } from "../readers/rows.js";

@@ -2,7 +2,7 @@
 // 5.6 adds them: the named ones, a model's own names, then the list of extra ones. What a token becomes in the vocabulary
 // is tokenizer.ts's business. After PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__.
 
-import { UserError } from "../errors.js";
+import { UserError } from "../../errors.js";
 
 /** A token as a config names it. */
 export interface NamedToken {

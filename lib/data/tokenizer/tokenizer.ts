@@ -6,9 +6,9 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
-import { configTokens, isQwenClass, type NamedToken } from "../config-tokens.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
+import { configTokens, isQwenClass, type NamedToken } from "./config-tokens.js";
 import { encoderForm } from "./encoder-form.js";
 import {
   type EngineMaker,

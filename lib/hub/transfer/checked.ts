@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { insideFolder } from "../../outside-path.js";
+import { insideFolder } from "../../files/outside-path.js";
 import type { Repository } from "../names.js";
 import { hashOf } from "./transfer.js";
 

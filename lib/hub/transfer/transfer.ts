@@ -5,8 +5,8 @@ import { createReadStream, existsSync, readFileSync, writeFileSync } from "node:
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.js";
-import { makeFolder } from "../../make-folder.js";
-import { isSize } from "../../outside-path.js";
+import { makeFolder } from "../../files/make-folder.js";
+import { isSize } from "../../files/outside-path.js";
 import { Pace } from "../pace.js";
 import { type Answer, failureOf, type Http, HttpFailure } from "./http.js";
 

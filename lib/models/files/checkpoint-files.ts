@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
-import { insideFolder } from "../../outside-path.js";
+import { insideFolder } from "../../files/outside-path.js";
 import type { Tensor } from "../../torch/index.js";
 import { loadSafetensors } from "../../torch/index.js";
 

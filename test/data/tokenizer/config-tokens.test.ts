@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadTokenizer } from "../../lib/data/index.js";
+import { loadTokenizer } from "../../../lib/data/index.js";
 import { FIXTURES } from "./blocks/laid-blocks.js";
 
 const TEXTS = [

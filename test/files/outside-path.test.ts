@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { UserError } from "../lib/errors.js";
-import { insideFolder, isContentHash, isSize } from "../lib/outside-path.js";
+import { UserError } from "../../lib/errors.js";
+import { insideFolder, isContentHash, isSize } from "../../lib/files/outside-path.js";
 
 let root: string;
 beforeAll(() => {
@@ -89,10 +89,10 @@ it("a size is a whole number of bytes", () => {
 });
 
 it("no path is built from outside text around the gate", () => {
-  const hub = new URL("../lib/hub/", import.meta.url);
+  const hub = new URL("../../lib/hub/", import.meta.url);
   const sources = readdirSync(hub).map((name) => ["lib/hub/", name, new URL(name, hub)] as const);
-  const data = new URL("../lib/data/tokenized-path/llamafactory-dataset.ts", import.meta.url);
-  const shards = new URL("../lib/models/files/checkpoint-files.ts", import.meta.url);
+  const data = new URL("../../lib/data/tokenized-path/llamafactory-dataset.ts", import.meta.url);
+  const shards = new URL("../../lib/models/files/checkpoint-files.ts", import.meta.url);
   const all = [
     ...sources,
     ["lib/data/", "saved-dataset.ts", data],

@@ -2,7 +2,7 @@
 // program saved. What passes it stays inside its folder. Not for paths that a user wrote: those may lead anywhere.
 import { realpathSync } from "node:fs";
 import path from "node:path";
-import { UserError } from "./errors.js";
+import { UserError } from "../errors.js";
 
 /** A path inside a folder, refused where it would lead out of it on any system. */
 export function isSafePath(name: unknown): name is string {
