@@ -5,7 +5,7 @@ import type { Checked } from "./checked.js";
 import { type Command, type Key, Mismatch, Refusal } from "./key.js";
 import { nearestName } from "./nearest.js";
 import { type Recipe, SCHEMA } from "./schema.js";
-import { isSecret } from "./secret.js";
+import { isSecret, maskedOverride } from "./secret.js";
 import type { Resolved } from "./syntax/interpolate.js";
 import { Float, plainScalar, plainValue, type Raw } from "./syntax/scalar.js";
 
@@ -35,11 +35,12 @@ export function checkEntries(
   return { recipe: recipe as unknown as Recipe, given, notes };
 }
 
-function unknownKey(name: string, where: string, env: NodeJS.ProcessEnv): string {
+function unknownKey(key: string, where: string, env: NodeJS.ProcessEnv): string {
+  const name = maskedOverride(key); // hf_hub_token:... is one too
   if (/^(?:1|y|true)$/i.test(env.ALLOW_EXTRA_ARGS ?? "")) {
     return `${where}: ${name} is not a known key and is ignored (ALLOW_EXTRA_ARGS)`;
   }
-  const nearest = nearestName(name, SCHEMA.keys());
+  const nearest = nearestName(key, SCHEMA.keys());
   throw new UserError(
     `${where}: unknown key ${name}; did you mean ${nearest}? (ALLOW_EXTRA_ARGS=1 in the environment lets unknown keys pass)`,
   );

@@ -18,9 +18,20 @@ export function interpolate(
   return new Map([...entries].map(([key, entry]) => [key, interpolation.entry(key, entry)]));
 }
 
+/** Characters and values that a recipe's interpolations may come to. */
+const MOST_MADE = 1_000_000;
+
+/** Characters of a text, values of a list or mapping. */
+function weightOf(value: Raw): number {
+  if (typeof value === "string") return value.length;
+  if (Array.isArray(value)) return value.reduce((sum: number, one: Raw) => sum + weightOf(one), 1);
+  return isTable(value) ? Object.values(value).reduce((sum: number, one) => sum + weightOf(one), 1) : 1;
+}
+
 class Interpolation {
   readonly #done = new Map<string, Resolved>();
   readonly #open: string[] = [];
+  #made = 0;
 
   constructor(
     readonly entries: ReadonlyMap<string, Entry>,
@@ -73,8 +84,18 @@ class Interpolation {
       }
     }
     if (text !== "") parts.push(text);
-    if (parts.length === 1) return parts[0] ?? null;
-    return parts.map((part) => this.#insert(part, place)).join("");
+    if (parts.length === 1) return this.#counted(parts[0] ?? null, place);
+    return this.#counted(parts.map((part) => this.#insert(part, place)).join(""), place);
+  }
+
+  /** Values that refer to each other twice double at every step: what they come to has a limit. */
+  #counted(value: Raw, place: string): Raw {
+    this.#made += weightOf(value);
+    if (this.#made > MOST_MADE)
+      throw new UserError(
+        `${place}: the interpolations of this recipe come to more than ${MOST_MADE} characters`,
+      );
+    return value;
   }
 
   #insert(part: Raw, place: string): string {

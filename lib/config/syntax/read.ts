@@ -5,6 +5,7 @@ import type { Alias, Document, Node, ParsedNode, Scalar, YAMLMap } from "yaml";
 import { UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
 import { yaml } from "../../files/yaml.js";
+import { isSecret, maskedOverride } from "../secret.js";
 import { Float, floatOf, integerOf, plainScalar, type Raw } from "./scalar.js";
 
 /** A raw value and where it was given, such as `recipe.yaml:12` or `override lora_rank=16`. */
@@ -70,18 +71,29 @@ export function entriesOf(input: Readonly<Record<string, unknown>>, where: strin
 /** Lays key=value arguments over the entries of a file, as OmegaConf's dot list does; the last one wins. */
 export function applyOverrides(entries: Map<string, Entry>, overrides: readonly string[]): void {
   for (const override of overrides) {
-    const where = `override ${override}`;
+    const where = `override ${maskedOverride(override)}`;
     const equals = override.indexOf("=");
     const path = equals < 0 ? override : override.slice(0, equals);
     if (path.startsWith("-") || path.trim() === "" || /\s/.test(path)) {
       throw new UserError(`${where}: an override has the form key=value, without dashes and spaces`);
     }
-    const reader = new YamlReader(equals < 0 ? "" : override.slice(equals + 1), () => where);
-    const node = reader.root();
-    const value = node === null ? null : reader.value(node);
+    const value = overrideValue(equals < 0 ? "" : override.slice(equals + 1), where, isSecret(path));
     const [key = "", ...inner] = path.split(".");
     const earlier = entries.get(key)?.value;
     entries.set(key, { value: laidOver(earlier, inner, value), where });
+  }
+}
+
+/** What is wrong with a secret is not said: the words of YAML's errors are often the value's own. */
+function overrideValue(source: string, where: string, secret: boolean): Raw {
+  try {
+    const reader = new YamlReader(source, () => where);
+    const node = reader.root();
+    return node === null ? null : reader.value(node);
+  } catch (error) {
+    if (secret && error instanceof UserError)
+      throw new UserError(`${where}: the value cannot be read as YAML; put it in single quotes`);
+    throw error;
   }
 }
 
@@ -110,11 +122,14 @@ class YamlReader {
   readonly #yaml = yaml();
   readonly #lines = new this.#yaml.LineCounter();
   readonly #place: (line: number) => string;
+  readonly #source: string;
   readonly #open = new Set<Node>();
+  readonly #targets = new Map<Alias, Node>();
   #values = 0;
 
   constructor(source: string, place: (line: number) => string) {
     this.#place = place;
+    this.#source = source;
     // The failsafe schema leaves every scalar text, so that the rules of scalar.ts decide.
     this.#document = this.#yaml.parseDocument(source, {
       schema: "failsafe",
@@ -156,7 +171,7 @@ class YamlReader {
 
   value(node: Node | null): Raw {
     if (node === null) return null;
-    if (++this.#values > MOST_VALUES) throw this.#fault(node, `more than ${MOST_VALUES} values`);
+    this.#count(node);
     if (this.#yaml.isAlias(node)) return this.#followed(node, (target) => this.value(target));
     if (this.#yaml.isScalar(node)) return this.#scalar(node);
     if (this.#yaml.isSeq(node)) return node.items.map((item) => this.value(item as Node | null));
@@ -165,7 +180,13 @@ class YamlReader {
     throw this.#fault(node, "this is not a value");
   }
 
+  /** Merged mappings count like values: nested, they multiply in the same way. */
+  #count(node: Node | null): void {
+    if (++this.#values > MOST_VALUES) throw this.#fault(node, `more than ${MOST_VALUES} values`);
+  }
+
   #mergedPairs(node: Node | null): [string, Raw, number][] {
+    this.#count(node);
     if (this.#yaml.isAlias(node)) return this.#followed(node, (target) => this.#mergedPairs(target));
     if (this.#yaml.isMap(node)) return this.pairs(node);
     // Of several mappings the earlier one wins.
@@ -175,7 +196,11 @@ class YamlReader {
   }
 
   #followed<T>(alias: Alias, then: (target: Node) => T): T {
-    const target = alias.resolve(this.#document);
+    let target = this.#targets.get(alias);
+    if (target === undefined) {
+      target = alias.resolve(this.#document); // looks through the whole document
+      if (target !== undefined) this.#targets.set(alias, target);
+    }
     if (target === undefined) throw this.#fault(alias, `there is no anchor &${alias.source}`);
     if (this.#open.has(target)) throw this.#fault(alias, `*${alias.source} contains itself`);
     this.#open.add(target);
@@ -209,7 +234,13 @@ class YamlReader {
   }
 
   #fault(node: Node | null, message: string): UserError {
-    return new UserError(`${this.#place(this.#line(node))}: ${message}`);
+    const line = this.#line(node);
+    const key = /^\s*([\w-]+)\s*:/.exec(this.#source.split(/\r?\n/)[line - 1] ?? "")?.[1];
+    const said =
+      key !== undefined && isSecret(key)
+        ? `${key}: the value cannot be read; put it in single quotes`
+        : message;
+    return new UserError(`${this.#place(line)}: ${said}`);
   }
 }
 

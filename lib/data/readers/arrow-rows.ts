@@ -5,10 +5,8 @@ import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
 import { DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
 import { messageOf, UserError } from "../../errors.js";
+import { arrowFrames } from "../arrow-frames.js";
 import { missingColumn, type Row } from "./row.js";
-
-/** With these bytes begins the file format; the stream format has no signature. */
-const FILE_FORMAT = "ARROW1";
 
 /**
  * The rows of an Arrow file.
@@ -44,10 +42,9 @@ async function* batches(file: string): AsyncGenerator<RecordBatch> {
   }
   let read = 0;
   try {
-    const head = await handle.read(Buffer.alloc(6), 0, 6, 0);
-    const named = head.buffer.toString("latin1") === FILE_FORMAT;
-    const source: unknown = named ? handle : handle.createReadStream({ autoClose: false, start: 0 });
-    // Its types want the handle of an older Node; the value is the same.
+    // the file format holds a stream; its footer would only say once more where the batches are
+    const { start, end, fault } = await arrowFrames(handle);
+    const source = handle.createReadStream({ autoClose: false, start, end: end - 1 });
     const reader: RecordBatchReader = await RecordBatchReader.from(source as NodeJS.ReadableStream);
     await reader.open();
     if (reader.closed) throw new Error("it has no schema");
@@ -55,6 +52,7 @@ async function* batches(file: string): AsyncGenerator<RecordBatch> {
       read += batch.numRows;
       yield batch;
     }
+    if (fault !== undefined) throw fault;
   } catch (error) {
     if (error instanceof UserError) throw error;
     const what = messageOf(error).replace(/\s+/g, " ").slice(0, 160);
@@ -75,6 +73,8 @@ function requireCleanText(column: Vector, place: string): void {
   if (!DataType.isUtf8(column.type) && !DataType.isLargeUtf8(column.type)) return;
   for (const { values, valueOffsets, length } of column.data) {
     if (length === 0) continue;
+    if (valueOffsets.length <= length)
+      throw new UserError(`${place}: the file is damaged (fewer texts than rows); fetch or write it again`);
     if (!isUtf8(values.subarray(Number(valueOffsets[0]), Number(valueOffsets[length])))) {
       throw new UserError(`${place}: a text is not valid UTF-8; write the file again from clean text`);
     }

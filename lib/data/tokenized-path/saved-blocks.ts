@@ -8,7 +8,6 @@ import {
   createReadStream,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -21,6 +20,8 @@ import {
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson, writeJson } from "../../files/json.js";
+import { makeFolder } from "../../make-folder.js";
+import { insideFolder, isSize } from "../../outside-path.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import type { DataSummary } from "../blocks/summary.js";
 import { TokenArena } from "../blocks/token-arena.js";
@@ -123,12 +124,48 @@ function readContents(file: string): Contents {
   if (contents?.format !== FORMAT || !Array.isArray(contents.sets) || !contents.tokenizer) {
     throw new UserError(`${file}: is of another version of qwen-pt, or damaged; ${remedy}`);
   }
+  if (typeof contents.summary !== "object" || contents.summary === null)
+    throw new UserError(`${file}: summary is missing: the file is damaged; ${remedy}`);
+  for (const [index, set] of (contents.sets as readonly unknown[]).entries()) {
+    const what = setFault(set);
+    if (what !== undefined)
+      throw new UserError(`${file}: sets[${index}]: ${what}: the file is damaged; ${remedy}`);
+  }
   return contents;
 }
 
+/** What is wrong with the description of a set: asked before anything is read or made by it. */
+function setFault(set: unknown): string | undefined {
+  if (typeof set !== "object" || set === null) return "is no object";
+  const { name, kind, file, documents, lengths, blocks, sha256 } = set as Partial<SavedSet>;
+  if (typeof name !== "string" || typeof sha256 !== "string") return "name or sha256 is no text";
+  if (kind !== "train" && kind !== "evaluation") return "kind is neither train nor evaluation";
+  if (typeof file !== "string") return "file is no text";
+  if (!isSize(documents) || !isSize(blocks)) return "documents or blocks is no count";
+  if (typeof lengths === "number")
+    return isLength(lengths) || blocks === 0 ? undefined : "lengths is no length";
+  if (!Array.isArray(lengths) || lengths.length !== blocks) return "lengths has not one number a block";
+  return lengths.every(isLength) ? undefined : "lengths holds what is no length";
+}
+
+/** A block has a token at least: one of none would make any number of blocks out of nothing. */
+function isLength(value: unknown): boolean {
+  return isSize(value) && value > 0;
+}
+
+/** The bytes that a set must have. */
+function bytesOf({ lengths, blocks }: SavedSet): number {
+  return (
+    4 * (typeof lengths === "number" ? lengths * blocks : lengths.reduce((sum, length) => sum + length, 0))
+  );
+}
+
 async function readSet(folder: string, set: SavedSet): Promise<TokenBlocks> {
-  const file = path.join(folder, set.file);
+  const file = insideFolder(folder, set.file, path.join(folder, CONTENTS));
   const damaged = (what: string) => new UserError(`${file}: ${what}; remove ${folder} to tokenize again`);
+  const size = statSync(file, { throwIfNoEntry: false })?.size;
+  if (size === undefined) throw damaged("cannot be read: it is missing");
+  if (size !== bytesOf(set)) throw damaged("is cut short, or longer than it was written");
   const arena = new TokenArena();
   const digest = createHash("sha256");
   const lengthOf = (block: number) => (typeof set.lengths === "number" ? set.lengths : set.lengths[block]!);
@@ -174,7 +211,7 @@ function unwritable(folder: string, error: unknown): UserError {
 export function requireWritable(folder: string): void {
   const temporary = workshop(folder);
   try {
-    mkdirSync(temporary, { recursive: true });
+    makeFolder(temporary);
     rmdirSync(temporary);
   } catch (error) {
     throw unwritable(folder, error);
@@ -189,7 +226,7 @@ export function requireWritable(folder: string): void {
 export function saveTokens(folder: string, data: TrainingData, tokenizer: Tokenizer): void {
   const temporary = workshop(folder);
   try {
-    mkdirSync(temporary, { recursive: true });
+    makeFolder(temporary);
     const sets = [writeSet(temporary, "train", "", data.blocks, data.summary.documents)];
     for (const { name = "", blocks, documents } of data.evaluation)
       sets.push(writeSet(temporary, "evaluation", name, blocks, documents));

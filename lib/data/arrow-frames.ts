@@ -1,0 +1,139 @@
+// The frames of an Arrow file, looked at before apache-arrow reads it: that trusts every length, goes back by a negative
+// one and reads the same bytes for ever, and takes memory by counts that the file cannot hold. Lengths and places only;
+// what the columns hold is the reader's business. Format: arrow.apache.org, "Encapsulated message format".
+
+import type { FileHandle } from "node:fs/promises";
+
+/** With these bytes begins the file format: the same messages between them and a footer. The stream format has none. */
+const MAGIC = "ARROW1";
+const MAGIC_BYTES = 8;
+const CONTINUED = -1;
+/** A schema or a list of buffers: 100,000 columns have 10 MB. */
+const MOST_METADATA = 2 ** 26;
+/** Rows of a batch: what a reader counts to. */
+const MOST_ROWS = 2 ** 31;
+
+const DICTIONARY = 2;
+const BATCH = 3;
+
+/** Where the messages are: from `start`, one past the last at `end`; and what is wrong with the one behind it. */
+export interface Frames {
+  readonly start: number;
+  readonly end: number;
+  readonly fault: unknown;
+}
+
+/**
+ * Walks over a file's messages, as far as they are whole.
+ * @throws Error saying what is wrong with the first one, without the file's name
+ */
+export async function arrowFrames(handle: FileHandle): Promise<Frames> {
+  const { size } = await handle.stat();
+  const head = await bytesAt(handle, 0, Math.min(MAGIC.length, size));
+  const start = head.toString("latin1") === MAGIC ? MAGIC_BYTES : 0;
+  let at = start;
+  let isFirst = true;
+  while (at + 4 <= size) {
+    let frame: number | undefined;
+    try {
+      frame = await frameAt(handle, at, size);
+    } catch (fault) {
+      if (isFirst) throw fault;
+      return { start, end: at, fault };
+    }
+    if (frame === undefined) break;
+    isFirst = false;
+    at = frame;
+  }
+  if (isFirst) throw new Error("it has no schema");
+  return { start, end: Math.min(size, at + 8), fault: undefined };
+}
+
+/** Where the message at `at` ends; undefined at the mark behind the last one. */
+async function frameAt(handle: FileHandle, at: number, size: number): Promise<number | undefined> {
+  const prefix = await bytesAt(handle, at, Math.min(8, size - at));
+  const isContinued = prefix.readInt32LE(0) === CONTINUED;
+  if (isContinued && prefix.length < 8) throw new Error("it is cut short");
+  // files from before version 0.15 have no mark in front of the length
+  const length = prefix.readInt32LE(isContinued ? 4 : 0);
+  if (length === 0) return undefined;
+  const from = at + (isContinued ? 8 : 4);
+  if (length < 0 || length > MOST_METADATA || from + length > size)
+    throw new Error(`a message of ${length} bytes at ${at}`);
+  const message = tableAt(await bytesAt(handle, from, length), 0);
+  const body = message.long(3);
+  if (body < 0 || from + length + body > size) throw new Error(`a body of ${body} bytes at ${at}`);
+  const kind = message.byte(1);
+  const header = message.table(2);
+  if (kind === BATCH && header !== undefined) checkBatch(header, body);
+  if (kind === DICTIONARY) checkBatch(header?.table(1), body);
+  return from + length + body;
+}
+
+/** A record batch: its nodes and buffers are in the message, and the buffers inside the body. */
+function checkBatch(batch: Table | undefined, body: number): void {
+  if (batch === undefined) throw new Error("a batch without contents");
+  const rows = batch.long(0);
+  if (rows < 0 || rows > MOST_ROWS) throw new Error(`a batch of ${rows} rows`);
+  for (const [length] of batch.pairs(1)) {
+    if (length < 0 || length > MOST_ROWS) throw new Error(`a column of ${length} values`);
+  }
+  for (const [offset, length] of batch.pairs(2)) {
+    if (offset < 0 || length < 0 || offset + length > body)
+      throw new Error("a buffer lies outside of its batch");
+  }
+}
+
+async function bytesAt(handle: FileHandle, at: number, length: number): Promise<Buffer> {
+  const { bytesRead, buffer } = await handle.read(Buffer.alloc(length), 0, length, at);
+  if (bytesRead < length) throw new Error("it is cut short");
+  return buffer;
+}
+
+/** A table of FlatBuffers; every place is checked by Buffer, which throws outside of its bytes. */
+class Table {
+  constructor(
+    readonly bytes: Buffer,
+    readonly at: number,
+  ) {}
+
+  /** Where a field is; 0 where it is left out. */
+  #field(index: number): number {
+    const table = this.at - this.bytes.readInt32LE(this.at);
+    if (4 + 2 * index >= this.bytes.readUInt16LE(table)) return 0;
+    const offset = this.bytes.readUInt16LE(table + 4 + 2 * index);
+    return offset === 0 ? 0 : this.at + offset;
+  }
+
+  byte(index: number): number {
+    const at = this.#field(index);
+    return at === 0 ? 0 : this.bytes.readUInt8(at);
+  }
+
+  long(index: number): number {
+    const at = this.#field(index);
+    return at === 0 ? 0 : Number(this.bytes.readBigInt64LE(at));
+  }
+
+  table(index: number): Table | undefined {
+    const at = this.#field(index);
+    return at === 0 ? undefined : new Table(this.bytes, at + this.bytes.readUInt32LE(at));
+  }
+
+  /** A vector of structs of two longs. */
+  *pairs(index: number): Generator<[number, number]> {
+    const field = this.#field(index);
+    if (field === 0) return;
+    const vector = field + this.bytes.readUInt32LE(field);
+    const count = this.bytes.readUInt32LE(vector);
+    if (vector + 4 + 16 * count > this.bytes.length) throw new Error(`a list of ${count} in a short message`);
+    for (let i = 0; i < count; i++) {
+      const at = vector + 4 + 16 * i;
+      yield [Number(this.bytes.readBigInt64LE(at)), Number(this.bytes.readBigInt64LE(at + 8))];
+    }
+  }
+}
+
+function tableAt(bytes: Buffer, at: number): Table {
+  return new Table(bytes, at + bytes.readUInt32LE(at));
+}
