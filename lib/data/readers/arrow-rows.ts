@@ -5,7 +5,7 @@ import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
 import { DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
 import { messageOf, UserError } from "../../errors.js";
-import { arrowFrames } from "../arrow-frames.js";
+import { arrowFrames } from "./arrow-frames.js";
 import { missingColumn, type Row } from "./row.js";
 
 /**

@@ -13,7 +13,7 @@ import {
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { messageOf, UserError } from "../../errors.js";
-import { type ColumnFacts, checkUnpacked, type Pages, pageKey, walkPages } from "../parquet-pages.js";
+import { type ColumnFacts, checkUnpacked, type Pages, pageKey, walkPages } from "./parquet-pages.js";
 import { missingColumn, type Row } from "./row.js";
 
 /** Bytes of a page unpacked, whatever it says of itself: a writer's pages have 1 MB, and hold whole documents at most. */

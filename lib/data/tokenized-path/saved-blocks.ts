@@ -20,8 +20,8 @@ import {
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { parseJson, writeJson } from "../../files/json.js";
-import { makeFolder } from "../../make-folder.js";
-import { insideFolder, isSize } from "../../outside-path.js";
+import { makeFolder } from "../../files/make-folder.js";
+import { insideFolder, isSize } from "../../files/outside-path.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import type { DataSummary } from "../blocks/summary.js";
 import { TokenArena } from "../blocks/token-arena.js";

@@ -4,9 +4,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadTokenizer, prepareTrainingData, readRows, type Tokenizer } from "../../lib/data/index.js";
-import { walkPages } from "../../lib/data/parquet-pages.js";
-import { UserError } from "../../lib/errors.js";
+import { loadTokenizer, prepareTrainingData, readRows, type Tokenizer } from "../../../lib/data/index.js";
+import { walkPages } from "../../../lib/data/readers/parquet-pages.js";
+import { UserError } from "../../../lib/errors.js";
 import { FIXTURES } from "./blocks/laid-blocks.js";
 
 const FORMATS = path.join(FIXTURES, "formats");
