@@ -1,6 +1,7 @@
 // The way from the arguments to a command. Turns what a command throws into one line and an exit code. Which commands
 // there are is said in commands/table.ts.
 import { nearestName } from "../config/nearest.js";
+import { withoutTokens } from "../config/secret.js";
 import { messageOf } from "../errors.js";
 import { COMMANDS } from "./commands/table.js";
 import type { Host } from "./terminal/host.js";
@@ -11,6 +12,11 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ["--version", "version"],
   ["-v", "version"],
 ]);
+
+/** Whether the command that `args` name goes on when the reader of its output goes away. */
+export function outlivesReader([name = ""]: readonly string[]): boolean {
+  return Object.hasOwn(COMMANDS, name) && COMMANDS[name]?.outlivesReader === true;
+}
 
 /** Runs the command that `args` name and returns its exit code. Prints an error as one line; never throws. */
 export async function dispatch(args: readonly string[], host: Host): Promise<number> {
@@ -49,7 +55,7 @@ async function help(args: readonly string[], host: Host): Promise<number> {
 /** One line for an error. A stack trace only where QWEN_PT_DEBUG asks for it. */
 export function describe(error: unknown, env: NodeJS.ProcessEnv): string {
   const message =
-    messageOf(error)
+    withoutTokens(messageOf(error))
       .replace(/\s*[\r\n]+\s*/g, " ")
       .trim() || "unknown error";
   if (env.QWEN_PT_DEBUG) return `error: ${error instanceof Error && error.stack ? error.stack : message}`;

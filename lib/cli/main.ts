@@ -9,18 +9,21 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exit(1);
 }
-const [{ dispatch }, { processHost }] = await Promise.all([
+const [{ dispatch, outlivesReader }, { processHost }] = await Promise.all([
   import("./dispatch.js"),
   import("./terminal/host.js"),
 ]);
 
-// a reader that has seen enough (`| head`) closes the pipe: no reason for a stack trace
+const args = process.argv.slice(2);
+// a reader that has seen enough (`| head`) closes the pipe, a terminal that is gone answers EIO: no reason for a stack
+// trace, nor for a training to end in the middle of a checkpoint
+const goesOn = outlivesReader(args);
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(process.exitCode ?? 0);
+    if (!["EPIPE", "EIO", "ERR_STREAM_DESTROYED"].includes(error.code ?? "")) throw error;
+    if (!goesOn) process.exit(process.exitCode ?? 0);
   });
 }
-process.exitCode = await dispatch(process.argv.slice(2), processHost());
+process.exitCode = await dispatch(args, processHost());
 
 export {}; // a module, for the await above

@@ -2,6 +2,7 @@
 // together see rules/.
 import { UserError } from "../errors.js";
 import type { Checked } from "./checked.js";
+import { atHome } from "./home.js";
 import { type Command, type Key, Mismatch, Refusal } from "./key.js";
 import { nearestName } from "./nearest.js";
 import { type Recipe, SCHEMA } from "./schema.js";
@@ -29,7 +30,7 @@ export function checkEntries(
     // As in LLaMA-Factory, null leaves a key at its default.
     if (entry.value === null) continue;
     given.add(name);
-    const note = checkEntry(name, key, entry, command, recipe);
+    const note = checkEntry(name, key, entry, { command, env, recipe });
     if (note !== undefined) notes.push(note);
   }
   return { recipe: recipe as unknown as Recipe, given, notes };
@@ -51,8 +52,7 @@ function checkEntry(
   name: string,
   key: Key<unknown, unknown>,
   entry: Resolved,
-  command: Command,
-  recipe: Record<string, unknown>,
+  { command, env, recipe }: { command: Command; env: NodeJS.ProcessEnv; recipe: Record<string, unknown> },
 ): string | undefined {
   const raw = decoded(entry, key);
   if (raw === "???")
@@ -62,7 +62,7 @@ function checkEntry(
   const here = key.commands.includes(command);
   if (key.class === "refused" && isHarmless(value, key)) return undefined;
   try {
-    recipe[name] = key.read(value);
+    recipe[name] = atHome(name, key.read(value), env);
   } catch (error) {
     if (error instanceof Mismatch) {
       throw new UserError(

@@ -171,6 +171,28 @@ describe("signals", () => {
   });
 });
 
+describe("nobody reads the output any more", () => {
+  it("a training goes on to its end, with every checkpoint", async () => {
+    const dir = folder();
+    const run = training(recipeFile(dir, { max_steps: 12, save_steps: 4 }));
+    await until("output", () => run.text() !== "", run);
+    run.child.stdout?.destroy();
+    run.child.stderr?.destroy();
+    expect((await run.ended).code, run.text()).toBe(0);
+    expect(listCheckpoints(dir).map(({ step }) => step)).toEqual([12, 8, 4]);
+    for (const { dir: saved } of listCheckpoints(dir)) expect(() => verifyCheckpoint(saved)).not.toThrow();
+    expect(existsSync(weightsFile(dir))).toBe(true);
+    expect(leftovers(dir)).toEqual([]);
+  });
+
+  it("a short command ends quietly", async () => {
+    const help = start(process.execPath, [main(), "help", "train"]);
+    help.child.stdout?.destroy();
+    expect((await help.ended).code).toBe(0);
+    expect(help.text()).toBe("");
+  });
+});
+
 describe("kill -9 while checkpoints are written after every step", () => {
   it("leaves something to resume every time, and the end is that of a run without kills", async () => {
     const dir = folder();

@@ -4,19 +4,22 @@ import type { Run } from "../terminal/host.js";
 
 interface Command {
   summary: string;
+  /** Whether it goes on when nobody reads its output any more: what it writes to the disk is what it is for. */
+  outlivesReader?: boolean;
   load(): Promise<{ run: Run }>;
 }
 
 /** The commands in the order in which `help` shows them. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   init: { summary: "write a recipe after four questions", load: () => import("./init.js") },
-  train: { summary: "train from a recipe", load: () => import("./train.js") },
+  train: { summary: "train from a recipe", outlivesReader: true, load: () => import("./train.js") },
   estimate: {
     summary: "how much memory and time a recipe takes",
     load: () => import("./estimate.js"),
   },
   export: {
     summary: "merge an adapter into its base model and save it",
+    outlivesReader: true,
     load: () => import("./export.js"),
   },
   chat: {
@@ -29,6 +32,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   download: {
     summary: "fetch a model from a hub into the cache",
+    outlivesReader: true,
     load: () => import("./download.js"),
   },
   corpora: {
@@ -37,6 +41,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   setup: {
     summary: "find or fetch libtorch and compile the addon",
+    outlivesReader: true,
     load: () => import("./setup.js"),
   },
   doctor: { summary: "what is wrong with this installation", load: () => import("./doctor.js") },

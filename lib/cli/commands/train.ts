@@ -1,6 +1,6 @@
 // `qwen-pt train RECIPE [KEY=VALUE ...]`: shows a run's events and turns signals into its abort.
 // The run itself is train(), on a thread of its own; nothing here computes.
-import { isSecret } from "../../config/secret.js";
+import { maskedOverride } from "../../config/secret.js";
 import { formatSummary } from "../../data/blocks/summary.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
@@ -180,10 +180,4 @@ function howToResume(recipe: string, overrides: string[], result: TrainResult, o
   const parts = ["qwen-pt", "train", recipe, ...kept.map(maskedOverride)];
   if (explicit) parts.push(`resume_from_checkpoint=${result.checkpoint}`);
   return `resume with: ${parts.map(shellQuoted).join(" ")}`;
-}
-
-/** A token of the command line is not printed again. */
-function maskedOverride(override: string): string {
-  const name = override.split("=", 1)[0] ?? "";
-  return isSecret(name) ? `${name}=...` : override;
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer, prepareTrainingData, readRows, type Tokenizer } from "../../../lib/data/index.js";
 import { walkPages } from "../../../lib/data/readers/parquet-pages.js";
 import { UserError } from "../../../lib/errors.js";
-import { FIXTURES } from "./blocks/laid-blocks.js";
+import { FIXTURES } from "../blocks/laid-blocks.js";
 
 const FORMATS = path.join(FIXTURES, "formats");
 let dir: string;
