@@ -25,7 +25,7 @@ for (let step = 1; step <= Number(steps); step++) {
     const inputIds = qp.idsOf(batch, "cpu"); // [1, length]
     const logits = model.forward({ inputIds }).narrow(1, 0, batch.length - 1); // [1, length - 1, vocabulary]
     const next = inputIds.narrow(1, 1, batch.length - 1); // what each position should predict
-    const loss = qp.crossEntropy(logits.flatten(0, 1), next.flatten(0, 1));
+    const loss = qp.crossEntropy(logits.flatten(0, 1).float(), next.flatten(0, 1)); // bf16 has steps of 1/16 here
     qp.backward(loss);
     return { loss: loss.item(), norm: qp.clipGradNorm(trained, 1)?.item() ?? 0 };
   }); // everything made in the scope is freed here; the gradients stay

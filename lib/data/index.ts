@@ -20,11 +20,13 @@ export type { Columns, MessageColumns, MessageTags, TextColumns } from "./datase
 export { type CorpusText, corpusTexts, type TextOptions } from "./datasets/corpus-texts.js";
 export { type DatasetEntry, type HubSource, readDatasetInfo } from "./datasets/dataset-info.js";
 export { readDocuments } from "./datasets/documents.js";
+export { outsideNotes } from "./datasets/outside-notes.js";
 export { type DatasetHub, languageTagsOf } from "./datasets/sources.js";
 export { prepareTrainingData } from "./prepare.js";
 export type { Row } from "./readers/row.js";
 export { countRows, type FileType, fileType, readRows } from "./readers/rows.js";
 export { documentsBelow, isMarkdown } from "./readers/whole-files.js";
+export { holdsTokens } from "./tokenized-path/saved-blocks.js";
 export type { EngineName } from "./tokenizer/engines.js";
 export { documentSeparator } from "./tokenizer/template.js";
 export {

@@ -51,4 +51,15 @@ it("compiles strictly, lowers the loss and saves an adapter that loads", () => {
   const trained = [...adapterState(model)].filter(([name]) => name.includes("lora_B"));
   expect(trained).toHaveLength(14);
   for (const [, tensor] of trained) expect(tensor.abs().max().item()).toBeGreaterThan(0);
+  // a bfloat16 model: a loss of 8 in bfloat16 would move in steps of 1/16, one of 4 in steps of 1/32
+  const narrow = [
+    "train.js",
+    path.join(root, "examples/model"),
+    "narrow",
+    "3",
+    path.join(root, "examples/data"),
+  ];
+  const printed = execFileSync(process.execPath, narrow, { cwd: room.dir, env: room.env, encoding: "utf8" });
+  const fine = [...printed.matchAll(/loss (\d+\.\d+)/g)].filter((match) => (Number(match[1]) * 64) % 1 !== 0);
+  expect(fine.length).toBeGreaterThan(0);
 });

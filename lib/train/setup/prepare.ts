@@ -11,6 +11,8 @@ import {
   type DataSummary,
   type DatasetHub,
   type EvaluationSet,
+  holdsTokens,
+  outsideNotes,
   prepareTrainingData,
   type SourceSampler,
   type TokenBlocks,
@@ -129,6 +131,9 @@ async function readData(
 ): Promise<TrainingData> {
   const waiting = (name: string) =>
     `dataset: ${name}: another process is tokenizing it; waiting for its tokens`;
+  if (recipe.tokenized_path === null || !holdsTokens(recipe.tokenized_path)) {
+    for (const text of outsideNotes(recipe)) emit({ type: "message", level: "info", text });
+  }
   const data = await prepareTrainingData(recipe, tokenizer, {
     signal,
     hub,
