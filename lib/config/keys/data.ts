@@ -41,13 +41,13 @@ export const dataKeys = inGroup("data", ["train"], {
   cutoff_len: int({
     default: 2048,
     min: 2,
-    doc: "Tokens in a block (packing), or the most tokens of a document (without).",
+    doc: "Tokens in a block (with packing), or the maximum number of tokens of a document (without).",
   }),
   packing: flag({
     default: true,
     doc: "Join documents and cut them into blocks of cutoff_len; `true` written out makes blocks one token shorter.",
   }),
-  max_samples: int({ default: null, min: 1, doc: "Take the first so many documents of each dataset." }),
+  max_samples: int({ default: null, min: 1, doc: "Take this many documents of each dataset, the first ones." }),
   preprocessing_batch_size: int({
     default: 1000,
     min: 1,
@@ -64,7 +64,7 @@ export const dataKeys = inGroup("data", ["train"], {
   }),
   overwrite_cache: flag({
     default: false,
-    doc: "Tokenize anew, whatever the cache of tokens holds, and keep the new tokens there.",
+    doc: "Tokenize again, whatever the token cache holds, and replace what it holds.",
   }),
   data_shared_file_system: silent(
     "one process reads the data",
@@ -85,7 +85,7 @@ export const dataKeys = inGroup("data", ["train"], {
   }),
   eval_on_each_dataset: flag({
     default: false,
-    doc: "Evaluate on each dataset of eval_dataset by itself.",
+    doc: "Evaluate each dataset of eval_dataset separately.",
   }),
   eval_num_beams: silent(SFT, int({ default: null, doc: "Beams when predicting." })),
   streaming: flag({
@@ -103,7 +103,7 @@ export const dataKeys = inGroup("data", ["train"], {
     type: "numbers separated by commas, or a list of numbers",
     wantsText: true,
     json: { type: ["string", "number", "array"], items: { type: "number" } },
-    doc: "Probability of each dataset when interleaving, summing to 1; without it they are taken in turn.",
+    doc: "Probability of each dataset when interleaving, summing to 1; without it the datasets take turns.",
     read(value) {
       const items = typeof value === "string" ? value.split(",") : Array.isArray(value) ? value : [value];
       return items.map((item: unknown) => {
@@ -117,11 +117,11 @@ export const dataKeys = inGroup("data", ["train"], {
   }),
   tokenized_path: text({
     default: null,
-    doc: "Folder of finished blocks: where it holds some (LLaMA-Factory's too) they are taken and the other data keys are not read; else they are saved there.",
+    doc: "Folder of packed blocks: if it holds some (LLaMA-Factory's too), they are used and the other data keys are not read; otherwise they are saved there.",
   }),
   neat_packing: flag({
     default: false,
-    doc: "Packed documents see nothing of each other: positions begin again with each, attention and labels stop at its end. The blocks are those of packing; LLaMA-Factory takes the key in supervised fine-tuning only.",
+    doc: "Packed documents are masked from each other: positions start again with each, and attention and labels stop at its end. The blocks are those of packing; LLaMA-Factory takes the key in supervised fine-tuning only.",
   }),
   train_on_prompt: refused(
     "LLaMA-Factory takes it in supervised fine-tuning only; remove it (every token is trained on here)",

@@ -13,7 +13,7 @@ import {
   text,
 } from "../key.js";
 
-const LOSS_ONLY = "evaluation gives the loss and its perplexity alone";
+const LOSS_ONLY = "evaluation reports only the loss and its perplexity";
 const PREDICTION = "only read when predicting";
 
 const working = {
@@ -24,17 +24,17 @@ const working = {
   eval_strategy: choice({
     default: "no",
     values: ["no", "steps", "epoch"],
-    doc: "When to evaluate while training; anything but no sets do_eval.",
+    doc: "When to evaluate during training; any value other than no turns on do_eval.",
   }),
   eval_steps: shareOrCount({
     default: null,
     zero: true,
-    doc: "With eval_strategy: steps, evaluate every so many steps; below 1 it is a share of all steps. Default: logging_steps.",
+    doc: "With eval_strategy: steps, evaluate every this many steps; a value below 1 is a share of all steps. Default: logging_steps.",
   }),
   eval_delay: float({
     default: 0,
     min: 0,
-    doc: "Do not evaluate before so many steps, or epochs with eval_strategy: epoch.",
+    doc: "Do not evaluate before this many steps, or epochs with eval_strategy: epoch.",
   }),
   eval_on_start: flag({ default: false, doc: "Evaluate before the first step too." }),
   per_device_eval_batch_size: int({ default: 8, min: 1, doc: "Blocks in one pass of an evaluation." }),
@@ -55,7 +55,7 @@ const working = {
   early_stopping_steps: int({
     default: null,
     min: 1,
-    doc: "Stop after so many evaluations in a row without a better metric.",
+    doc: "Stop after this many evaluations in a row without a better metric.",
   }),
 };
 

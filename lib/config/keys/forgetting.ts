@@ -11,7 +11,7 @@ export const forgettingKeys = inGroup("incremental", ["train"], {
   ewc_dataset: list({
     default: null,
     defaultText: "replay_dataset",
-    doc: "Datasets of dataset_info.json that stand for what is not to be forgotten: ewc_lambda's Fisher information is estimated on them. Not needed with a finished ewc_fisher.",
+    doc: "Datasets of dataset_info.json that represent what must not be forgotten: ewc_lambda's Fisher information is estimated on them. Not needed with a finished ewc_fisher.",
   }),
   ewc_samples: int({
     default: null,
@@ -22,13 +22,13 @@ export const forgettingKeys = inGroup("incremental", ["train"], {
   ewc_fisher: text({
     default: null,
     defaultText: "fisher.safetensors in output_dir",
-    doc: "File of Fisher information, float32 for each weight concerned: used where it is there and belongs to the model and to these keys, else estimated and written.",
+    doc: "File of Fisher information, float32 for each trained weight: used if it exists and matches the model and these keys, otherwise estimated and written.",
   }),
   distill_weight: float({
     default: null,
     above: 0,
     below: 1,
-    doc: "Distillation from the base model: train on (1 - w) * cross entropy + w * T^2 KL(base model || model) at every predicted token of the training text. The loss that is logged stays the cross entropy; the divergence is logged as distill_loss.",
+    doc: "Distillation from the base model: train on (1 - w) * cross entropy + w * T^2 KL(base model || model) at every predicted token of the training text. The logged loss is still the cross entropy; the divergence is logged as distill_loss.",
   }),
   distill_temperature: float({
     default: 1,
@@ -37,17 +37,17 @@ export const forgettingKeys = inGroup("incremental", ["train"], {
   }),
   forgetting_report: flag({
     default: null,
-    defaultText: "true with forgetting_dataset, else false",
-    doc: "Score general text, and eval_dataset beside it, before the first step and after the last: forgetting_report.txt, .json and .png, with perplexity, bits per character and accuracy.",
+    defaultText: "true with forgetting_dataset, otherwise false",
+    doc: "Score general text, and eval_dataset as well, before the first step and after the last: forgetting_report.txt, .json and .png, with perplexity, bits per character and accuracy.",
   }),
   forgetting_dataset: list({
     default: null,
     defaultText: "ewc_dataset, else replay_dataset",
-    doc: "Datasets of dataset_info.json that stand for what is not to be forgotten in forgetting_report; held-out ones tell more than those that are replayed.",
+    doc: "Datasets of dataset_info.json that represent what must not be forgotten in forgetting_report; held-out ones say more than those that are replayed.",
   }),
   forgetting_samples: int({
     default: 500,
     min: 1,
-    doc: "Documents of each dataset that forgetting_report reads, the first ones.",
+    doc: "Number of documents of each dataset that forgetting_report reads, the first ones.",
   }),
 });

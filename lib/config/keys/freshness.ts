@@ -16,7 +16,7 @@ export const freshnessKeys = inGroup("incremental", ["train"], {
     type: SPAN_FORM,
     wantsText: true,
     json: { type: "string", pattern: "^[0-9.]+ ?[dwmy]$" },
-    doc: "Draw documents by their age: one that is so much older is half as likely, weight exp(-ln 2 x age / half-life); y is 365.25 days and m a twelfth of that. Documents are drawn once, from seed, after val_size and before packing; replay_dataset is left as it is. The expected counts by year are shown before training.",
+    doc: "Draw documents by their age: a document older by this span is half as likely, weight exp(-ln 2 x age / half-life); y is 365.25 days and m is a twelfth of that. Documents are drawn once, from seed, after val_size and before packing; replay_dataset is not affected. The expected counts by year are shown before training.",
     read(value) {
       if (parseSpan(value) === undefined) throw new Mismatch(SPAN_FORM);
       return value as string;
@@ -43,7 +43,7 @@ export const freshnessKeys = inGroup("incremental", ["train"], {
     type: "a date",
     wantsText: true,
     json: { type: ["string", "number"] },
-    doc: "The date from which ages are counted; documents after it are as new as on it.",
+    doc: "The date from which ages are counted; later documents count as dated on it.",
     read(value) {
       if (parseDate(value) === undefined) throw new Mismatch(DATE_FORM);
       return String(value);
@@ -53,11 +53,11 @@ export const freshnessKeys = inGroup("incremental", ["train"], {
     default: 0,
     min: 0,
     below: 1,
-    doc: "Least weight of a document however old it is; a new one's is 1.",
+    doc: "Minimum weight of a document, however old it is; a new document's is 1.",
   }),
   time_decay_replacement: flag({
     default: true,
-    doc: "Draw with replacement, so that new documents come several times; false draws each at most once.",
+    doc: "Draw with replacement, so that new documents occur several times; false draws each at most once.",
   }),
   time_decay_samples: int({
     default: null,

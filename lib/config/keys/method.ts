@@ -38,7 +38,7 @@ const lora = inGroup("method", ["train"], {
   }),
   use_dora: flag({
     default: false,
-    doc: "Weight-decomposed LoRA: the lengths of the adapted weight's rows are trained by themselves.",
+    doc: "Weight-decomposed LoRA: the lengths of the adapted weight's rows are trained separately.",
   }),
   pissa_init: flag({
     default: false,
@@ -71,7 +71,7 @@ const lora = inGroup("method", ["train"], {
 const freeze = inGroup("method", ["train"], {
   freeze_trainable_layers: int({
     default: 2,
-    doc: "With finetuning_type: freeze, train the last so many layers; a negative number trains the first ones.",
+    doc: "With finetuning_type: freeze, train this many of the last layers; a negative number trains the first ones.",
   }),
   freeze_trainable_modules: list({
     default: ["all"],

@@ -11,18 +11,18 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   model_name_or_path: text({
     default: "",
     defaultText: "required",
-    doc: "Folder of the base model (config.json, safetensors weights, tokenizer), or its name on a hub, such as Qwen/Qwen3-0.6B: then it is fetched into the cache.",
+    doc: "Folder of the base model (config.json, safetensors weights, tokenizer), or its name on a hub, such as Qwen/Qwen3-0.6B: then it is downloaded into the cache.",
   }),
   adapter_name_or_path: list({
     default: null,
-    doc: "Folder of a LoRA adapter, or its name on a hub, to train on, to merge into the export or to chat with; of several (separated by commas) all but the last are merged first.",
+    doc: "Folder of a LoRA adapter, or its name on a hub, to continue training, to merge into the export or to chat with; of several (separated by commas) all but the last are merged first.",
   }),
   adapter_folder: refused(
     "write the whole path into adapter_name_or_path instead",
     text({ default: null, doc: "Sub-folder of adapter_name_or_path that holds the adapter." }),
   ),
   trust_remote_code: silent(
-    "no code is ever read from a model's folder",
+    "code in a model's folder is never run",
     flag({ default: false, doc: "Allow a model's folder to bring its own Python code." }),
   ),
   train_from_scratch: flag({
@@ -42,7 +42,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   }),
   disable_gradient_checkpointing: flag({
     default: false,
-    doc: "Another word for gradient_checkpointing: false.",
+    doc: "The same as gradient_checkpointing: false.",
   }),
   infer_dtype: choice({
     default: "auto",
@@ -54,7 +54,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     values: ["huggingface"],
     later: ["vllm", "sglang", "ktransformers"],
     reason: "generation runs in this process; remove infer_backend",
-    doc: "Inference engine; the built-in one stands for huggingface.",
+    doc: "Inference engine; huggingface selects the built-in one.",
   }),
   use_kv_cache: silent(
     "generation always keeps a key-value cache",
@@ -64,21 +64,21 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     default: null,
     defaultText:
       "HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub; MODELSCOPE_CACHE or ~/.cache/modelscope",
-    doc: "Folder for what is fetched from a hub, in the layout of its Python client.",
+    doc: "Folder for downloads from a hub, in the layout of its Python client.",
   }),
   model_revision: text({
     default: "main",
-    doc: "Branch, tag or commit of a model on a hub. ModelScope's master stands for main.",
+    doc: "Branch, tag or commit of a model on a hub. main means master on ModelScope.",
   }),
   hf_hub_token: text({
     default: null,
     defaultText: "HF_TOKEN, or the file of `hf auth login`",
-    doc: "Token for Hugging Face, for private and gated repositories. Written into no file; the variable is the better place.",
+    doc: "Token for Hugging Face, for private and gated repositories. It is never written to a file; prefer the environment variable.",
   }),
   ms_hub_token: text({
     default: null,
     defaultText: "MODELSCOPE_API_TOKEN",
-    doc: "Token for ModelScope, for private repositories. Written into no file; the variable is the better place.",
+    doc: "Token for ModelScope, for private repositories. It is never written to a file; prefer the environment variable.",
   }),
   om_hub_token: silent(
     "the Modelers hub (USE_OPENMIND_HUB) is refused",
@@ -100,12 +100,12 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   add_special_tokens: list({ default: null, doc: "Special tokens to add to the tokenizer." }),
   new_special_tokens_config: text({
     default: null,
-    doc: "YAML file of special tokens to add, each with a description; takes the place of add_special_tokens.",
+    doc: "YAML file of special tokens to add, each with a description; replaces add_special_tokens.",
   }),
   init_special_tokens: choice({
     default: "noise_init",
     values: ["noise_init", "desc_init", "desc_init_w_noise"],
-    doc: "How the embedding's new rows begin: the mean of all rows with noise, or the mean of the description's rows, with noise or without.",
+    doc: "How the embedding's new rows are initialised: the mean of all rows with noise, or the mean of the description's rows, with noise or without.",
   }),
   low_cpu_mem_usage: silent(
     "weights are memory-mapped in any case",
@@ -113,7 +113,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   ),
   upcast_layernorm: flag({
     default: false,
-    doc: "Hold the norms' weights in fp32; with a 16-bit checkpoint it needs bf16 or fp16.",
+    doc: "Keep the norms' weights in fp32; with a 16-bit checkpoint it needs bf16 or fp16.",
   }),
   upcast_lmhead_output: silent(
     "the loss is computed in fp32 in any case",
@@ -124,7 +124,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     flag({ default: true, doc: "Kind of gradient checkpointing in PyTorch." }),
   ),
   use_unsloth: idle(
-    "fused kernels of our own are always used",
+    "the built-in fused kernels are always used",
     flag({ default: false, doc: "Use unsloth's kernels." }),
   ),
   use_unsloth_gc: idle(
@@ -132,11 +132,11 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     flag({ default: false, doc: "Move checkpointed activations to the CPU's memory." }),
   ),
   enable_liger_kernel: idle(
-    "fused kernels of our own are always used",
+    "the built-in fused kernels are always used",
     flag({ default: false, doc: "Use liger's kernels." }),
   ),
   use_v1_kernels: idle(
-    "fused kernels of our own are always used",
+    "the built-in fused kernels are always used",
     flag({ default: false, doc: "Use LLaMA-Factory's next generation of kernels." }),
   ),
   print_param_status: idle(

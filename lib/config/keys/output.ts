@@ -45,7 +45,7 @@ function readTrackers(value: unknown): string[] {
     if (name === "all") return true;
     if (TRACKERS.includes(name as string)) {
       throw new Refusal(
-        "no tracker is in this version; set report_to: none (the loss goes to trainer_log.jsonl and, with plot_loss, to training_loss.png)",
+        "no tracker is available in this version; set report_to: none (the loss goes to trainer_log.jsonl and, with plot_loss, to training_loss.png)",
       );
     }
     throw new Mismatch("none");
@@ -59,14 +59,14 @@ const run = inGroup("output", ["train"], {
   }),
   overwrite_output_dir: flag({
     default: false,
-    doc: "Start anew in a folder that holds an earlier run; without it the last checkpoint there is resumed.",
+    doc: "Start over in a folder that holds an earlier run; without it the last checkpoint there is resumed.",
   }),
   resume_from_checkpoint: custom<string | true | null>({
     default: null,
     type: "the path of a checkpoint, true, or null",
     wantsText: true,
     json: { type: ["string", "boolean"] },
-    doc: "Checkpoint folder to go on from; true takes the last one in output_dir.",
+    doc: "Checkpoint folder to resume from; true takes the last one in output_dir.",
     read(value) {
       if (value === false) return null;
       if (value === true || (typeof value === "string" && value !== "")) return value;
@@ -76,7 +76,7 @@ const run = inGroup("output", ["train"], {
   logging_steps: shareOrCount({
     default: 500,
     zero: false,
-    doc: "Log the loss every so many steps; below 1 it is a share of all steps.",
+    doc: "Log the loss every this many steps; a value below 1 is a share of all steps.",
   }),
   logging_first_step: flag({ default: false, doc: "Log the first step too." }),
   logging_strategy: choice({
@@ -87,7 +87,7 @@ const run = inGroup("output", ["train"], {
   save_steps: shareOrCount({
     default: 500,
     zero: false,
-    doc: "Write a checkpoint every so many steps; below 1 it is a share of all steps.",
+    doc: "Write a checkpoint every this many steps; a value below 1 is a share of all steps.",
   }),
   save_strategy: choice({
     default: "steps",
@@ -97,7 +97,7 @@ const run = inGroup("output", ["train"], {
   save_total_limit: int({
     default: null,
     min: 1,
-    doc: "Keep so many checkpoints, the newest ones and the best one.",
+    doc: "Keep this many checkpoints, the newest ones and the best one.",
   }),
   save_only_model: flag({
     default: false,
@@ -105,7 +105,7 @@ const run = inGroup("output", ["train"], {
   }),
   plot_loss: flag({
     default: false,
-    doc: "Draw training_loss.png, and training_eval_loss.png where there are evaluations.",
+    doc: "Plot training_loss.png, and training_eval_loss.png if there are evaluations.",
   }),
   include_num_input_tokens_seen: custom<"no" | "all" | "non_padding", boolean | "no" | "all" | "non_padding">(
     {
@@ -136,7 +136,7 @@ const run = inGroup("output", ["train"], {
     text({ default: null, doc: "Folder of tensorboard's logs." }),
   ),
   logging_nan_inf_filter: idle(
-    "a loss that is not finite is named and its step skipped in any case",
+    "a loss that is not finite is always reported and its step skipped",
     flag({ default: true, doc: "Leave losses that are not finite out of the logged mean." }),
   ),
   log_on_each_node: silent("there is one process", flag({ default: true, doc: "Log on each node." })),
@@ -189,7 +189,7 @@ const run = inGroup("output", ["train"], {
   hub_always_push: silent(NO_HUB, flag({ default: false, doc: "Upload even if an upload still runs." })),
   hub_revision: silent(NO_HUB, text({ default: null, doc: "Branch on the hub." })),
   use_swanlab: refused(
-    "no tracker is in this version; remove it",
+    "no tracker is available in this version; remove it",
     flag({ default: false, doc: "Report to SwanLab." }),
   ),
   swanlab_project: silent(SWANLAB, text({ default: "llamafactory", doc: "Project in SwanLab." })),
@@ -204,7 +204,7 @@ const run = inGroup("output", ["train"], {
 
 const exported = inGroup("output", ["export"], {
   export_dir: text({ default: "", defaultText: "required by export", doc: "Folder for the merged model." }),
-  export_size: int({ default: 5, min: 1, doc: "Largest size of one weight file, in gigabytes." }),
+  export_size: int({ default: 5, min: 1, doc: "Maximum size of one weight file, in gigabytes." }),
   export_device: choice({
     default: "cpu",
     values: ["cpu", "auto"],

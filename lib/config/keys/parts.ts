@@ -4,7 +4,7 @@ import { headNumbers, layerNumbers } from "../values/whole-ranges.js";
 
 export const partsKeys = inGroup("incremental", ["train"], {
   freeze_trainable_layer_ids: layerNumbers(
-    "With finetuning_type: freeze, train these layers (from 0), in place of freeze_trainable_layers.",
+    "With finetuning_type: freeze, train these layers (from 0), instead of freeze_trainable_layers.",
   ),
   freeze_trainable_heads: headNumbers(
     "With finetuning_type: freeze, train these attention heads (from 0): their rows of q_proj and columns of o_proj, and a key-value head's rows of k_proj and v_proj where all its query heads are chosen. Everything else of those matrices stays as it is, bit for bit.",

@@ -1,5 +1,5 @@
 // The schema's table of keys that decide what is trained on and when: replay, mixtures, freshness, curricula.
-// None is LLaMA-Factory's. Where one is on, each dataset is packed by itself.
+// None is LLaMA-Factory's. Where one is on, each dataset is packed separately.
 
 import { choice, flag, float, inGroup, list } from "../key.js";
 import { curriculumStages, mixWeights } from "../values/curriculum-stages.js";
@@ -13,23 +13,23 @@ export const samplingKeys = inGroup("incremental", ["train"], {
     default: 0.05,
     above: 0,
     below: 1,
-    doc: "Share of all tokens that comes from replay_dataset, right to within one block after every block; 0.05 to 0.10 is usual.",
+    doc: "Share of all tokens that comes from replay_dataset, exact to within one block at every point; 0.05 to 0.10 is usual.",
   }),
   mix_by: choice({
     default: "documents",
     values: ["documents", "tokens"],
-    doc: "documents: datasets are mixed as mix_strategy says, before packing. tokens: each is packed by itself and has its share of the tokens (mix_weights, mix_temperature; else that of its size), right to within one block after every block; an epoch has as many blocks as all datasets together, and a dataset that is used up begins again in another order.",
+    doc: "documents: datasets are mixed as mix_strategy says, before packing. tokens: each is packed separately and gets its share of the tokens (mix_weights or mix_temperature; otherwise in proportion to its size), exact to within one block at every point; an epoch has as many blocks as all datasets together, and a dataset that is used up starts over in another order.",
   }),
   mix_weights: mixWeights,
   mix_temperature: float({
     default: null,
     above: 0,
-    doc: "With mix_by: tokens, shares in proportion to size^(1/temperature): 1 is each dataset's own, the higher the more alike.",
+    doc: "With mix_by: tokens, shares in proportion to size^(1/temperature): 1 keeps each dataset's natural share; higher values make the shares more equal.",
   }),
   curriculum: curriculumStages,
   log_loss_by_source: flag({
     default: null,
-    defaultText: "true where a key of this table packs each dataset by itself, else false",
-    doc: "Log the mean loss of each dataset beside the loss, as loss_NAME, and its share of the tokens so far, as share_NAME; each dataset is then packed by itself, and a micro-step's blocks are of one dataset.",
+    defaultText: "true where a key of this table packs each dataset separately, otherwise false",
+    doc: "Log the mean loss of each dataset beside the loss, as loss_NAME, and its share of the tokens so far, as share_NAME; each dataset is then packed separately, and the blocks of a micro-step come from one dataset.",
   }),
 });

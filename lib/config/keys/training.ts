@@ -21,8 +21,8 @@ import { schedulerSettings } from "../values/scheduler-settings.js";
 const LATER = "it is not in this version; remove it";
 const UNUSED_PROCESSES = "training runs in one process in this version";
 const COMPILED = "there is no compiler to switch on";
-const FUSED = "fused kernels of our own are always used";
-const LOADER = "blocks are kept ready in memory";
+const FUSED = "the built-in fused kernels are always used";
+const LOADER = "blocks are prefetched into memory";
 const OLD = "transformers has dropped it, and it changes nothing here";
 
 const working = {
@@ -31,13 +31,13 @@ const working = {
   gradient_accumulation_steps: int({
     default: 1,
     min: 1,
-    doc: "Passes whose gradients are summed before one step.",
+    doc: "Forward and backward passes whose gradients are accumulated before one optimizer step.",
   }),
   gradient_checkpointing: gradientCheckpointing,
   activation_offload: choice({
     default: "none",
     values: ["none", "disk"],
-    doc: "Where activations that gradient checkpointing keeps wait for the backward pass: in memory, or in a file in output_dir, for long contexts.",
+    doc: "Where the activations that gradient checkpointing saves are stored until the backward pass: in memory, or in a file in output_dir, for long contexts.",
   }),
   learning_rate: float({ default: 5e-5, min: 0, doc: "Peak learning rate." }),
   weight_decay: float({
@@ -54,11 +54,11 @@ const working = {
   }),
   adam_epsilon: float({ default: 1e-8, min: 0, doc: "AdamW's epsilon." }),
   max_grad_norm: float({ default: 1.0, min: 0, doc: "Clip the gradient's norm to this; 0 does not clip." }),
-  num_train_epochs: float({ default: 3.0, above: 0, doc: "Passes over the data; need not be whole." }),
+  num_train_epochs: float({ default: 3.0, above: 0, doc: "Number of epochs; may be fractional." }),
   max_steps: int({
     default: -1,
     min: -1,
-    doc: "Stop after so many steps, whatever num_train_epochs says; -1 sets no limit.",
+    doc: "Stop after this many steps, whatever num_train_epochs says; -1 sets no limit.",
   }),
   lr_scheduler_type: choice({
     default: "linear",
@@ -76,19 +76,19 @@ const working = {
       "reduce_lr_on_plateau",
       "greedy",
     ],
-    doc: "How the learning rate goes on after the warm-up; the last two follow metric_for_best_model, without warm-up.",
+    doc: "Learning rate schedule after the warm-up; the last two follow metric_for_best_model and have no warm-up.",
   }),
   lr_scheduler_kwargs: schedulerSettings,
   warmup_ratio: float({
     default: null,
     min: 0,
     below: 1,
-    doc: "Share of all steps in which the learning rate rises from 0; goes before warmup_steps.",
+    doc: "Share of all steps in which the learning rate rises from 0; takes precedence over warmup_steps.",
   }),
   warmup_steps: shareOrCount({
     default: 0,
     zero: true,
-    doc: "Steps in which the learning rate rises from 0; below 1 it is a share of all steps.",
+    doc: "Steps in which the learning rate rises from 0; a value below 1 is a share of all steps.",
   }),
   optim: choice({
     default: "adamw_torch_fused",
@@ -144,7 +144,7 @@ const working = {
   bf16: flag({ default: false, doc: "Compute in bf16 where autocast does, with fp32 trained weights." }),
   fp16: flag({ default: false, doc: "Compute in fp16 where autocast does, with loss scaling." }),
   tf32: flag({ default: null, doc: "Allow TF32 in fp32 matrix products on a GPU; null leaves it as it is." }),
-  use_cpu: flag({ default: false, doc: "Train on the CPU even where there is a GPU." }),
+  use_cpu: flag({ default: false, doc: "Train on the CPU even if there is a GPU." }),
   no_cuda: flag({ default: false, doc: "Older name of use_cpu." }),
   seed: int({
     default: 42,
@@ -156,10 +156,10 @@ const working = {
     default: null,
     min: 0,
     max: 2 ** 32 - 1,
-    doc: "Seed of the order of blocks, in place of seed.",
+    doc: "Seed of the order of blocks, instead of seed.",
   }),
   disable_shuffling: flag({ default: false, doc: "Take the blocks in order in every epoch." }),
-  dataloader_drop_last: flag({ default: false, doc: "Leave out a last batch that is not full." }),
+  dataloader_drop_last: flag({ default: false, doc: "Drop the last batch if it is not full." }),
 };
 
 const noise = {
@@ -170,7 +170,7 @@ const noise = {
   }),
   full_determinism: flag({
     default: false,
-    doc: "Only deterministic kernels on a GPU; what has none stops the run. On the CPU all are.",
+    doc: "Use only deterministic kernels on a GPU; an operator without one stops the run. On the CPU all kernels are deterministic.",
   }),
 };
 
@@ -197,7 +197,7 @@ const optimization = {
     flag({ default: false, doc: "Halve the batch until it fits." }),
   ),
   gradient_checkpointing_kwargs: silent(
-    "there is one way to compute again",
+    "there is only one implementation of gradient checkpointing",
     anything({ default: null, doc: "Settings of gradient checkpointing." }),
   ),
   fp8: refused(LATER, flag({ default: false, doc: "Matrix products in fp8." })),
@@ -225,12 +225,12 @@ const optimization = {
     flag({ default: false, doc: "Key-value cache while training." }),
   ),
   torch_empty_cache_steps: idle(
-    "freed memory is used again at once",
-    int({ default: null, doc: "Empty the GPU's cache every so many steps." }),
+    "freed memory is reused immediately",
+    int({ default: null, doc: "Empty the GPU's cache every this many steps." }),
   ),
   ignore_data_skip: refused(
-    "a resumed run goes on with the next block, so that it equals the run that was never interrupted; remove it",
-    flag({ default: false, doc: "Start the data anew when resuming." }),
+    "a resumed run continues with the next block, so that it equals an uninterrupted run; remove it",
+    flag({ default: false, doc: "Start over with the first block when resuming." }),
   ),
   restore_callback_states_from_checkpoint: silent(
     "there are no callbacks with a state",

@@ -1,5 +1,5 @@
 // The recipe's curriculum and mix_weights: which datasets are mixed, by which weights, in which part of the run. It
-// checks their form; whether the datasets exist is the rules' business.
+// checks their form; whether the datasets exist is checked in rules/.
 import { custom, Mismatch } from "../key.js";
 
 /** Weights by dataset. */
@@ -73,7 +73,7 @@ export const curriculumStages = custom<CurriculumStage[] | null, unknown>({
       required: ["mix"],
     },
   },
-  doc: "Stages of the run, each with a mixture of its own by token: [{until: 0.3, mix: {prose: 1}}, {until: 1, mix: {prose: 1, poetry: 1}}]; until is the share of the steps at which a stage ends.",
+  doc: "Stages of the run, each with its own mixture by token: [{until: 0.3, mix: {prose: 1}}, {until: 1, mix: {prose: 1, poetry: 1}}]; until is the share of the steps at which a stage ends.",
   read(value) {
     if (!Array.isArray(value) || value.length === 0)
       throw new Mismatch(`a list of stages such as [${STAGE}]`);

@@ -22,7 +22,7 @@ export const languageTags = custom<LanguageTags | null>({
   type: "text or a mapping",
   wantsText: true,
   json: { type: ["string", "object"], additionalProperties: { type: "string" } },
-  doc: "Tag in front of each document, such as zh-yue for [lang=zh-yue]: one for all datasets or {dataset: tag}; it goes before language_tag in dataset_info.json.",
+  doc: "Tag in front of each document, such as zh-yue for [lang=zh-yue]: one for all datasets or {dataset: tag}; it takes precedence over language_tag in dataset_info.json.",
   read(value) {
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       const entries = Object.entries(value).map(([name, tag]) => {

@@ -64,6 +64,6 @@ export const ropeParameters = custom<RopeParameters | null>({
     },
     additionalProperties: false,
   },
-  doc: "Rotary settings with transformers' names (rope_type, factor, rope_theta, ...), in place of config.json's.",
+  doc: "Rotary settings with transformers' names (rope_type, factor, rope_theta, ...), instead of config.json's.",
   read: readRopeParameters,
 });
