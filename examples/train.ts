@@ -1,4 +1,4 @@
-// A training loop of one's own: LoRA on a folder with a Qwen3 model. TypeScript defines the step, libtorch computes it.
+// Your own training loop: LoRA on a folder with a Qwen3 model. TypeScript defines the step, libtorch computes it.
 // For a recipe's loop, with logs, checkpoints and bf16, call train() instead.
 // Compile with tsc, then: node train.js MODEL [OUTPUT] [STEPS] [DATA]
 import * as qp from "qwen-pt";

@@ -47,7 +47,7 @@ function resolveBuild(name) {
   const wanted = wantedBuild();
   if (name === "auto") return { ...wanted, asked: false };
   if (wanted.build === "cpu")
-    throw new SetupError(`--build cuda: ${wanted.why}; --build cu130 takes it all the same.`);
+    throw new SetupError(`--build cuda: ${wanted.why}; --build cu130 uses it anyway.`);
   return { ...wanted, asked: true };
 }
 
@@ -62,7 +62,7 @@ function unfitFor({ build, asked, driver }, found) {
   return driver && least && !atLeast(driver, least) ? `CUDA ${cuda} needs driver ${least}` : undefined;
 }
 
-/** libtorch without a download: { root, version, from }, or undefined. `say` hears what was passed over. */
+/** libtorch without a download: { root, version, from }, or undefined. `say` hears what was skipped. */
 function atHand(wanted, folder, say) {
   const named = namedLibtorch();
   if (named) return { ...named, from: process.env.LIBTORCH ? "LIBTORCH" : "LIBTORCH_USE_PYTORCH" };
@@ -72,7 +72,7 @@ function atHand(wanted, folder, say) {
   if (python === undefined) return undefined;
   const unfit = python.unfit ?? unfitFor(wanted, python);
   if (unfit === undefined) return { ...python, from: "the active Python's torch" };
-  say(`passed over ${python.root ?? "a torch"}: ${unfit}`);
+  say(`skipped ${python.root ?? "a torch"}: ${unfit}`);
   return undefined;
 }
 
@@ -124,7 +124,7 @@ async function buildAddon(cache, version, libtorch, { force, say }) {
   );
 }
 
-/** Puts a compiled addon in its place once a process of its own has loaded it. */
+/** Puts a compiled addon in its place once a separate process has loaded it. */
 async function publish(compiled, file, root) {
   const smoke = path.join(projectRoot, "scripts", "smoke.mjs");
   // Windows has no rpath: it looks for the addon's libraries on PATH

@@ -33,7 +33,7 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
     emit({
       type: "message",
       level: "info",
-      text: `${count} GPUs are here; one is used (${device}) in this version`,
+      text: `${count} GPUs found; this version uses one (${device})`,
     });
   return device;
 }

@@ -100,7 +100,7 @@ abstract class Visit {
       options.onEvent?.({
         type: "message",
         level: "warning",
-        text: `${(known as Error).message} (going on with the files of the cache, ${cached.folder})`,
+        text: `${(known as Error).message} (continuing with the cached files, ${cached.folder})`,
       });
       return cached;
     } finally {

@@ -35,7 +35,7 @@ export function modelFiles(id: string, { weights = true } = {}): Selection {
       if (has.has(SINGLE)) return [...small, SINGLE];
       if (has.has(INDEX)) return [...small, INDEX, ...shardsOf(id, await read(INDEX))];
       throw new UserError(
-        `${id}: has no ${SINGLE} and no ${INDEX}; name a repository with weights in safetensors, or save this one so with transformers`,
+        `${id}: has no ${SINGLE} and no ${INDEX}; name a repository with weights in safetensors, or re-save it as safetensors with transformers`,
       );
     },
   };

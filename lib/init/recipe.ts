@@ -58,32 +58,32 @@ ${METHOD[method]}
 dataset: ${scalar(datasets.join(","))}
 # Folder with dataset_info.json.
 dataset_dir: ${scalar(datasetDir)}
-# Documents are joined, separated by the end-of-text token, and cut into blocks of so many tokens.
+# Documents are joined, separated by the end-of-text token, and cut into blocks of this many tokens.
 cutoff_len: 1024
 
 ### Output
 # Folder for the weights, the checkpoints and the logs.
 output_dir: ${scalar(output)}
-# Log the loss every so many steps; write a checkpoint every so many.
+# Steps between log lines, and between checkpoints.
 logging_steps: 10
 save_steps: 500
-# Keep the last so many checkpoints.
+# Number of checkpoints to keep, the last ones.
 save_total_limit: 2
-# Draw training_loss.png.
+# Plot training_loss.png.
 plot_loss: true
-# false goes on from the last checkpoint in output_dir; true starts anew.
+# false resumes from the last checkpoint in output_dir; true starts over.
 overwrite_output_dir: false
 report_to: none
 
 ### Training
-# A step sees so many blocks at once, times so many passes: 1 x 8.
+# Blocks per step: the batch size times the accumulated passes, 1 x 8.
 per_device_train_batch_size: 1
 gradient_accumulation_steps: 8
 # Peak of the learning rate; it rises over a tenth of the steps and falls along a cosine.
 learning_rate: ${RATE[method]}
 lr_scheduler_type: cosine
 warmup_ratio: 0.1
-# Passes over the data.
+# Number of epochs.
 num_train_epochs: 3.0
 # Compute in bfloat16.${bf16 ? "" : ` This ${isCard ? "card has no instructions for it" : "processor is older than AVX2, or has not been tried"}.`}
 bf16: ${bf16}

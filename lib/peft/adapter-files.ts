@@ -205,7 +205,7 @@ export function loadAdapterState(model: Module, dir: string): void {
         );
       if (tensor.shape.join() !== parameter.shape.join()) {
         throw new UserError(
-          `${file}: ${key}: shape [${tensor.shape}] where the model asks for [${parameter.shape}]; is the adapter of another base model?`,
+          `${file}: ${key}: shape [${tensor.shape}] where the model asks for [${parameter.shape}]; is it the adapter of another base model?`,
         );
       }
       noGrad(() => parameter.copy_(tensor));

@@ -130,7 +130,7 @@ export function addTokenRows(model: Module, indices: TokenIndices): void {
     const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= count);
     if (outside !== undefined)
       throw new UserError(
-        `trainable tokens: ${name} has ${count} rows and none for token ${outside}; is the adapter of another base model?`,
+        `trainable tokens: ${name} has ${count} rows and none for token ${outside}; is it the adapter of another base model?`,
       );
     const wrapped = new TokenRows(base, ids);
     model.replace(path, wrapped);

@@ -650,7 +650,7 @@ export function tensor(
   if (ArrayBuffer.isView(data)) {
     const own = dtypeOfArray(data);
     if (own === undefined)
-      throw new ArgumentError(`tensor: a ${data.constructor.name} has no dtype of its own; use fromBytes`);
+      throw new ArgumentError(`tensor: a ${data.constructor.name} does not say its dtype; use fromBytes`);
     return place(fromView(data, options.shape ?? [data.length], own), options);
   }
   const shape = shapeOf(data);

@@ -114,5 +114,5 @@ export const METHODS: Readonly<Record<string, Method>> = {
 /** Pairs that a recipe may not ask for, and the line that refuses them. */
 export const REFUSED: Readonly<Record<string, RegExp>> = {
   "mixture by tokens + curriculum":
-    /^recipe: mix_temperature: each stage of the curriculum has weights of its own \(mix\); keep one of the two$/,
+    /^recipe: mix_temperature: each stage of the curriculum has its own weights \(mix\); keep one of the two$/,
 };

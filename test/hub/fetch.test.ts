@@ -178,7 +178,7 @@ describe("without a network", () => {
     const first = await here.fetch("org/tiny");
     await here.hub.stop();
     expect(await here.fetch("org/tiny")).toBe(first);
-    expect(here.texts()).toMatch(/cannot be reached \(ECONNREFUSED.*going on with the files of the cache/);
+    expect(here.texts()).toMatch(/cannot be reached \(ECONNREFUSED.*continuing with the cached files/);
   });
 
   it.each([500, 429, 403])("also where the hub answers %i", async (status) => {

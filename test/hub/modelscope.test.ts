@@ -92,7 +92,7 @@ describe("a model of ModelScope", () => {
     const folder = await here.fetch("org/tiny-0.5B");
     await here.hub.stop();
     expect(await here.fetch("org/tiny-0.5B")).toBe(folder);
-    expect(here.texts()).toMatch(/going on with the files of the cache/);
+    expect(here.texts()).toMatch(/continuing with the cached files/);
     here.env.HF_HUB_OFFLINE = "1";
     expect(await here.fetch("org/tiny-0.5B")).toBe(folder);
   });

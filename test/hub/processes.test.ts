@@ -46,7 +46,7 @@ describe("qwen-pt download", () => {
     const again = await download();
     expect(again).toMatchObject({ code: 0, out: `${folder}\n` });
     expect(again.err).toMatch(
-      /^warning: org\/tiny: .* cannot be reached .*going on with the files of the cache/,
+      /^warning: org\/tiny: .* cannot be reached .*continuing with the cached files/,
     );
   });
 

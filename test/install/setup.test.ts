@@ -212,7 +212,7 @@ describe.skipIf(process.platform === "win32")("setup", () => {
       `qwen-pt: would build against libtorch 2.13.0+cpu in ${libtorch} (the active Python's torch)`,
     ]);
     expect(room.run(["setup", "--plan", "--build", "cu126"], env).lines).toEqual([
-      `qwen-pt: passed over ${libtorch}: it is a CPU build`,
+      `qwen-pt: skipped ${libtorch}: it is a CPU build`,
       expect.stringMatching(/would fetch libtorch 2\.13\.0 \(cu126: asked for\) by pip, about 2\.5 GB/),
     ]);
   });

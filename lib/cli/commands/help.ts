@@ -19,7 +19,7 @@ is a .jsonl, .json, .txt, .md, .csv or .parquet file, or a folder; dataset_info.
   train: `qwen-pt train RECIPE [KEY=VALUE ...]
 
 Trains from a YAML or JSON recipe, as LLaMA-Factory's \`stage: pt\`. Values after the file override the file's.
-Ctrl-C saves a checkpoint of the last finished step and leaves (130); a second one leaves at once.
+Ctrl-C saves a checkpoint of the last finished step and exits (130); a second one exits immediately.
 
   qwen-pt train recipe.yaml
   qwen-pt train recipe.yaml learning_rate=5e-5 output_dir=saves/second`,
@@ -54,8 +54,8 @@ Each document is scored on its own, after the end-of-text token, its end include
 
   --data         names in dataset_info.json, .json and .jsonl files of {"text": ...} rows, or .md files
   --dataset-dir  folder of dataset_info.json [data]
-  --length       tokens that the model sees at once; longer documents are read in overlapping windows [1024]
-  --documents    score only so many documents of each
+  --length       tokens that the model sees at a time; longer documents are read in overlapping windows [1024]
+  --documents    score only this many documents of each
   --output FILE  save the figures as JSON too
 
   qwen-pt eval --model examples/model --adapter saves/demo --dataset-dir examples/data --data prose_heldout,poetry_heldout`,
@@ -81,7 +81,7 @@ what comes from where and how large it is; an interrupted setup goes on where it
   --force   compile again even if nothing has changed
 
 The cache is QWEN_PT_CACHE, or qwen-pt in XDG_CACHE_HOME (~/.cache), ~/Library/Caches, %LOCALAPPDATA%.
-LIBTORCH_USE_PYTORCH=0 passes over the active Python's torch. In a clone, \`npm run build\` does this.`,
+LIBTORCH_USE_PYTORCH=0 ignores the active Python's torch. In a clone, \`npm run build\` does this.`,
   doctor: `qwen-pt doctor [--json]
 qwen-pt doctor --gpu [--device cuda:0|cpu] [--output DIR] [--quick] [--json]
 

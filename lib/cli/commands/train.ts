@@ -85,7 +85,7 @@ function firstSignal(cause: SignalName | "parent"): string {
     SIGHUP: "SIGHUP (the terminal is gone)",
     parent: "the parent process is gone",
   }[cause];
-  const again = cause === "SIGINT" ? "; Ctrl-C again leaves at once" : "";
+  const again = cause === "SIGINT" ? "; press Ctrl-C again to exit immediately" : "";
   return `${why}: finishing the running micro-step, then saving the last finished step${again}`;
 }
 

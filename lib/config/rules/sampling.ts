@@ -49,7 +49,7 @@ function surroundings(recipe: Recipe, asking: string, fail: Fail): void {
   if (recipe.mix_strategy !== "concat")
     fail(
       asking,
-      `each dataset is packed by itself, and mix_strategy: ${recipe.mix_strategy} mixes documents before; remove mix_strategy`,
+      `each dataset is packed separately, but mix_strategy: ${recipe.mix_strategy} mixes documents before packing; remove mix_strategy`,
     );
 }
 
@@ -59,7 +59,7 @@ function mixture(recipe: Recipe, fail: Fail): void {
   for (const key of ["mix_weights", "mix_temperature"] as const) {
     if (recipe[key] === null) continue;
     if (recipe.curriculum !== null)
-      fail(key, "each stage of the curriculum has weights of its own (mix); keep one of the two");
+      fail(key, "each stage of the curriculum has its own weights (mix); keep one of the two");
     if (recipe.mix_by !== "tokens") fail(key, "it is for mixtures by token; set mix_by: tokens");
   }
   if (weights !== null && temperature !== null)

@@ -77,7 +77,7 @@ export function warmUp({ recipe, given, notes }: Checked, setting: Setting): voi
   if (recipe.warmup_ratio === null) return;
   if (given.has("warmup_steps") && recipe.warmup_steps !== 0) {
     notes.push(
-      `${setting.where("warmup_ratio")}: warmup_ratio goes before warmup_steps, as in transformers 5; remove one of the two`,
+      `${setting.where("warmup_ratio")}: warmup_ratio takes precedence over warmup_steps, as in transformers 5; remove one of the two`,
     );
   }
   recipe.warmup_steps = recipe.warmup_ratio;
@@ -99,5 +99,5 @@ export function device({ recipe }: Checked): void {
 export function trackers({ given, recipe, notes }: Checked, setting: Setting): void {
   if (!given.has("report_to") || recipe.report_to.length === 0) return;
   recipe.report_to = [];
-  notes.push(`${setting.where("report_to")}: report_to: all reports nowhere: no tracker is in this version`);
+  notes.push(`${setting.where("report_to")}: report_to: no tracker is available in this version; nothing is reported`);
 }

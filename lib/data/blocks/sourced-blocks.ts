@@ -1,5 +1,5 @@
-// Blocks of several sources, one source after another: every block is of one dataset. In which order they are trained
-// on is the policy's business (lib/methods), not this file's.
+// Blocks of several sources, one source after another: every block is of one dataset. The order in which they are
+// trained on is not decided here: see lib/methods.
 
 import { UserError } from "../../errors.js";
 import { plural } from "../../words.js";
@@ -87,7 +87,7 @@ export function packBySource(
     const { source, documents } = empty;
     throw new UserError(
       `${source.replay ? "replay_dataset" : "dataset"}: the ${plural(documents.documents, "document")} of ${source.name} ` +
-        `(${plural(documents.tokens, "token")}) fill no block of ${blockLength}, and each dataset is packed by itself; ` +
+        `(${plural(documents.tokens, "token")}) fill no block of ${blockLength}, and each dataset is packed separately; ` +
         "lower cutoff_len, add data, or leave the dataset out",
     );
   }

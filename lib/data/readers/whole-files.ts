@@ -53,13 +53,13 @@ export function wholeFiles(dir: string, where: string, fileName: string): string
   if (!statSync(target).isDirectory()) {
     if (isDocument(target)) return [target];
     throw new UserError(
-      `${where}: ${target} is no document of its own: ${ENDINGS.join(", ")}; leave whole_file out`,
+      `${where}: ${target} is not a whole document (${ENDINGS.join(", ")}); remove whole_file`,
     );
   }
   const found = documentsBelow(target);
   if (found.length > 0) return found;
   throw new UserError(
-    `${where}: folder ${target} holds no document; put files into it: ${ENDINGS.join(", ")}`,
+    `${where}: folder ${target} holds no documents; put files into it: ${ENDINGS.join(", ")}`,
   );
 }
 

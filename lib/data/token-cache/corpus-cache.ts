@@ -97,7 +97,7 @@ export class CorpusCache {
       this.notes.push(`dataset: ${name}: ${counted(arena)} taken from the cache (${place})`);
       return arena;
     } catch (error) {
-      this.warnings.push(`the cache of tokens: ${place} is damaged (${messageOf(error)}); it is made anew`);
+      this.warnings.push(`the cache of tokens: ${place} is damaged (${messageOf(error)}); it is rebuilt`);
       try {
         removeEntry(place);
       } catch {

@@ -48,7 +48,7 @@ export function loadFisher(
   const { metadata } = opened;
   const fail = (why: string): never => {
     throw new UserError(
-      `ewc_fisher: ${file} ${why}; name another file, or remove this one to have it estimated anew`,
+      `ewc_fisher: ${file} ${why}; name another file, or remove this one to estimate it again`,
     );
   };
   if (metadata["kind"] !== KIND) fail("holds no Fisher information");

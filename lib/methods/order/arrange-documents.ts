@@ -159,7 +159,7 @@ function refuseRowless({ name, wholeFile, numSamples }: DatasetEntry, key: strin
     throw new UserError(`${key}: ${name} is made of whole files, which have no columns; leave it out`);
   if (numSamples !== undefined)
     throw new UserError(
-      `${key}: num_samples of ${name} draws rows by itself; remove it from dataset_info.json (max_samples takes the first ones)`,
+      `${key}: num_samples of ${name} already draws rows at random; remove it from dataset_info.json (max_samples takes the first ones)`,
     );
 }
 

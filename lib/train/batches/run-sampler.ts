@@ -164,7 +164,7 @@ function describe(drawn: readonly DrawnSource[]): string {
     .map(
       (source) =>
         `${source.name} ${percent(source.tokens / tokens)} of the tokens (${counted(source.blocks, "block")}, ` +
-        `${source.epochs.toFixed(2)} epochs of its own)`,
+        `${source.epochs.toFixed(2)} epochs over it)`,
     )
     .join(", ");
 }

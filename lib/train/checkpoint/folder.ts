@@ -148,7 +148,7 @@ export function verifyCheckpoint(dir: string): void {
   const refuse = (why: string): UserError => new UserError(`${why}; resume from another checkpoint`);
   if (!existsSync(dir))
     throw new UserError(
-      `resume_from_checkpoint: there is no folder ${dir}; name a checkpoint-N of an earlier run, or leave it out to start anew`,
+      `resume_from_checkpoint: there is no folder ${dir}; name a checkpoint-N of an earlier run, or leave it out to start over`,
     );
   if (!existsSync(file)) {
     const pickles = existsSync(path.join(dir, "optimizer.pt"));

@@ -51,14 +51,14 @@ export function settleCheckpointing(
   const say = (text: string): void => emit({ type: "message", level: "info", text });
   const open = recipe.gradient_checkpointing === null;
   if (!isHost(device)) {
-    if (open) say(`gradient_checkpointing: true, for how much memory ${device} has free is not known`);
+    if (open) say(`gradient_checkpointing: true (free memory of ${device} is unknown)`);
     return recipe.gradient_checkpointing ?? true;
   }
   const mode = chooseCheckpointing(model, recipe, available);
   const needs = gigabytes(estimateMemory(model, recipe, mode).total);
   if (open)
     say(
-      `gradient_checkpointing: ${mode}, which takes about ${needs} of the ${gigabytes(available)} of memory that there are`,
+      `gradient_checkpointing: ${mode}, which takes about ${needs} of the ${gigabytes(available)} of memory available`,
     );
   warnOfMemory(model, recipe, mode, emit, available);
   return mode;

@@ -76,7 +76,7 @@ export class LossCurriculum implements TrainingMethod {
   #read(dir: string): Float32Array<ArrayBuffer> {
     const file = path.join(dir, FILE);
     const wrong = (what: string) =>
-      new UserError(`${file}: ${what}; resume with the recipe that wrote the checkpoint, or start anew`);
+      new UserError(`${file}: ${what}; resume with the recipe that wrote the checkpoint, or start over`);
     if (!existsSync(file))
       throw wrong("is missing, and curriculum_by: loss needs the losses before training");
     const losses = scope(() => loadSafetensors(file).get(NAME)?.toArray() as Float32Array | undefined);

@@ -10,11 +10,11 @@ import { cleanStale, listCheckpoints, verifyCheckpoint } from "../checkpoint/fol
 import { LOOP_FILE } from "../checkpoint/run-state.js";
 
 const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
-/** A whole checkpoint may still lack what resuming needs: it must not be passed over for an older one in silence. */
+/** A whole checkpoint may still lack what resuming needs: it must not be silently skipped for an older one. */
 function resumable(dir: string): string {
   if (existsSync(path.join(dir, LOOP_FILE))) return dir;
   throw new UserError(
-    `${dir} was written with save_only_model: true and cannot be resumed; name another in resume_from_checkpoint, or start anew with overwrite_output_dir: true`,
+    `${dir} was written with save_only_model: true and cannot be resumed; name another in resume_from_checkpoint, or start over with overwrite_output_dir: true`,
   );
 }
 
@@ -36,14 +36,14 @@ export function findResume(recipe: Recipe, emit: Emit): string | undefined {
       verifyCheckpoint(dir);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      emit({ type: "message", level: "warning", text: `passed over: ${error.message}` });
+      emit({ type: "message", level: "warning", text: `skipped: ${error.message}` });
       continue;
     }
     return resumable(dir);
   }
   if (wanted === true)
     throw new UserError(
-      `resume_from_checkpoint: there is no complete checkpoint in ${output_dir}; leave it out to start anew`,
+      `resume_from_checkpoint: there is no complete checkpoint in ${output_dir}; leave it out to start over`,
     );
   const weights = existsSync(output_dir)
     ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name))

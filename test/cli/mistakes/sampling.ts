@@ -46,7 +46,7 @@ export const SAMPLING: Mistake[] = [
   {
     name: "a mixture by token with documents interleaved",
     keys: { dataset: "one,two", mix_by: "tokens", mix_strategy: "interleave_over" },
-    line: /mix_by: each dataset is packed by itself, and mix_strategy: interleave_over mixes documents before/,
+    line: /mix_by: each dataset is packed separately, but mix_strategy: interleave_over mixes documents before packing/,
   },
   {
     name: "a weight for too many datasets",
@@ -174,7 +174,7 @@ export const SAMPLING: Mistake[] = [
       room.json("data/dataset_info.json", {
         one: { file_name: "one.jsonl", columns: { prompt: "text" }, num_samples: 3 },
       }),
-    line: /time_decay_half_life: num_samples of one draws rows by itself; remove it from dataset_info\.json/,
+    line: /time_decay_half_life: num_samples of one already draws rows at random; remove it from dataset_info\.json/,
   },
   {
     name: "a curriculum by nothing known",
@@ -204,6 +204,6 @@ export const SAMPLING: Mistake[] = [
   {
     name: "loss by source of interleaved documents",
     keys: { dataset: "one,two", mix_strategy: "interleave_under", log_loss_by_source: true },
-    line: /log_loss_by_source: each dataset is packed by itself, and mix_strategy: interleave_under mixes documents before/,
+    line: /log_loss_by_source: each dataset is packed separately, but mix_strategy: interleave_under mixes documents before packing/,
   },
 ];

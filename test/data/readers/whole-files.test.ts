@@ -55,12 +55,12 @@ it("are trained on as documents, and num_samples draws among the files", async (
 it.each([
   [
     { file_name: "notes", whole_file: true },
-    /notes: folder .*notes holds no document; put files into it: \.md/,
+    /notes: folder .*notes holds no documents; put files into it: \.md/,
   ],
   [{ file_name: "gone", whole_file: true }, /gone does not exist; correct file_name/],
   [
     { file_name: "rows.jsonl", whole_file: true },
-    /rows\.jsonl is no document of its own: .*; leave whole_file out$/,
+    /rows\.jsonl is not a whole document \(.*\); remove whole_file$/,
   ],
   [{ file_name: "notes", whole_file: "yes" }, /notes: whole_file must be true or false, not "yes"$/],
   [

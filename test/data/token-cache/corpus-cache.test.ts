@@ -188,7 +188,7 @@ describe("a damaged entry is made anew, with a warning", () => {
       const second = await run();
       expect([second.encoded, second.hash]).toEqual([first.encoded, first.hash]);
       expect(second.warnings).toEqual([
-        expect.stringMatching(/^the cache of tokens: .* is damaged \(.*\); it is made anew$/),
+        expect.stringMatching(/^the cache of tokens: .* is damaged \(.*\); it is rebuilt$/),
       ]);
       const third = await run();
       expect([third.encoded, third.warnings, third.hash]).toEqual([0, [], first.hash]);

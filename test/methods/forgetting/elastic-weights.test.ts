@@ -167,7 +167,7 @@ describe("the file of Fisher information", () => {
   ])("%o with %o is refused", (other, names, why) => {
     const where = file();
     saveFisher(where, { values: values(), blocks: 3, tokens: 60 }, settings);
-    const remedy = "; name another file, or remove this one to have it estimated anew";
+    const remedy = "; name another file, or remove this one to estimate it again";
     expect(() => loadFisher(where, { ...settings, ...other }, names)).toThrow(
       new UserError(`ewc_fisher: ${where} ${why}${remedy}`),
     );

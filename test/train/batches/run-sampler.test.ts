@@ -46,7 +46,7 @@ describe("replay", () => {
     const ran = await run({ ...KEYS, max_steps: 5, replay_dataset: "two", replay_ratio: 0.1 });
     const [said, done] = messages(ran).filter((text) => /two/.test(text));
     expect(said).toMatch(
-      /^of 20 blocks: one 90\.0 % of the tokens \(18 blocks, [\d.]+ epochs of its own\), two 10\.0 % of the tokens \(2 blocks, [\d.]+ epochs of its own\)$/,
+      /^of 20 blocks: one 90\.0 % of the tokens \(18 blocks, [\d.]+ epochs over it\), two 10\.0 % of the tokens \(2 blocks, [\d.]+ epochs over it\)$/,
     );
     expect(done).toMatch(/^trained on: one 90\.00 % \([\d,]+ tokens\), two 10\.00 % \([\d,]+ tokens\)$/);
     const begin = only(ran.events, "begin")[0];

@@ -208,12 +208,12 @@ describe("where the recipe does not say what is computed again", () => {
     expect(settled("cpu")).toEqual([
       false,
       expect.stringMatching(
-        /^info: gradient_checkpointing: false, which takes about \d+\.\d [MG]B of the 64\.0 GB of memory that there are$/,
+        /^info: gradient_checkpointing: false, which takes about \d+\.\d [MG]B of the 64\.0 GB of memory available$/,
       ),
     ]);
     expect(settled("cuda:0")).toEqual([
       true,
-      "info: gradient_checkpointing: true, for how much memory cuda:0 has free is not known",
+      "info: gradient_checkpointing: true (free memory of cuda:0 is unknown)",
     ]);
   });
 
