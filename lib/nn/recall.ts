@@ -1,8 +1,8 @@
-// What a second pass over a part of a model takes from the first: the results of its dear operators, matrix products and
-// attention, so that only what is cheap is computed again (selective activation checkpointing, Korthikanti et al. 2022,
+// What a second pass over a part of a model takes from the first: the results of its expensive operators (products and
+// attention), so that only what is cheap is computed again (selective activation checkpointing, Korthikanti et al. 2022,
 // arXiv:2205.05198); or no more than the shapes of those whose values no gradient asks for. Operators that take part call
-// `recallable`; everything else is computed as ever.
-// Not here: which parts are passed over twice (the trainer decides).
+// `recallable`; everything else runs as usual.
+// Not here: which parts are computed twice (the trainer decides).
 
 import type { Tensor } from "../torch/index.js";
 import { keep, scope, zeros } from "../torch/index.js";
@@ -10,8 +10,8 @@ import { keep, scope, zeros } from "../torch/index.js";
 /** Results of a first pass, in the order in which they came. */
 export type Recalled = Tensor[][];
 
-/** Which results are kept: those of all dear operators, or only the shapes of those within `shapeOnly`. */
-export type Keeping = "dear" | "shapes";
+/** Which results are kept: those of all expensive operators, or only the shapes of those within `shapeOnly`. */
+export type Keeping = "expensive" | "shapes";
 
 interface Mode {
   readonly results: Recalled;
@@ -48,14 +48,14 @@ function passNow(): Mode | undefined {
   return current?.keeping === "shapes" && !current.shapeOnly ? undefined : current;
 }
 
-/** Whether a pass is under way that keeps or takes what dear operators give now. */
+/** Whether a pass is under way that saves or reuses the results of expensive operators now. */
 export function isRecallable(): boolean {
   return passNow() !== undefined;
 }
 
 /**
- * Runs `body`, whose dear results only lead to what no gradient depends on: the last product of a block, which is added
- * to its input. The second pass gets numbers without meaning in their shape, and nothing is kept.
+ * Runs `body`, whose expensive results only lead to what no gradient depends on: the last product of a block, which is
+ * added to its input. The second pass gets placeholders of that shape, and nothing is kept.
  */
 export function shapeOnly<T>(body: () => T): T {
   if (current === undefined) return body();
@@ -93,7 +93,7 @@ function placeholder(of: Tensor): Tensor {
 }
 
 /**
- * A dear operator: `first` computes what is kept, `again` makes of that what the operator gives, gradients included.
+ * An expensive operator: `first` computes what is saved, `again` rebuilds the result from it, gradients included.
  * Outside of both kinds of pass, `plain` runs alone.
  */
 export function recallable<T>(plain: () => T, first: () => Tensor[], again: (kept: Tensor[]) => T): T {

@@ -1,5 +1,5 @@
 // Where what a first pass keeps waits for the second: memory, or a file on the disk. Tensors stay the same handles; only
-// their elements leave and come back. Which tensors, and when, is recompute.ts's affair.
+// their elements leave and come back. Which tensors, and when: see recompute.ts.
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.js";

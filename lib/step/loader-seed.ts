@@ -1,4 +1,4 @@
-// What PyTorch's data loader takes from the global generator each time a pass over data begins: a seed for its
+// What PyTorch's data loader takes from the global generator each time an epoch begins: a seed for its
 // workers. Dropout's and NEFTune's draws come after it.
 import { empty, op, scope, type Tensor } from "../torch/index.js";
 

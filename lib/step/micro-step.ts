@@ -31,7 +31,7 @@ export interface StepOptions {
   noiseAlpha?: number | null;
   /** What takes the place of plain cross entropy, made before the forward pass. */
   objective?: ((batch: Batch, lossScale: number) => ObjectiveOf) | undefined;
-  /** Asked between blocks; true ends the micro-step at once. */
+  /** Asked between blocks; true ends the micro-step immediately. */
   isAborted?: () => boolean;
 }
 

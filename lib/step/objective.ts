@@ -2,7 +2,7 @@
 
 import type { Tensor } from "../torch/index.js";
 
-/** What a micro-step's last hidden states come to. */
+/** The loss of a micro-step's last hidden states. */
 export interface Objective {
   /** What is differentiated: a 0-dimensional tensor. Its gradients count, multiplied by `scale`; its value is not read. */
   readonly total: Tensor;

@@ -1,8 +1,8 @@
 // Gradient checkpointing: through the blocks once without recording, keeping little, and back through them last to
-// first, each computed again with recording and differentiated at once (Chen et al. 2016, arXiv:1604.06174). A loop of
-// our own: no JavaScript runs inside a backward pass. A block's last product is not computed again, for its values reach
-// no gradient; selective checkpointing keeps the results of all dear operators and computes only the cheap ones again
-// (lib/nn/recall.ts).
+// first, each computed again with recording and backpropagated at once (Chen et al. 2016, arXiv:1604.06174). A plain
+// loop: no JavaScript runs inside a backward pass. A block's last product is not computed again, for its values reach
+// no gradient; selective checkpointing saves the results of all expensive operators and computes only the cheap ones
+// again (lib/nn/recall.ts).
 // Not here: the loss, the embedding, precision; the caller brings them as functions.
 
 import type { Block } from "../models/causal-model.js";
@@ -116,7 +116,7 @@ function down(
   return gradient;
 }
 
-const keepingOf = (selective: boolean): Keeping => (selective ? "dear" : "shapes");
+const keepingOf = (selective: boolean): Keeping => (selective ? "expensive" : "shapes");
 
 function isTrained(block: Block): boolean {
   for (const parameter of block.parameters()) if (parameter.requiresGrad) return true;

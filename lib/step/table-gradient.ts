@@ -1,4 +1,4 @@
-// Gradients that are added to a large table where they are known, without a table of their own in between: rows of an
+// Gradients that are added to a large table where they are known, without a second table in between: rows of an
 // embedding, and the head's weight (loss.ts).
 
 import type { EmbeddingTable } from "../models/causal-model.js";

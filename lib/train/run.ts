@@ -91,7 +91,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   }
 }
 
-/** What libtorch says in its first sentence, and the keys that take memory. */
+/** libtorch's first sentence, then the keys that would save memory. */
 function outOfMemory(error: OutOfMemoryError, recipe: Recipe): UserError {
   const [said = ""] = error.message.split(/(?<=[^.]\.)\s|\n/);
   const remedies = [

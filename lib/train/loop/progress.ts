@@ -66,7 +66,7 @@ export class Progress implements Position {
   scheduleSteps = 0;
   /** The rate of the last step. */
   learningRate: number;
-  /** The moment whose logging, evaluating and saving is not done yet: an interruption may come in between. */
+  /** The step or epoch end that still has to log, evaluate and save: an interruption can fall in between. */
   pending: Moment | null = null;
   readonly #options: ProgressOptions;
   #sums: Sums = {
@@ -164,7 +164,7 @@ export class Progress implements Position {
     }
   }
 
-  /** Counts the seconds for which a step's data was not there yet. */
+  /** Adds the seconds that a step spent waiting for data. */
   waitedForData(seconds: number): void {
     this.#waitedNow = seconds;
     this.#waited += seconds;

@@ -42,7 +42,7 @@ function groupsByMethod(recipe: Recipe, model: CausalModel): ParameterGroup[] {
   });
 }
 
-/** The rates of the groups: a formula's, or such as follow the evaluations' metric. */
+/** The rates of the groups: a formula's, or ones that follow an evaluation metric. */
 export function ratesOf(recipe: Recipe, groups: readonly ParameterGroup[], plan: Plan): GroupRates {
   const { lr_scheduler_type: name, lr_scheduler_kwargs: settings, learning_rate } = recipe;
   if (name !== "reduce_lr_on_plateau" && name !== "greedy")

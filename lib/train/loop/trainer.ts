@@ -23,7 +23,7 @@ import { ratesOf, recipeOptimizer } from "./recipe-optimizer.js";
 import type { Outcome, TrainerOptions } from "./trainer-options.js";
 
 /**
- * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for a loop of your own use
+ * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for your own loop use
  * `microStep`, `clipGradNorm` and `AdamW` instead.
  */
 export class Trainer {
