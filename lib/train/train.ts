@@ -1,4 +1,4 @@
-// train(): a recipe on a worker thread of its own, so that the caller's event loop stays free. Events come as plain
+// train(): a recipe on its own worker thread, so that the caller's event loop stays free. Events come as plain
 // data; an AbortSignal ends the run after saving the last finished step.
 import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
@@ -44,8 +44,8 @@ function revive(message: Extract<WorkerMessage, { kind: "error" }>): Error {
  * Trains by a recipe: the path of a YAML file, or its keys as an object. Runs on a worker thread; until it ends no
  * other thread of the process may compute.
  * @example await train("recipe.yaml", { onStep: ({ step, loss }) => console.log(step, loss) });
- * @returns what the run came to; `interrupted` where the signal ended it
- * @throws UserError for bad input; what a callback throws, which ends the run at once; AbortError where the signal came before the first step was done; LeaseError where
+ * @returns the run's result; `interrupted` where the signal ended it
+ * @throws UserError for bad input; what a callback throws, which ends the run immediately; AbortError where the signal came before the first step was done; LeaseError where
  *   another thread computes
  */
 export async function train(recipe: string | RecipeInput, options: TrainOptions = {}): Promise<TrainResult> {
@@ -80,7 +80,7 @@ function outcome(worker: Worker, { onEvent, onStep }: TrainOptions): Promise<Tra
           onEvent?.(message.event);
           if (message.event.type === "step") onStep?.(message.event);
         } catch (error) {
-          reject(error); // the caller's own error is its own to catch, not the process's to die of
+          reject(error); // the caller's own error belongs to the caller; it must not crash the process
         }
       }
     });

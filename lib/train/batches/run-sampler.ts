@@ -1,5 +1,5 @@
-// From a recipe and its blocks to the order of the run, where the recipe asks for one of its own (replay, mixtures,
-// curricula), and what is said of it before training. The policy is in lib/methods.
+// From a recipe and its blocks to the order of the run, where the recipe asks for its own (replay, mixtures,
+// curricula), and what is reported about it before training. The policy is in lib/methods.
 import { packsBySource, type Recipe } from "../../config/index.js";
 import type { BlockSource, TokenBlocks } from "../../data/index.js";
 import { UserError } from "../../errors.js";
@@ -105,7 +105,7 @@ function curriculumOf({ recipe, sources, plan }: Setting): Curriculum | undefine
   return { scores: quantiles(sources), open: (position) => competence(stepOf(position), pacing) };
 }
 
-/** What is said of a curriculum by a score. */
+/** What is reported about a curriculum by a score. */
 function pacingLines({ recipe, plan }: Setting): string[] {
   const { curriculum_by: by, curriculum_start: start, curriculum_duration: share } = recipe;
   if (by === null) return [];

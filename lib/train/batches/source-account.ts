@@ -1,7 +1,7 @@
 // What a run has trained on, source by source: the mean loss since the last log entry, and the tokens so far. It takes
 // what the trainer computed anyway; nothing is computed for it.
 
-/** What one micro-step came to, all of whose blocks are of one source. */
+/** The result of one micro-step, all of whose blocks are from one source. */
 export interface SourceLoss {
   /** Its number. */
   readonly source: number;

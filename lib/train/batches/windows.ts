@@ -1,5 +1,5 @@
 // The batches of one optimizer step after another, each prepared while the model computes the one before: blocks that lie
-// in a file are read by another thread meanwhile. It counts how long the model had to wait for them all the same.
+// in a file are read by another thread meanwhile. It also measures how long the model still waited.
 import type { Recipe } from "../../config/index.js";
 import {
   type BlockStream,

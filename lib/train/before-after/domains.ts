@@ -125,7 +125,7 @@ export class DomainEvaluation {
     return Object.entries(scores).map(([data, score]) => ({ data, model, score }));
   }
 
-  /** The model before its first step; where its vocabulary has grown, or it has been trained on, its base anew. */
+  /** The model before its first step; where its vocabulary has grown, or it has been trained on, its base read again. */
   async #scoreStart(): Promise<DomainScores> {
     const { model, tokenizer, located, grown, resume, device } = this.prepared;
     if (!grown && resume === undefined) return this.#score(model, tokenizer);
@@ -135,7 +135,7 @@ export class DomainEvaluation {
       this.options.emit({ type: "message", level: "warning", text });
       return {};
     }
-    const random = keep(getRngState("cpu")); // an adapter with rows of its own draws before it is read
+    const random = keep(getRngState("cpu")); // an adapter with its own rows draws before it is read
     const base = await openModel({
       model: located.model_name_or_path,
       adapters: located.adapter_name_or_path ?? [],

@@ -15,8 +15,8 @@ import { estimateMemory } from "./memory.js";
 const MARGIN = 1.15;
 
 /**
- * What may be taken in all: what is left, and what this process has of it already. What it has beside its model, tokens
- * or another model, is not to be had.
+ * What may be taken in all: what is left, and what this process has of it already. What else it uses (tokens, a
+ * second model) is not available.
  */
 function availableToRun(model: Qwen3ForCausalLM, recipe: Recipe): number {
   const { runtime, weights } = estimateMemory(model, recipe, true);
@@ -24,7 +24,7 @@ function availableToRun(model: Qwen3ForCausalLM, recipe: Recipe): number {
 }
 
 /**
- * The recipe's own mode, or the quickest that fits with a margin into `available` bytes: keeping all, else selective,
+ * The recipe's own mode, or the fastest that fits with a margin into `available` bytes: keeping all, else selective,
  * else whole blocks again.
  */
 export function chooseCheckpointing(

@@ -79,7 +79,7 @@ function keptByBlock({ hidden, queries, keys, intermediate }: Widths, { stream, 
   return 2 * hidden * stream + compute * (copies * hidden + 3 * queries + 3 * keys + 3 * intermediate);
 }
 
-/** Bytes a token of what selective checkpointing keeps of a block, and of what it makes anew, one block at a time. */
+/** Bytes a token of what selective checkpointing saves of a block, and of what it recomputes, one block at a time. */
 function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths, storage: Storage) {
   const { stream, compute } = storage;
   const attended = compute * queries + 4 * heads; // with each head's log of the sum of exponentials
@@ -132,10 +132,10 @@ function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpoi
   if (mode === false) return blocks * whole + passing;
   const { kept, remade } = keptSelectively(widths, storage);
   const each = tokens * (mode === "selective" ? kept : widths.hidden * storage.stream);
-  const anew = mode === "selective" ? tokens * remade + masks : whole;
+  const again = mode === "selective" ? tokens * remade + masks : whole;
   // a block on its way to the disk or back is there as a tensor and as bytes
   const waiting = recipe.activation_offload === "disk" ? 2 * Math.min(1, blocks) : blocks;
-  return waiting * each + Math.min(1, blocks) * anew + passing;
+  return waiting * each + Math.min(1, blocks) * again + passing;
 }
 
 /** The peak of a step with a mode of gradient checkpointing. */

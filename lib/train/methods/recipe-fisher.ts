@@ -1,5 +1,5 @@
 // The Fisher information of a recipe: taken from its file, or estimated on its general corpus and written there. What
-// it is and what its file looks like is lib/methods' business.
+// it is and what its file looks like: see lib/methods.
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Recipe } from "../../config/index.js";
@@ -111,7 +111,7 @@ async function estimate(source: FisherSource, file: string, wanted: Wanted): Pro
   }
 }
 
-/** So many blocks of the general corpus, spread evenly over it, each a batch. */
+/** A number of blocks of the general corpus, spread evenly over it, each a batch. */
 async function batchesOf(
   { recipe, tokenizer, hub, signal }: FisherSource,
   samples: number,

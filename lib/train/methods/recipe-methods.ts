@@ -1,5 +1,5 @@
-// The methods that a recipe asks for, given what they need of the model, the data and the disk. How they work is
-// lib/methods' business, when they are asked the trainer's.
+// The methods that a recipe asks for, given what they need of the model, the data and the disk. How they work:
+// lib/methods; when they are asked: the trainer.
 
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";

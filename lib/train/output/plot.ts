@@ -17,7 +17,7 @@ const RED = "#d62728";
 const INK = "#333333";
 
 /** Exponential moving average with TensorBoard's recursion and LLaMA-Factory's weight for n points,
- * 1.8 * (sigmoid(0.05 n) - 0.5). Values that are not finite are passed over: they come out as they went in. */
+ * 1.8 * (sigmoid(0.05 n) - 0.5). Values that are not finite are skipped: they come out as they went in. */
 export function smooth(values: readonly number[]): number[] {
   const finite = values.filter(Number.isFinite);
   const weight = 1.8 * (1 / (1 + Math.exp(-0.05 * values.length)) - 0.5);

@@ -1,5 +1,5 @@
 // trainer_log.jsonl: one line per log event, as LLaMA-Factory writes it and its board reads it.
-// Knows how a line looks; when to log is the trainer's business.
+// Knows how a line looks; the trainer decides when to log.
 import { rmSync } from "node:fs";
 import { appendLine, writeError } from "../../files/output-file.js";
 import { pythonJson, pythonRound, pythonTimedelta } from "../../files/python-json.js";

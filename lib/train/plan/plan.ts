@@ -3,14 +3,14 @@ import type { Recipe } from "../../config/index.js";
 import { batchesPerEpoch } from "../../data/index.js";
 import type { Schedule, ScheduleName, ScheduleSettings } from "../../optim/index.js";
 
-/** What the recipe's numbers mean for a corpus of so many blocks. */
+/** What the recipe's numbers mean for a corpus of a number of blocks. */
 export interface Plan {
   /** Blocks an epoch sees. */
   examples: number;
   batchesPerEpoch: number;
   stepsPerEpoch: number;
   totalSteps: number;
-  /** As the recipe says them; need not be whole. With max_steps: as many as those steps begin. */
+  /** As the recipe says; may be fractional. With max_steps: as many as those steps begin. */
   epochs: number;
   logEvery: number;
   saveEvery: number;

@@ -1,5 +1,5 @@
 // Memory that preparing a run has left behind, given back before the run begins: a tokenizer and the texts it was fed are
-// a tenth of what training needs, and the collector, which sees little allocated from then on, would not come for hours.
+// a tenth of what training needs, and the collector, which sees little allocated from then on, might not run for hours.
 import { setTimeout as after } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

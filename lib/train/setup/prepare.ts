@@ -49,7 +49,7 @@ export interface Prepared {
   evaluation: readonly EvaluationSet[];
   /** With `streaming`, the steps to train on. */
   stream: BlockStream | undefined;
-  /** The order of blocks, where the recipe asks for one of its own. */
+  /** The order of blocks, where the recipe asks for its own. */
   sampler: SourceSampler | undefined;
   summary: DataSummary;
   device: Device;
@@ -77,7 +77,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
   const resume = findResume(given, emit);
   const recipe = await located(given, emit, signal);
-  const config = readConfig(recipe.model_name_or_path); // a wrong model is said before hours of tokenizing
+  const config = readConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub: around.hub, signal });
   if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
@@ -152,7 +152,7 @@ async function readData(
   return data;
 }
 
-/** The order of blocks, where the recipe asks for one of its own. */
+/** The order of blocks, where the recipe asks for its own. */
 function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit): RunOrder | undefined {
   const { sampler, notes = [] } = runSampler(recipe, data) ?? {};
   for (const text of notes) emit({ type: "message", level: "info", text });
