@@ -38,7 +38,7 @@ export interface DataRecipe {
   readonly eval_on_each_dataset?: boolean | null | undefined;
   /** A folder of finished blocks: read where it holds some, else made. */
   readonly tokenized_path?: string | null | undefined;
-  /** Tokenize anew where the cache has the tokens already. */
+  /** Tokenize again where the cache already has the tokens. */
   readonly overwrite_cache?: boolean | undefined;
   /** Read, tokenize and pack while training, instead of before. */
   readonly streaming?: boolean | null | undefined;

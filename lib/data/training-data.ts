@@ -20,7 +20,7 @@ export interface PrepareOptions extends IntakeOptions {
   readonly bySource?: boolean | Arrange;
 }
 
-/** What a recipe's data comes to. */
+/** The data of a recipe. */
 export interface TrainingData {
   /** The training blocks, in the corpus's order. */
   readonly blocks: TokenBlocks;
@@ -35,9 +35,9 @@ export interface TrainingData {
    * of `eval_dataset`, in the recipe's order.
    */
   readonly evaluation: readonly EvaluationSet[];
-  /** What a user should know of how the data came to be, a line each. */
+  /** What a user should know about how the data was made, a line each. */
   readonly notes: readonly string[];
-  /** What went wrong on the way, and was got over. */
+  /** Problems met and recovered from. */
   readonly warnings?: readonly string[];
 }
 

@@ -26,8 +26,8 @@ export interface Batch {
  * Joins blocks into a batch as long as its longest. Every pad id gets the label -100, also where it is a real token,
  * as in LLaMA-Factory: where pad and eos are one token, document ends carry no loss.
  *
- * `starts`, where documents begin inside each block, keeps them apart: what comes before the first token of one is
- * none of its business, so no such token has a label.
+ * `starts`, where documents begin inside each block, keeps them apart: the token before a document's first one does not
+ * predict it, so a first token has no label.
  *
  * @throws RangeError for no blocks at all
  */

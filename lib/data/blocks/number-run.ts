@@ -8,7 +8,7 @@ import { messageOf } from "../../errors.js";
 
 /** Numbers that are written at once. */
 const CHUNK = 1 << 16;
-/** Numbers up to which a run without a file of its own stays in memory: 16 MiB. */
+/** Numbers up to which a run without its own file stays in memory: 16 MiB. */
 export const IN_MEMORY = 1 << 22;
 
 /** Where a run's numbers go. */

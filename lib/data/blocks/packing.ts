@@ -113,7 +113,7 @@ class PackedBlocks implements TokenBlocks {
   }
 }
 
-/** Packed blocks that know their documents. One that a block's edge cuts goes on in the next as one of its own. */
+/** Packed blocks that know their documents. One cut by a block's edge continues in the next as a separate one. */
 class IsolatedBlocks extends PackedBlocks {
   readonly #documents: Documents;
   readonly #blockLength: number;

@@ -1,4 +1,4 @@
-// Documents of a corpus in an order of their own: what a mixture, a split or a draw makes of it. Tokens stay where they
+// Documents of a corpus in their own order: what a mixture, a split or a draw makes of it. Tokens stay where they
 // are; a selection that is no run costs twelve bytes a document.
 
 import type { DocumentIds } from "./document-ids.js";
@@ -103,7 +103,7 @@ export class Selection extends Pieced implements Documents {
     this.#ids = ids;
     this.documents = ids.length;
     this.#starts = new Float64Array(ids.length + 1);
-    // in the corpus's order, because bounds far apart are dear
+    // in the corpus's order, because bounds far apart are expensive
     const lengths = new Int32Array(corpus.documents);
     for (let i = 0; i < lengths.length; i++) lengths[i] = corpus.start(i + 1) - corpus.start(i);
     for (let i = 0; i < ids.length; i++) this.#starts[i + 1] = this.#starts[i]! + lengths[ids.at(i)]!;

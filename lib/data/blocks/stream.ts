@@ -14,7 +14,7 @@ export interface StreamWindow {
 export interface BlockStream {
   /**
    * The batches of step `step` (from 0). Steps between the last one asked for and this one are read through, so that a
-   * resumed run comes to its place.
+   * resumed run reaches its place.
    *
    * @throws UserError for a defect in the corpus, or one too small for a step
    */

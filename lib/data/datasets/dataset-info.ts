@@ -44,7 +44,7 @@ export interface DatasetEntry {
 
 /**
  * Looks names up in `<dir>/dataset_info.json`. With `dir` "ONLINE" every name is a repository on a hub. Keys of an entry
- * that LLaMA-Factory does not read, such as a licence or a size, are notes and passed over.
+ * that LLaMA-Factory does not read, such as a licence or a size, are notes and skipped.
  *
  * @param modelScope whether ModelScope comes before Hugging Face where an entry names both (USE_MODELSCOPE_HUB)
  * @throws UserError for an unknown name, files that are not there or not readable, or a malformed entry

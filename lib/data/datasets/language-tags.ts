@@ -1,5 +1,5 @@
 // Language tags: which of them stands in front of a dataset's documents. They are text; whether one is a single token is
-// the tokenizer's affair.
+// decided by the tokenizer.
 
 import { framedTag, TAG_FORM } from "../../config/index.js";
 import { UserError } from "../../errors.js";

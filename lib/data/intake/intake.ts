@@ -1,4 +1,4 @@
-// Reads datasets and tokenizes them, one after another, each into an arena of its own. Which of their documents are
+// Reads datasets and tokenizes them, one after another, each into its own arena. Which of their documents are
 // trained on, and in which order, is decided elsewhere.
 
 import { createHash } from "node:crypto";

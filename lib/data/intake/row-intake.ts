@@ -72,7 +72,7 @@ class RowIntake {
     this.#tools = tools;
   }
 
-  /** Encodes at most so many documents; returns how many are missing then. */
+  /** Encodes at most `most` documents; returns how many are still missing. */
   async read(most: number): Promise<number> {
     this.#left = most;
     for await (const chunk of rowChunks(this.#file)) {

@@ -1,5 +1,5 @@
 // The rows of an Arrow file, stream format (which `datasets` writes) or file format, one record batch in memory at a
-// time. The format itself is apache-arrow's business.
+// time. The format itself is read by apache-arrow.
 
 import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
@@ -68,7 +68,7 @@ async function* batches(file: string): AsyncGenerator<RecordBatch> {
   }
 }
 
-/** The reader replaces what is not UTF-8 in silence; the bytes tell. */
+/** The reader silently replaces what is not UTF-8; the bytes tell. */
 function requireCleanText(column: Vector, place: string): void {
   if (!DataType.isUtf8(column.type) && !DataType.isLargeUtf8(column.type)) return;
   for (const { values, valueOffsets, length } of column.data) {

@@ -1,5 +1,5 @@
 // The rows of a parquet file, one row group in memory at a time and only the wanted columns of it. The format itself
-// is hyparquet's business.
+// is read by hyparquet.
 
 import { type FileHandle, open } from "node:fs/promises";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";

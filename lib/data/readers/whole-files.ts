@@ -41,7 +41,7 @@ export function isWholeFile(where: string, entry: Record<string, unknown>): bool
 
 /**
  * The documents behind `file_name`: a file, or all of a folder and the folders in it, sorted by their paths. Files of
- * other kinds and hidden ones are passed over.
+ * other kinds and hidden ones are skipped.
  *
  * @param dir the folder that holds dataset_info.json
  * @throws UserError where there is none

@@ -49,7 +49,7 @@ export async function* streamBlocks(options: StreamOptions, pass: number): Async
 
 /**
  * Steps over pass after pass. Batches at the end of a pass that fill no step are left out: the next pass begins with a
- * step of its own.
+ * new step.
  */
 export class StreamedSteps implements BlockStream {
   readonly #options: StreamOptions;

@@ -24,7 +24,7 @@ export function streamDocuments(stream: DocumentStream, pass: number): AsyncGene
   return shuffled(mixed(shuffledEntries(stream, generator), mixture, generator), bufferSize, generator);
 }
 
-/** Later passes draw from a generator of their own, seeded by a draw of the first one. */
+/** Later passes draw from their own generator, seeded by a draw of the first one. */
 function passGenerator(seed: number, pass: number): NumpyGenerator {
   const first = new NumpyGenerator(seed);
   if (pass === 0) return first;

@@ -1,4 +1,4 @@
-// From a recipe with `streaming` to a stream of steps, and to evaluation sets, which are held in memory like any.
+// From a recipe with `streaming` to a stream of steps, and to evaluation sets, which are held in memory as usual.
 
 import { layBlocks, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
@@ -93,7 +93,7 @@ function notesOf(recipe: DataRecipe, entries: readonly DatasetEntry[]): string[]
   return notes;
 }
 
-/** The documents of each evaluation set: the head of the first pass, or datasets of their own. */
+/** The documents of each evaluation set: the head of the first pass, or separate datasets. */
 function evaluationStreams(
   recipe: DataRecipe,
   { documents }: StreamOptions,

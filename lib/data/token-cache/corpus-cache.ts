@@ -23,7 +23,7 @@ export interface CorpusKey {
 }
 
 export interface CacheOptions {
-  /** Tokenize anew what is there. */
+  /** Tokenize again what is there. */
   readonly overwrite: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Called once where another process is tokenizing the same. */

@@ -8,7 +8,7 @@ import { CONTENTS, removeEntry } from "./entry.js";
 const DAY_MS = 86_400_000;
 /** Half-made entries that nobody has written to for so long are nobody's. */
 const ABANDONED_MS = DAY_MS;
-/** Locks and records of files are small, and made anew where they are missed. */
+/** Locks and records of files are small, and made again where they are missing. */
 const FORGOTTEN_MS = 60 * DAY_MS;
 const ENTRY = /^[0-9a-f]{32}$/;
 

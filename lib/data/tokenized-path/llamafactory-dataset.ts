@@ -96,7 +96,7 @@ async function readSplit(folder: string, tokenizer: Tokenizer): Promise<TokenBlo
   return blockPerDocument(arena);
 }
 
-/** Data of supervised fine-tuning has labels of its own, which pre-training would ignore. */
+/** Data of supervised fine-tuning has its own labels, which pre-training would ignore. */
 async function refuseFineTuning(file: string): Promise<void> {
   for await (const { value } of readRows(file)) {
     if (!Object.hasOwn(value, "labels")) return;

@@ -1,5 +1,5 @@
 // New tokens for a tokenizer: entries of tokenizer.json's `added_tokens`, numbered as Hugging Face's library numbers
-// them. What their rows in the embedding begin with is lib/train's business.
+// them. How their rows in the embedding are initialised: lib/train.
 
 /** An entry of `added_tokens`. */
 export interface AddedToken {

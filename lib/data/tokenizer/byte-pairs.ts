@@ -8,7 +8,7 @@ import { byteAlphabet } from "./byte-level.js";
 const STRIDE = 4;
 /** No merge. */
 const NONE = 0x7fffffff;
-/** Pieces up to so many bytes are merged by looking for the least rank again and again, longer ones by a heap. */
+/** Pieces up to this many bytes are merged by a repeated search for the lowest rank, longer ones by a heap. */
 const SHORT = 64;
 /** Ranks and places share a number in the heap: rank * PLACES + place. */
 const PLACES = 2 ** 22;

@@ -20,7 +20,7 @@ export interface TokenizerEngine {
   encodeRows?(rows: Uint8Array, rule: RowRule): Promise<EncodedRows> | undefined;
 }
 
-/** Makes an engine anew of what it was given; large: what is not in use is better let go. */
+/** Makes an engine again from its inputs; an engine is large, so one that is not in use should be released. */
 export type EngineMaker = () => TokenizerEngine;
 
 /**

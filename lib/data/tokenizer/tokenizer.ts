@@ -56,7 +56,7 @@ export interface Tokenizer {
   readonly encodeRows: ((rows: Uint8Array, rule: RowRule) => Promise<EncodedRows> | undefined) | undefined;
   /**
    * Gives up what takes memory, some 200 MB for Qwen3's vocabulary; whoever asks for ids or tokens afterwards waits half
-   * a second for it to be made anew. Nothing may be encoding.
+   * a second for it to be rebuilt. Nothing may be encoding.
    */
   release(): Promise<void>;
   /** Whether it holds that memory now. */
