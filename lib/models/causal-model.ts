@@ -27,7 +27,7 @@ export interface CausalModel extends Module {
   /** What every block gets beside the hidden states, for positions 0 .. length - 1. */
   rope(length: number, hidden: Tensor): Positions;
   /**
-   * The same for documents packed into rows, each with positions of its own and blind to the others: `starts`, where
+   * The same for documents packed into rows, each with its own positions and masked from the others: `starts`, where
    * each begins among the batch * length tokens, then their number. A model without it takes no such batches.
    */
   packed?(starts: Int32Array, batch: number, length: number, hidden: Tensor): Positions;

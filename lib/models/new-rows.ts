@@ -1,5 +1,5 @@
-// Rows for tokens that a vocabulary gained: the embedding's, and an untied head's, begun from the rows of the pieces that
-// each token replaces. Old rows stay as they are. Which tokens they are is lib/methods' business; LLaMA-Factory's own
+// Rows for tokens that a vocabulary gained: the embedding's, and an untied head's, initialised from the rows of the pieces that
+// each token replaces. Old rows stay as they are. Which tokens they are: see lib/methods; LLaMA-Factory's own
 // way to begin rows is in resize-vocabulary.ts.
 import type { Embedding, Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, scope, type Tensor, tensor } from "../torch/index.js";

@@ -1,5 +1,5 @@
-// A larger vocabulary: the embedding's (and an untied head's) new rows, begun as LLaMA-Factory begins them. Which
-// tokens they stand for is the tokenizer's business (lib/data/tokenizer/added-tokens.ts).
+// A larger vocabulary: the embedding's (and an untied head's) new rows, initialised as in LLaMA-Factory. Which
+// tokens they stand for: see lib/data/tokenizer/added-tokens.ts.
 import { Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, op, randn, scope, type Tensor, tensor } from "../torch/index.js";
 import type { Qwen3ForCausalLM } from "./qwen3/index.js";
@@ -15,7 +15,7 @@ export interface RowStart {
   tokens: number;
 }
 
-/** Rows that an embedding needs for so many tokens: as many as it has where they fit, else a multiple of 64. */
+/** Rows that an embedding needs for `tokens` tokens: as many as it has if they fit, otherwise a multiple of 64. */
 export function rowsFor(tokens: number, rows: number): number {
   return tokens <= rows ? rows : Math.ceil(tokens / 64) * 64;
 }

@@ -56,7 +56,7 @@ const foreachSub = op<(self: Tensor[], other: Tensor[]) => void>("aten::_foreach
 
 /** The optimizer and its state, which it owns: two moments and a step count for each parameter, made at the first step. */
 export class AdamW {
-  /** Of every group that has none of its own. */
+  /** Of every group without its own rate. */
   learningRate: number;
   readonly groups: readonly ParameterGroup[];
   private readonly beta1: number;

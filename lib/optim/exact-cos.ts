@@ -1,4 +1,4 @@
-// cos to the last digit. Math.cos differs there from the C library that Python asks, and so the logged rates would.
+// cos to the last digit. Math.cos and glibc's cos differ in the last digit, which would change logged rates.
 
 const BITS = 256n;
 const ONE = 1n << BITS;

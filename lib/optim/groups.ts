@@ -1,4 +1,4 @@
-// Which parameters decay and which have a rate of their own: transformers' and LLaMA-Factory's rules, by name.
+// Which parameters decay and which have their own rate: transformers' and LLaMA-Factory's rules, by name.
 
 import type { Tensor } from "../torch/index.js";
 
@@ -36,7 +36,7 @@ export function decayGroups(named: Iterable<[string, Tensor]>, weightDecay: numb
 const TOKEN_ROWS = /(?:^|\.)(?:embed_tokens|lm_head)\.(?!.*lora_)/;
 
 /**
- * The groups with the embedding's and the head's parameters in groups of their own, which come last and learn at
+ * The groups with the embedding's and the head's parameters in separate groups, which come last and learn at
  * `learningRate`. Decay stays.
  */
 export function embeddingGroups(groups: readonly ParameterGroup[], learningRate: number): ParameterGroup[] {

@@ -1,5 +1,5 @@
 // Learning rates that follow a metric: torch's ReduceLROnPlateau and transformers' GreedyLR. They hold the rate of
-// every parameter group and change it when an evaluation is reported; they know no steps.
+// every parameter group and change it when an evaluation is reported; they do not count steps.
 
 /** Settings of both, by their names (`lr_scheduler_kwargs`). `warmup` and what follows are GreedyLR's alone. */
 export interface PlateauSettings {

@@ -49,7 +49,7 @@ export interface Schedule {
 
 /**
  * The rate for the step that follows `step` finished ones, as a fraction of the base rate.
- * With a warm-up the very first step's factor is 0, but for cosine_warmup_with_min_lr. `constant` knows no warm-up.
+ * With a warm-up the very first step's factor is 0, but for cosine_warmup_with_min_lr. `constant` has no warm-up.
  */
 export function scheduleFactor(schedule: Schedule, step: number): number {
   const { name, warmupSteps } = schedule;

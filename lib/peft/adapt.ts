@@ -1,4 +1,4 @@
-// A model gets its adapter, gives it up merged, and says which layers are adapted. A layer by itself is in lora.ts.
+// A model gets its adapter, gives it up merged, and says which layers are adapted. A single layer is in lora.ts.
 
 import { UserError } from "../errors.js";
 import type { Layer, Linear, Module } from "../nn/index.js";
@@ -47,7 +47,7 @@ export function mergeAdapter(model: Module): void {
   for (const tensor of [...tables.keys(), ...rows]) tensor.dispose();
 }
 
-/** What an adapter consists of. */
+/** Everything an adapter can replace a layer with. */
 export type Adapted = LoraLinear | SavedModule | TokenRows;
 /** The adapted layers by path; of a tied head, whose rows are the embedding's, nothing is said. */
 export function adapters(model: Module): Map<string, Adapted> {

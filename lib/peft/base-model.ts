@@ -7,7 +7,7 @@ import { LoraLinear } from "./lora.js";
 import { SavedModule } from "./saved-module.js";
 import { TokenRows } from "./token-rows.js";
 
-/** Runs `body` with every adapter passed over: layers compute with their base weights alone. Synchronous. */
+/** Runs `body` with every adapter disabled: layers compute with their base weights alone. Synchronous. */
 export function withoutAdapter<T>(model: Module, body: () => T): T {
   const adapted: (LoraLinear | SavedModule | TokenRows)[] = [];
   for (const [, module] of model.namedModules())

@@ -96,7 +96,7 @@ export function full(model: Module, dtype?: DType): void {
 }
 
 /**
- * Gives the chosen parameters memory of their own (what was loaded is a view of a file), in `dtype` or as they are,
+ * Gives the chosen parameters their own memory (what was loaded is a view of a file), in `dtype` or as they are,
  * and asks for their gradients; freezes the rest.
  */
 function makeTrainable(model: Module, dtype: DType | undefined, chosen: (name: string) => boolean): void {

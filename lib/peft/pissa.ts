@@ -3,7 +3,7 @@
 import type { Tensor } from "../torch/index.js";
 import { keep, noGrad, op, randn, scope } from "../torch/index.js";
 
-/** PEFT's name of a decomposition: exact, or by so many subspace iterations. */
+/** PEFT's name of a decomposition: exact, or by a number of subspace iterations. */
 export type PissaInit = "pissa" | `pissa_niter_${number}`;
 
 const svd = op<(A: Tensor, fullMatrices: boolean) => [Tensor, Tensor, Tensor]>("aten::linalg_svd");

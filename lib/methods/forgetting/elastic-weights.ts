@@ -1,5 +1,5 @@
 // Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796): a spring from every weight to what it was,
-// as stiff as the weight matters to a general corpus. Estimating how much it does is fisher.ts's business.
+// whose stiffness is the weight's importance on a general corpus. Estimating that importance: fisher.ts.
 
 import type { Module } from "../../nn/index.js";
 import { LoraLinear, SavedModule } from "../../peft/index.js";

@@ -37,7 +37,7 @@ export function saveFisher(file: string, { values, blocks, tokens }: Fisher, set
 
 /**
  * The values of the named weights, mapped. `wanted` is what the recipe says; what it leaves out may be anything.
- * @throws UserError where the file is none of Fisher information, of another model, of other settings, or lacks a weight
+ * @throws UserError where the file is not a Fisher file, is of another model, of other settings, or lacks a weight
  */
 export function loadFisher(
   file: string,

@@ -34,7 +34,7 @@ export class Passes {
   /**
    * The next block.
    *
-   * @param share of the blocks that are open, in (0, 1]; one at least is, and what was open stays so
+   * @param share of the blocks that are open, in (0, 1], at least one; blocks once open stay open
    */
   next(share = 1): number {
     const { length } = this.#blocks;

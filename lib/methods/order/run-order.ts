@@ -37,7 +37,7 @@ export interface DrawnSource {
   readonly name: string;
   readonly blocks: number;
   readonly tokens: number;
-  /** Times that its own blocks are gone through; need not be whole. */
+  /** Epochs over its own blocks; may be fractional. */
   readonly epochs: number;
 }
 

@@ -1,5 +1,5 @@
 // Documents drawn by their age: weights that halve with every half-life, draws with and without replacement, and how many
-// documents of each year they come to. It reads no documents; dates are days since 1970.
+// documents of each year they yield. It reads no documents; dates are days since 1970.
 //
 // Without replacement: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information Processing
 // Letters 97 (2006): of exponential times at the rates w_i the first n have run out.
@@ -21,7 +21,7 @@ export function logWeights(dates: Float64Array, { halfLife, reference, floor }: 
   return dates.map((date) => Math.max(least, (-Math.LN2 * Math.max(0, reference - date)) / halfLife));
 }
 
-/** The sum of the weights: so many new documents are worth as much. */
+/** The sum of the weights: the number of new documents that weigh as much. */
 export function totalWeight(logs: Float64Array): number {
   return logs.reduce((sum, log) => sum + Math.exp(log), 0);
 }

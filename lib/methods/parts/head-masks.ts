@@ -1,5 +1,5 @@
 // Training single attention heads: which slices of which matrices are theirs, and the method that holds the rest of
-// those matrices still. Which parameters ask for gradients at all is lib/peft's business.
+// those matrices still. Which parameters ask for gradients at all: see lib/peft.
 import { UserError } from "../../errors.js";
 import type { Module } from "../../nn/index.js";
 import { keep, noGrad, scope, type Tensor } from "../../torch/index.js";

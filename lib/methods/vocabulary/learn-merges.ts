@@ -1,6 +1,6 @@
 // New entries for a byte-level BPE tokenizer, learned from text: the merges that shorten it most, on top of those that
 // the tokenizer has. Old merges keep their ranks and are done first, so every text is cut as before and then joined
-// further. Reads no files; what a model makes of new tokens is lib/train's business.
+// further. Reads no files; for what a model makes of new tokens, see lib/train.
 
 import { byteAlphabet } from "../../data/tokenizer/byte-level.js";
 import { BytePairs, bytePairTables, LONGEST_PIECE } from "../../data/tokenizer/byte-pairs.js";

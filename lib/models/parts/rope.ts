@@ -11,7 +11,7 @@ import type { RopeConfig } from "./rope-config.js";
 export interface Rope {
   cos: Tensor;
   sin: Tensor;
-  /** Documents packed into the rows, blind to each other: where each begins, then the number of tokens, int32. */
+  /** Packed documents, masked from each other: where each begins, then the number of tokens, int32. */
   documents?: Tensor;
 }
 

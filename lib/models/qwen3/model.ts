@@ -74,7 +74,7 @@ export class Qwen3Attention extends Module {
     const [batch, seq] = x.shape as [number, number];
     const heads = [batch, seq, -1, this.config.head_dim];
     // [batch, seq, heads * headDim] -> [batch, seq, heads, headDim]
-    // the cheapest products for what they hold: a second pass makes them anew, all others it has from the first
+    // the cheapest products for what they hold: a second pass computes them again, all others are saved by the first
     const projected = withoutRecall(() => forwardAll([this.q_proj, this.k_proj, this.v_proj], x));
     const projections = projected.map((y) => y.view(heads));
     const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
@@ -129,7 +129,7 @@ export class Qwen3MLP extends Module {
   forward(x: Tensor): Tensor {
     const [gate, up] = forwardAll([this.gate_proj, this.up_proj], x) as [Tensor, Tensor];
     const product = swiglu(gate, up);
-    // what comes of it is only added to: a second pass over the block asks for its shape alone
+    // its result is only added to: a second pass over the block asks for its shape alone
     return shapeOnly(() => this.down_proj.forward(product));
   }
 }
@@ -225,7 +225,7 @@ export class Qwen3ForCausalLM extends Module {
   }
 
   /**
-   * For documents packed into rows, each counted from its own beginning and blind to the others. `starts`: where each
+   * For documents packed into rows, each counted from its own beginning and masked from the others. `starts`: where each
    * begins among the batch * length tokens, then their number.
    */
   packed(starts: Int32Array, batch: number, length: number, hidden: Tensor): Rope {
