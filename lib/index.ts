@@ -3,7 +3,7 @@
 //
 // import { train } from "qwen-pt";                                 a recipe, on a worker thread
 // import { tensor, scope, backward } from "qwen-pt/torch";         libtorch
-// import { addLora } from "qwen-pt/peft";                          the parts, for loops of your own
+// import { addLora } from "qwen-pt/peft";                          the parts, for your own loops
 //
 // test/api/names.test.ts holds the list.
 

@@ -1,5 +1,5 @@
 // The adapter of a LoRA recipe: a new one, or a finished one trained further, with others merged before it; and what
-// PiSSA leaves beside it. How an adapter computes is lib/peft's business.
+// PiSSA leaves beside it. How an adapter computes: lib/peft.
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
 import type { Qwen3ForCausalLM } from "../models/qwen3/index.js";

@@ -1,5 +1,5 @@
 // The tokenizer beside the weights, as transformers 5 saves it: tokenizer.json, tokenizer_config.json and the chat
-// template as a file of its own.
+// template in its own file.
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Tokenizer } from "../data/index.js";

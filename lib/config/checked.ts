@@ -3,7 +3,7 @@
 import type { Command } from "./key.js";
 import type { Recipe } from "./schema.js";
 
-/** What the entries came to: the recipe with defaults filled in, the keys that were set, and the notes to show. */
+/** The result: the recipe with defaults filled in, the keys that were set, and the notes to show. */
 export interface Checked {
   readonly recipe: Recipe;
   readonly given: Set<string>;

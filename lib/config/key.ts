@@ -257,7 +257,7 @@ export function anything(options: Common<null>): Key<unknown> {
   });
 }
 
-/** A key with a reading of its own. */
+/** A key with its own reader. */
 export function custom<T, I = T>(
   options: Common<T> & Pick<Key<T, I>, "type" | "json" | "read"> & { wantsText?: boolean },
 ): Key<T, I> {

@@ -1,4 +1,4 @@
-// Keys whose values are nobody else's business: they are used, and neither printed nor written down.
+// Secret keys: their values are used, and neither printed nor written down.
 
 /** Whether a key holds a token, an API key or another secret. */
 export function isSecret(name: string): boolean {

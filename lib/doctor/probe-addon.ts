@@ -1,4 +1,4 @@
-// Loads the addon in a process of its own and asks it what it is: one that does not fit may end its process, and the
+// Loads the addon in a separate process and asks it what it is: one that does not fit may end its process, and the
 // doctor should live to say so. Run as that process, this file is the one that answers.
 import { fork } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Fills in the facts of this machine for `qwen-pt doctor`: runs compilers, reads /proc, loads the addon in a process of
-// its own. It judges nothing, and whatever does not answer is left out.
+// Fills in the facts of this machine for `qwen-pt doctor`: runs compilers, reads /proc, loads the addon in a separate
+// process. It judges nothing, and whatever does not answer is left out.
 import { spawnSync } from "node:child_process";
 import {
   existsSync,

@@ -1,4 +1,4 @@
-// What a new recipe should know of the machine: how much memory training has, and whether bfloat16 is worth its while.
+// What a new recipe should know of the machine: how much memory training has, and whether bfloat16 is worth it.
 import { cudaScript } from "../install/scripts.js";
 import { processorKind } from "../torch/machine/processor.js";
 import { cpu, memory } from "./probe.js";

@@ -25,7 +25,7 @@ export function cacheFolder(system?: CacheSystem): string {
   if (own) return resolve(own);
   if (platform === "win32") return join(env["LOCALAPPDATA"] || join(home, "AppData", "Local"), "qwen-pt");
   if (platform === "darwin") return join(home, "Library", "Caches", "qwen-pt");
-  // the XDG specification: a relative path is to be passed over
+  // the XDG specification: a relative path is to be ignored
   const xdg = env["XDG_CACHE_HOME"];
   return join(xdg && isAbsolute(xdg) ? xdg : join(home, ".cache"), "qwen-pt");
 }

@@ -40,7 +40,7 @@ function systemLock(
 ): Promise<(() => Promise<void>) | undefined> {
   if (process.platform === "win32") return Promise.resolve(undefined);
   return new Promise((resolve, reject) => {
-    // a group of its own: the terminal's Ctrl-C is this process's to answer
+    // its own process group: the terminal's Ctrl-C is this process's to answer
     const holder = spawn("flock", [file, "cat"], { stdio: ["pipe", "pipe", "ignore"], detached: true });
     const ended = new Promise<void>((done) => holder.once("close", () => done()));
     const release = async (): Promise<void> => {

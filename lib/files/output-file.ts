@@ -33,7 +33,7 @@ export function writeError(file: string, error: unknown, key = "output_dir"): Us
   );
 }
 
-/** A disk that refuses is said before hours of work. Makes nothing. `key` is what the recipe calls the folder. */
+/** Reports an unwritable folder before hours of work. Makes nothing. `key` is what the recipe calls the folder. */
 export function checkWritable(outputDir: string, key = "output_dir"): void {
   let nearest = path.resolve(outputDir);
   while (!existsSync(nearest)) nearest = path.dirname(nearest);

@@ -49,7 +49,7 @@ export class RepositoryCache {
     try {
       replace(this.#ref(revision), commit);
     } catch {
-      // the files are there all the same
+      // the files are there anyway
     }
   }
 
@@ -120,7 +120,7 @@ export class RepositoryCache {
     return undefined;
   }
 
-  /** Keeps a listing; a commit never changes. In a folder of its own: in huggingface_hub's `trees` it would say that
+  /** Keeps a listing; a commit never changes. In a separate folder: in huggingface_hub's `trees` it would say that
    * the files which are not needed here are missing. */
   keepListing({ commit, files }: Listing): void {
     if (files.some(({ hash }) => hash === undefined)) return;

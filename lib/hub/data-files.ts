@@ -30,7 +30,7 @@ interface Configuration {
 export function dataFiles(paths: readonly string[], readme: string, wanted: DataWanted): string[] {
   const configurations = configurationsOf(readme, wanted.repo);
   const folder = inFolder("", wanted.folder ?? "");
-  // a folder goes before the configurations, which need not have a default then
+  // a folder takes precedence over the configurations, which then need no default
   const chosen = folder !== "" && wanted.subset === undefined ? undefined : choose(configurations, wanted);
   let splits: Splits;
   if (folder !== "") splits = resolved(patternsByName(paths, folder), paths, folder);

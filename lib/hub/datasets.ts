@@ -1,5 +1,5 @@
 // Datasets by the name of their repository: their data files on the disk, fetched where they are not there yet. What is
-// in them is lib/data's business.
+// in them: see lib/data.
 import path from "node:path";
 import { UserError } from "../errors.js";
 import { insideFolder } from "../files/outside-path.js";

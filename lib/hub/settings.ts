@@ -88,7 +88,7 @@ function modelscope(keys: HubKeys, env: Environment): HubSettings {
     endpoint: endpointOf("MODELSCOPE_ENDPOINT", /^https?:\/\//i.test(domain) ? domain : `https://${domain}`),
     cacheDir: path.resolve(cache ?? path.join(homeOf(env), ".cache", "modelscope")),
     token: keys.ms_hub_token?.trim() || env.MODELSCOPE_API_TOKEN?.trim() || undefined,
-    // ModelScope has no variable of its own for this; someone who sets HF's wants no traffic at all
+    // ModelScope has no variable for this; someone who sets HF's wants no traffic at all
     offline: offlineVariable(env),
     answerTimeout: seconds("HF_HUB_ETAG_TIMEOUT", env, 20),
     downloadTimeout: seconds("HF_HUB_DOWNLOAD_TIMEOUT", env, 20),

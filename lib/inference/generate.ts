@@ -8,7 +8,7 @@ import type { Tensor } from "../torch/index.js";
 import { noGrad, op, scope, tensor } from "../torch/index.js";
 
 export interface GenerateOptions {
-  /** At most so many tokens. Default 256. */
+  /** Maximum number of new tokens. Default 256. */
   maxNewTokens?: number;
   /** Sample (true) or take the likeliest token (false, the default). */
   sample?: boolean;

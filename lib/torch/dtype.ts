@@ -17,7 +17,7 @@ export type DType =
 /** A device: `cpu`, `cuda`, `cuda:0`, `meta`. */
 export type Device = string;
 
-/** A typed array as tensors give and take them. bfloat16 and float16 have none of their own: their bits travel as Uint16Array. */
+/** A typed array as tensors give and take them. JavaScript has none for bfloat16 and float16: their bits travel as Uint16Array. */
 export type TypedArray =
   | Float32Array
   | Float64Array

@@ -10,7 +10,7 @@ export class TensorHandle {
   _forget(): void {}
 }
 
-/** A random number generator of its own, apart from the devices' default ones. Make one with `createGenerator`. */
+/** A separate random number generator, apart from the devices' default ones. Make one with `createGenerator`. */
 export class Generator {
   /** @internal */
   constructor(readonly _handle: GeneratorHandle) {}

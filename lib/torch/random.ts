@@ -15,7 +15,7 @@ export function drawingDevices(device: string): string[] {
   return isAccelerator(device) ? ["cpu", device] : ["cpu"];
 }
 
-/** A CPU generator of its own. */
+/** A new CPU generator, apart from the default one. */
 export function createGenerator(seed: number | bigint): Generator {
   return new Generator(guarded(() => native().createGenerator(seed)));
 }

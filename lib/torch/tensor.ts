@@ -115,7 +115,7 @@ export class Tensor extends TensorHandle {
   set grad(value: Tensor | undefined) {
     guarded(() => native().tensorSetGrad(this._handle, value?._handle));
   }
-  /** Adds d this / d leaf to every leaf's `grad`. Needs a gradient of its own unless it has one element. */
+  /** Adds d this / d leaf to every leaf's `grad`. Needs `gradient` unless it has one element. */
   backward(gradient?: Tensor, options?: BackwardOptions): void {
     backward(this, gradient, options);
   }

@@ -51,7 +51,7 @@ export async function learnedVocabulary(
   if (resume !== undefined && existsSync(path.join(resume, "tokenizer.json"))) {
     const json = readTokenizerFile(resume) as TokenizerJson;
     const tokenizer = await loadTokenizer(dir, { template: recipe.template, json });
-    // an adapter has rows of its own, and what lies under them must be what it was made on
+    // an adapter has its own rows, and the base rows must be those it was made on
     const pieces = await allPieces(base, tokenizer, first, entryPieces(json, first));
     return { tokenizer, start: startOf(recipe, first, tokenizer, pieces) };
   }

@@ -1,5 +1,5 @@
-// `qwen-pt init [RECIPE]`: writes a commented recipe after four questions, or from options. What the answers come to is
-// lib/init's; here are the terminal and the files.
+// `qwen-pt init [RECIPE]`: writes a commented recipe after four questions, or from options. What the answers become: see
+// lib/init; here are the terminal and the files.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";

@@ -1,5 +1,5 @@
 // `qwen-pt train RECIPE [KEY=VALUE ...]`: shows a run's events and turns signals into its abort.
-// The run itself is train(), on a thread of its own; nothing here computes.
+// The run itself is train(), on its own thread; nothing here computes.
 import { maskedOverride } from "../../config/secret.js";
 import { formatSummary } from "../../data/blocks/summary.js";
 import { scoreTable } from "../../evaluate/score-table.js";

@@ -1,5 +1,5 @@
 // What a command sees of the process it runs in: streams, environment, signals, exit. The one place that reads them
-// from node; tests hand commands a host of their own.
+// from node; tests pass commands their own host.
 
 /** Somewhere to write text: a terminal, a pipe, or a test's buffer. */
 export interface Output {
@@ -16,7 +16,7 @@ export interface Host {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly env: NodeJS.ProcessEnv;
   readonly pid: number;
-  /** The parent's id, asked anew each time: it changes when the parent dies. */
+  /** The parent's id, asked again each time: it changes when the parent dies. */
   parent(): number;
   on(signal: SignalName, listener: () => void): void;
   off(signal: SignalName, listener: () => void): void;

@@ -9,7 +9,7 @@ import type { Output } from "./host.js";
 const REDRAW_MS = 200;
 /** In a pipe, the longest silence while a step runs. */
 const SILENCE_SECONDS = 30;
-/** A first micro-step of so many seconds tells how long the run will take. */
+/** A first micro-step that takes this many seconds says how long the run will take. */
 const LONG_SECONDS = 20;
 const MOST_BAR = 30;
 const LEAST_BAR = 8;

@@ -60,7 +60,7 @@ export function watchSignals(options: SignalOptions): SignalWatch {
   const listeners: [SignalName, () => void][] = [
     ["SIGINT", () => receive("SIGINT", "SIGINT")],
     ["SIGTERM", () => receive("SIGTERM", "SIGTERM")],
-    // node restores the default action of every signal, so ignoring must be done anew
+    // node restores the default action of every signal, so it must be ignored again
     ["SIGHUP", ignored ? () => {} : () => receive("SIGHUP", "SIGHUP")],
   ];
   for (const [name, listener] of listeners) host.on(name, listener);

@@ -44,7 +44,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     );
   }
   if (setting.command === "chat" && checked.recipe.temperature === 0) checked.recipe.do_sample = false;
-  // LoRA's scale is needed by none but the trainer, but a resolved recipe has no half-resolved value.
+  // Only the trainer needs LoRA's scale, but a resolved recipe has no half-resolved value.
   if (checked.recipe.lora_alpha === 0) checked.recipe.lora_alpha = 2 * checked.recipe.lora_rank;
 }
 

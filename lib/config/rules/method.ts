@@ -54,7 +54,7 @@ export function variants({ recipe, given, notes }: Checked, setting: Setting): v
     );
 }
 
-/** Keys of another method than the chosen one are named: LLaMA-Factory passes them over in silence. */
+/** Keys of another method than the chosen one are named: LLaMA-Factory silently ignores them. */
 export function adapter({ recipe, given, notes }: Checked, setting: Setting): void {
   for (const [method, names] of Object.entries(ONLY_FOR)) {
     if (method === recipe.finetuning_type) continue;

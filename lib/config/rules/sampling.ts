@@ -3,7 +3,7 @@ import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 import type { Recipe } from "../schema.js";
 
-/** The key that asks for an order of its own, if any: the first of them. */
+/** The first key that asks for its own order of blocks, if any. */
 function orderingKey(recipe: Recipe): keyof Recipe | undefined {
   if (recipe.replay_dataset !== null) return "replay_dataset";
   if (recipe.time_decay_half_life !== null) return "time_decay_half_life";

@@ -1,5 +1,5 @@
 // Reads a recipe file (YAML or JSON) and key=value overrides into raw values, each with the place it came from.
-// It knows no key: what a value must be is check.ts's business.
+// It knows no key: for what a value must be, see check.ts.
 import { readFileSync } from "node:fs";
 import type { Alias, Document, Node, ParsedNode, Scalar, YAMLMap } from "yaml";
 import { UserError } from "../../errors.js";

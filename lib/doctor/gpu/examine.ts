@@ -12,7 +12,7 @@ import { QWEN3_06B, SMALL, timings } from "./timings.js";
 
 export interface ExamineOptions {
   readonly device: string;
-  /** Small shapes and fewer steps: tries the examination, measures nothing of worth. */
+  /** Small shapes and fewer steps: tries the examination; its timings mean nothing. */
   readonly quick?: boolean;
   /** Hears what is being done. */
   readonly onStage?: (stage: string) => void;

@@ -1,4 +1,4 @@
-// One file from an address onto the disk: several ranges at a time, gone on with after an interruption, checked by its
+// One file from an address onto the disk: several ranges at a time, resumed after an interruption, checked by its
 // hash before it gets its name. It knows no hub and no cache.
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -21,14 +21,14 @@ export interface Job {
   /** What messages call it. */
   readonly name: string;
   readonly address: string;
-  /** The file that it becomes. What is unfinished lies beside it under names of its own. */
+  /** The file that it becomes. What is unfinished lies beside it under other names. */
   readonly target: string;
   readonly size: number | undefined;
   /** sha256 (64 digits) or git's sha1 of the content (40); any other is not checked. */
   readonly hash: string | undefined;
 }
 
-/** Lets so many pieces of work run at a time. */
+/** Limits how many pieces of work run at a time. */
 export class Room {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -192,7 +192,7 @@ class Carrier {
     );
   }
 
-  /** Without ranges nothing can be gone on with: each attempt starts anew. */
+  /** Without ranges nothing can be resumed: each attempt starts over. */
   async #whole(): Promise<void> {
     await this.http.persist(async () => {
       this.#restart();
