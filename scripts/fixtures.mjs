@@ -1,5 +1,5 @@
-// Makes the fixtures that the tests compare with anew, by the programs that they come from: installs LLaMA-Factory
-// 0.9.5 and its torch, transformers and PEFT in an environment of their own (.bench/, about 3 GB; LLAMAFACTORY_ENV names
+// Regenerates the fixtures that the tests compare with, by the programs that they come from: installs LLaMA-Factory
+// 0.9.5 and its torch, transformers and PEFT in a separate environment (.bench/, about 3 GB; LLAMAFACTORY_ENV names
 // one that is there), then runs the makers. Not part of a build or a test: what they make is checked in.
 //   npm run fixtures                                        all of them (an hour)
 //   npm run fixtures -- test/fixtures/train/methods.py lora  one maker, with its own arguments

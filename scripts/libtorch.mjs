@@ -1,7 +1,7 @@
 // Finds libtorch for both build systems, and installs it where there is none:
 //   1. LIBTORCH, a folder with lib/ and include/;  2. the active Python's torch, where LIBTORCH_USE_PYTORCH=1;
 //   3. a private Python environment under the project, .libtorch/, filled by pip.
-// An installed package has its own order and place: setup.mjs. It does not build anything. Run by itself: `node scripts/libtorch.mjs` prints where libtorch is.
+// An installed package has its own order and place: setup.mjs. It does not build anything. Run alone: `node scripts/libtorch.mjs` prints where libtorch is.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -156,7 +156,7 @@ async function sayPlan(plan, folder) {
 
 const sizeOf = (build) => (build === "cpu" ? "about 200 MB" : "about 2.5 GB, with CUDA");
 
-/** Installs `build` by pip into a virtual environment in `folder`. An interrupted one is begun anew. */
+/** Installs `build` by pip into a virtual environment in `folder`. An interrupted one starts over. */
 export async function installInto(folder, { build, why }) {
   const wanted = `libtorch ${torchVersion} (${build}${why ? `: ${why}` : ""})`;
   say(`${wanted} comes from pip, once (a download of ${sizeOf(build)}); LIBTORCH=/path uses your own`);

@@ -21,7 +21,7 @@ function touch(lock) {
   try {
     utimesSync(lock, new Date(), new Date());
   } catch {
-    // somebody removed it by hand: the work goes on all the same
+    // somebody removed it by hand: the work goes on anyway
   }
 }
 

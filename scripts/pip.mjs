@@ -1,4 +1,4 @@
-// pip in a virtual environment of our own. pip's own settings (index, mirror, proxy, certificates) hold.
+// pip in our own virtual environment. pip's own settings (index, mirror, proxy, certificates) hold.
 // Knows nothing of what is installed.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, rmSync, statSync } from "node:fs";
@@ -48,7 +48,7 @@ export function pipInstall(environment, args) {
     ...args,
   ];
   return new Promise((resolve) => {
-    // pip 25.1 and newer go on with a download that broke off; older ones pass over what they do not know
+    // pip 25.1 and newer resume a download that broke off; older ones ignore what they do not know
     const env = { PIP_RESUME_RETRIES: "10", ...process.env };
     const child = spawn(pythonOf(environment), flags, { stdio: ["ignore", "pipe", "pipe"], env });
     const line = movingLine("pip is at work");

@@ -22,7 +22,7 @@ write(
 );
 write("prose-heldout.jsonl", rows.filter(heldOut));
 
-/** Title, author and paragraphs, each on a line of its own. */
+/** Title, author and paragraphs, each on its own line. */
 function textOf({ chapter, author, paragraphs }) {
   return [chapter, author, ...paragraphs]
     .map((line) => line.trim())

@@ -1,4 +1,4 @@
-// Loads one build of the addon, and the one that tokenizes beside it, in a process of its own and asks them what they
+// Loads one build of the addon, and the one that tokenizes beside it, in a separate process and asks them what they
 // are: `node scripts/smoke.mjs FILE`.
 // CI runs it on what node-gyp built; the tests use the build of cmake-js.
 import { createRequire } from "node:module";

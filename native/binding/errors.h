@@ -9,7 +9,7 @@
 
 namespace qwen_pt {
 
-// An error with a code that lib/torch/errors.ts turns into a class of its own.
+// An error with a code that lib/torch/errors.ts turns into its own class.
 struct CodedError : std::exception {
   CodedError(const char* errorCode, std::string text) : code(errorCode), message(std::move(text)) {}
   const char* what() const noexcept override { return message.c_str(); }

@@ -15,7 +15,7 @@ namespace {
 // Told to V8 in steps: each call can trigger a collection, and small tensors are many.
 constexpr int64_t kReportStep = 1 << 20;
 // V8 collects when what it was told of has grown by 64 MB. Where much lives that is too often, so of a new tensor's bytes
-// it is told the less, the more it was told of before: garbage may come to a quarter of that, above 256 MB.
+// it is told the less, the more it was told of before: garbage may reach a quarter of that, above 256 MB.
 constexpr double kCollectAt = 64 << 20;
 constexpr double kGarbage = 4;
 

@@ -1,4 +1,4 @@
-// A module of its own that knows nothing of libtorch: it sets variables where C reads them. OpenMP's runtime reads its
+// A separate module that knows nothing of libtorch: it sets variables where C reads them. OpenMP's runtime reads its
 // settings when it is loaded, which is before a line of an addon that links it runs; and in a worker thread of Node,
 // process.env is a copy that C never sees. lib/torch/native.ts loads this first. Linux only.
 #include <node_api.h>

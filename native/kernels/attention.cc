@@ -6,7 +6,7 @@
 // cu_seqlens: int32 [documents + 1], where each document starts among the batch * seq tokens, then their number.
 // A token sees its own document up to itself. Without it every row of the batch is one document.
 //
-// On the CPU a kernel of our own (attention_forward.h, attention_backward.h); elsewhere ATen operators: for documents
+// On the CPU our own kernel (attention_forward.h, attention_backward.h); elsewhere ATen operators: for documents
 // flash attention in 16 bits, memory-efficient attention in float32.
 
 #include "vector_kernels.h"
@@ -42,7 +42,7 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-/// A part is worth its packing from about so many tokens on.
+/// A part is worth its packing from about this many tokens on.
 constexpr int64_t kBlock = 96;
 /// A part's share of the queries' gradients may take so much memory, over all parts.
 constexpr int64_t kPartialBytes = int64_t{256} << 20;
@@ -342,7 +342,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct CausalAttention : torch::autograd::Function<CausalAttention> {
-  /// `given`: what an earlier pass over the same operands came to.
+  /// `given`: the results of an earlier pass over the same operands.
   static Tensor forward(AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
                         const OptionalTensor& cuSeqlens, double scale, const OptionalTensor& givenOut,
                         const OptionalTensor& givenSums) {

@@ -32,7 +32,7 @@ struct AttentionProblem {
   /// With several parts, each adds its share of the query's gradient here: [parts, attentionPartial(problem)].
   void* partial = nullptr;
 
-  /// A key/value head's work is dealt to so many tasks; task t is part t % parts of head t / parts.
+  /// A key/value head's work is split into this many tasks; task t is part t % parts of head t / parts.
   int64_t parts = 1;
 };
 

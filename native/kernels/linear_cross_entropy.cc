@@ -75,7 +75,7 @@ void checkAlike(const Tensor& hidden, const Tensor& weight) {
 
 at::ScalarType wideOf(const Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
-/// Rows of a chunk: as many chunks as it takes for their logits, of so many bytes each, to fit the budget, all of about
+/// Rows of a chunk: as many chunks as it takes for their logits, `bytesPerLogit` each, to fit the budget, all of about
 /// one size, since each reads the whole weight.
 int64_t rowsPerChunk(const Request& of, int64_t rows, int64_t bytesPerLogit) {
   const int64_t perRow = std::max<int64_t>(of.weight.size(0) * bytesPerLogit, 1);

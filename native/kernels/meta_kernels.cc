@@ -1,6 +1,6 @@
 // Shapes of what libtorch's C++ computes on every device but `meta`: its Python has these as decompositions, and there
 // is no Python here. With them the whole of a training step runs on meta, attention as a CUDA device has it included.
-// Nothing is computed. A libtorch that has a kernel of its own keeps it.
+// Nothing is computed. A libtorch that has its own kernel keeps it.
 
 #include <ATen/ExpandUtils.h>
 #include <ATen/core/Tensor.h>

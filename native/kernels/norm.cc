@@ -3,7 +3,7 @@
 //   rms_norm(x [..., dim], weight [dim], eps) -> [..., dim]
 //   norm_rope(x [batch, seq, heads, dim], weight [dim], cos, sin [1 or batch, 1, seq, dim], eps) -> x's shape
 //
-// The result has the dtype that x times weight has. On the CPU kernels of our own (norm_rows.h); elsewhere, and for
+// The result has the dtype that x times weight has. On the CPU our own kernels (norm_rows.h); elsewhere, and for
 // dtypes that they do not know, ATen operators.
 
 #include "vector_kernels.h"

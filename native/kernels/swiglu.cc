@@ -1,5 +1,5 @@
 // SwiGLU's product, swiglu(gate, up) = silu(gate) * up, elements of one shape and dtype. Only gate and up are kept for
-// the backward pass. On the CPU a kernel of our own (swiglu_rows.h); elsewhere ATen operators.
+// the backward pass. On the CPU our own kernel (swiglu_rows.h); elsewhere ATen operators.
 
 #include "vector_kernels.h"
 

@@ -11,7 +11,7 @@ struct Dropped {
   double factor;
 };
 
-/// Whether these products are the better ones for x [rows, width] and so many ranks of its dtype.
+/// Whether these products are the better ones for x [rows, width] and `ranks` ranks of its dtype.
 bool suitsLowRank(const at::Tensor& x, int64_t ranks, at::ScalarType dtype);
 
 /// x a^T [rows, ranks] for a [ranks, width], in x's dtype.

@@ -204,7 +204,7 @@ size_t Merger::mergeShort(const BytePairs& pairs, uint32_t* symbols, size_t coun
   }
 }
 
-// Pairs wait in a heap by rank and place; one that has changed meanwhile is passed over when its turn comes.
+// Pairs wait in a heap by rank and place; one that has changed meanwhile is skipped when its turn comes.
 size_t Merger::mergeLong(const BytePairs& pairs, uint32_t* symbols, size_t count) {
   constexpr uint32_t kGone = UINT32_MAX;
   ranks_.assign(count, BytePairs::kNone);
