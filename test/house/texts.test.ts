@@ -1,5 +1,5 @@
 // What may not stand in any file of the repository: paths of somebody's machine, registries' addresses, plans,
-// and names that say nothing.
+// names that say nothing; and words that are not the field's in what a user or a contributor reads.
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
@@ -63,6 +63,53 @@ describe("texts", () => {
 
   it("hold no plans", () => {
     expect(hits(code, /\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
+  });
+});
+
+/** Calques and old words, and what is written instead. */
+const WORDS: readonly (readonly [word: RegExp, instead: string])[] = [
+  [/\banew\b/i, "again, start over, rebuilt"],
+  [/\bof (its|our|their|your|one's) own\b/i, "its own X, separate"],
+  [/\bto be had\b/i, "available"],
+  [/\bso many\b/i, "this many, a number of"],
+  [/\bdear(er|est|ly)?\b/i, "expensive"],
+  [/\b(affairs?|business)\b/i, "see x.ts"],
+  [/\b(thither|hitherto|whence)\b/i, "there, so far, from where"],
+  [/\bpassed over\b/i, "skipped, ignored"],
+  [/\bgot over\b/i, "recovered from"],
+  [/\bgone on with\b/i, "resumed, continued"],
+  [/\b(comes?|came|coming) to\b/i, "is, results in, reaches"],
+  [/\ball the same\b/i, "anyway, still"],
+  [/\bin silence\b/i, "silently"],
+];
+/** A text in one line: a phrase may be split between two lines of a comment. */
+const joined = (text: string) => text.replace(/\n[ \t]*(?:\/{2,3}|\*(?!\/)|#)?[ \t]*/g, " ");
+
+/** "file: ...phrase..." for each word of WORDS, with what to write instead. */
+function wordHits(list: typeof texts): string[] {
+  return list.flatMap(({ name, text }) => {
+    const line = joined(text);
+    return WORDS.flatMap(([word, instead]) =>
+      [...line.matchAll(new RegExp(word, "gi"))].map(
+        ({ index }) => `${name}: ...${line.slice(Math.max(0, index - 30), index + 40)}... (${instead})`,
+      ),
+    );
+  });
+}
+
+describe("words", () => {
+  it("of messages, comments and documentation are the field's", () => {
+    const read = texts.filter(({ name }) => /^(lib|native|scripts|docs|examples)\/|^README\.md$/.test(name));
+    expect(read.length).toBeGreaterThan(300);
+    expect(wordHits(read)).toEqual([]);
+  });
+
+  it("are found across the lines of a comment", () => {
+    const text = "/**\n * A file of\n * its own, made\n */\n// What a run came\n// to.\n";
+    expect(wordHits([{ name: "x.ts", text }]).map((hit) => hit.replace(/.*\((.*)\)$/, "$1"))).toEqual([
+      "its own X, separate",
+      "is, results in, reaches",
+    ]);
   });
 });
 

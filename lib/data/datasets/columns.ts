@@ -1,5 +1,5 @@
-// Which columns of a row hold its text: what "formatting", "columns" and "tags" of an entry in dataset_info.json come
-// to. LLaMA-Factory's names and defaults; it reads no rows.
+// Which columns of a row hold its text: what "formatting", "columns" and "tags" of an entry in dataset_info.json mean.
+// LLaMA-Factory's names and defaults; it reads no rows.
 
 import { UserError } from "../../errors.js";
 
