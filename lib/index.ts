@@ -1,5 +1,5 @@
-// The public API: what a program needs to run recipes, and the names that most loops of one's own begin with. Everything
-// else has a door of its own, chosen by hand as well: qwen-pt/torch, /nn, /peft, /optim, /data, /methods (lib/public).
+// The public API: what a program needs to run recipes, and the names that most training loops begin with. Everything
+// else has its own door, chosen by hand as well: qwen-pt/torch, /nn, /peft, /optim, /data, /methods (lib/public).
 //
 // import { train } from "qwen-pt";                                 a recipe, on a worker thread
 // import { tensor, scope, backward } from "qwen-pt/torch";         libtorch

@@ -1,4 +1,4 @@
-// `qwen-pt/methods`: what a run may add for incremental pre-training, and the interface for methods of your own.
+// `qwen-pt/methods`: what a run may add for incremental pre-training, and the interface for your own methods.
 
 export {
   type Curriculum,

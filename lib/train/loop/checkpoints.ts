@@ -97,7 +97,7 @@ export class Checkpoints {
       before.blockLength !== data.blockLength
     )
       warn(
-        `the data has changed since ${dir}: ${before.blocks} blocks of ${before.blockLength} tokens then, ${data.blocks} of ${data.blockLength} now; the run goes on with the new data`,
+        `the data has changed since ${dir}: ${before.blocks} blocks of ${before.blockLength} tokens then, ${data.blocks} of ${data.blockLength} now; the run continues with the new data`,
       );
     if (totalSteps !== plan.totalSteps)
       warn(`${dir} was on its way to step ${totalSteps}; this run goes to ${plan.totalSteps}`);

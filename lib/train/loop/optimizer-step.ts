@@ -49,7 +49,7 @@ export interface WindowResult {
   started: number;
 }
 
-/** After this many steps in a row that could not be applied, going on is pointless. */
+/** Give up after this many consecutive skipped steps. */
 const HOPELESS = 10;
 
 /** Takes the steps of one run. */
@@ -163,7 +163,7 @@ export class OptimizerStep {
    */
   stopIfHopeless({ skipped, losses, countsForSchedule }: Omit<StepRecord, "epoch">): void {
     if (skipped === undefined || this.#failures < HOPELESS) return;
-    // a loss that is not finite before it is scaled is not the scale's doing
+    // a loss that is not finite before it is scaled is not caused by the loss scale
     if (!countsForSchedule && losses.every(Number.isFinite)) return;
     throw new UserError(
       `${this.#failures} steps in a row had no finite loss or gradient (the last: ${skipped}); lower learning_rate, use bf16 instead of fp16, or look for damage in the model and the data`,
