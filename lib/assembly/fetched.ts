@@ -6,7 +6,7 @@ import { fetchAdapter, fetchModel, type HubEvent, type ModelOptions } from "../h
  * The recipe to read files by; what is written keeps the given one's names.
  * @throws UserError one line with the repository, the hub's address and the remedy
  */
-export async function located(
+export async function fetchModelFiles(
   recipe: Recipe,
   onEvent: (event: HubEvent) => void,
   signal?: AbortSignal,

@@ -17,7 +17,7 @@ import {
   saveModel,
   scaleRope,
 } from "../models/qwen3/index.js";
-import { enlarge, type RowStart, rowsFor } from "../models/resize-vocabulary.js";
+import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { precisionOf, upcastNorms } from "./precision.js";
@@ -53,14 +53,14 @@ export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
 }
 
 /** What a model is built for. */
-export interface Building {
+export interface BaseModelOptions {
   /** What an adapter calls its base model. */
   name: string;
   device: Device;
   /** A checkpoint whose weights the model takes. */
   resume: string | undefined;
   /** How rows for new tokens begin; undefined where the vocabulary stays. */
-  start: RowStart | PieceStart | undefined;
+  start: NewRowInit | PieceStart | undefined;
 }
 
 /** The model with its weights, in as many rows as its tokenizer needs. */
@@ -98,7 +98,7 @@ export function loadBase(
 function withNewTokens(
   recipe: Recipe,
   config: Qwen3Config,
-  start: RowStart | PieceStart | undefined,
+  start: NewRowInit | PieceStart | undefined,
 ): AdaptedRecipe {
   if (start === undefined || recipe.additional_target !== null) return recipe;
   if (!("pieces" in start)) return { ...recipe, additional_target: ["embed_tokens", "lm_head"] };
@@ -107,7 +107,7 @@ function withNewTokens(
 }
 
 /** Where new tokens have rows; with freeze the whole tables are trained. */
-function tablesOf(config: Qwen3Config, start: RowStart | PieceStart | undefined): string[] {
+function tablesOf(config: Qwen3Config, start: NewRowInit | PieceStart | undefined): string[] {
   if (start === undefined || !("pieces" in start)) return [];
   return config.tie_word_embeddings ? ["embed_tokens"] : ["embed_tokens", "lm_head"];
 }
@@ -115,7 +115,7 @@ function tablesOf(config: Qwen3Config, start: RowStart | PieceStart | undefined)
 /** Builds the model of a recipe with its trainable parts. */
 export function buildModel(
   recipe: Recipe,
-  building: Building,
+  building: BaseModelOptions,
   emit: Emit,
 ): { model: Qwen3ForCausalLM; weights: Weights; methods: TrainingMethod[] } {
   const { name, device, resume, start } = building;

@@ -3,7 +3,7 @@
 export { describeKey, type KeyDescription, listKeys, nearestKey, recipeJsonSchema } from "./describe.js";
 export type { Command, Group, KeyClass } from "./key.js";
 export { type CurriculumScore, curriculumScore } from "./keys/curriculum.js";
-export type { DateColumns } from "./keys/freshness.js";
+export type { DateColumns } from "./keys/time-decay.js";
 export { type LoadedRecipe, loadRecipe, type RecipeOptions, resolveRecipe } from "./recipe.js";
 export { packsBySource } from "./rules/sampling.js";
 export type { KeyName, Recipe, RecipeInput } from "./schema.js";

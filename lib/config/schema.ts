@@ -4,15 +4,15 @@ import { curriculumKeys } from "./keys/curriculum.js";
 import { dataKeys } from "./keys/data.js";
 import { evaluationKeys } from "./keys/evaluation.js";
 import { forgettingKeys } from "./keys/forgetting.js";
-import { freshnessKeys } from "./keys/freshness.js";
 import { generationKeys } from "./keys/generation.js";
 import { incrementalKeys } from "./keys/incremental.js";
-import { elsewhereKeys } from "./keys/inert.js";
+import { inertKeys } from "./keys/inert.js";
+import { layerSelectionKeys } from "./keys/layer-selection.js";
 import { methodKeys } from "./keys/method.js";
 import { modelKeys } from "./keys/model.js";
 import { outputKeys } from "./keys/output.js";
-import { partsKeys } from "./keys/parts.js";
 import { samplingKeys } from "./keys/sampling.js";
+import { timeDecayKeys } from "./keys/time-decay.js";
 import { trainingKeys } from "./keys/training.js";
 
 const TABLE = {
@@ -21,14 +21,14 @@ const TABLE = {
   ...methodKeys,
   ...trainingKeys,
   ...evaluationKeys,
-  ...elsewhereKeys,
+  ...inertKeys,
   ...outputKeys,
   ...incrementalKeys,
-  ...freshnessKeys,
+  ...timeDecayKeys,
   ...curriculumKeys,
   ...samplingKeys,
   ...forgettingKeys,
-  ...partsKeys,
+  ...layerSelectionKeys,
   ...generationKeys,
 };
 

@@ -4,7 +4,7 @@
 import { UserError } from "../errors.js";
 import type { ArrangeableSource } from "./arrangement.js";
 import { DocumentIds } from "./blocks/document-ids.js";
-import { layBlocks, type TokenBlocks } from "./blocks/packing.js";
+import { packBlocks, type TokenBlocks } from "./blocks/packing.js";
 import { type Documents, select } from "./blocks/selection.js";
 import { bySource, packBySource, type SourceDocuments, type SourcedBlocks } from "./blocks/sourced-blocks.js";
 import type { DataSummary } from "./blocks/summary.js";
@@ -14,7 +14,7 @@ import { localEntries } from "./datasets/sources.js";
 import { Intake } from "./intake/intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./random/mixing.js";
 import { LegacyRandom } from "./random/numpy-random.js";
-import { tooLittle, tooLittleHeld } from "./shortage.js";
+import { tooLittleData, tooLittleHeld } from "./shortage.js";
 import { prepareStream } from "./streaming/prepare-stream.js";
 import { CorpusCache } from "./token-cache/corpus-cache.js";
 import { cacheSettings } from "./token-cache/settings.js";
@@ -78,7 +78,7 @@ async function tokenize(
   const { train, held } = divide(recipe, mix(corpora, mixture, "dataset"), evalCorpora, mixture);
   const lay = (ids: DocumentIds) => {
     const documents = select(corpus, ids);
-    const blocks = layBlocks(documents, {
+    const blocks = packBlocks(documents, {
       blockLength: recipe.cutoff_len,
       packing: recipe.packing,
       isolated: recipe.neat_packing ?? false,
@@ -109,7 +109,7 @@ async function tokenize(
     packing: recipe.packing,
   };
   if (blocks.length === 0 && corpora.length > 0)
-    throw tooLittle(recipe, corpora, documents.documents, documents.tokens);
+    throw tooLittleData(recipe, corpora, documents.documents, documents.tokens);
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
   const notes = [...cache.notes, ...(arranged?.notes ?? [])];

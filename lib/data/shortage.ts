@@ -4,7 +4,7 @@ import { UserError } from "../errors.js";
 import { type DataRecipe, heldOut } from "./data-recipe.js";
 
 /** Training documents that fill no block. */
-export function tooLittle(
+export function tooLittleData(
   recipe: DataRecipe,
   corpora: readonly { readonly name: string; readonly files: readonly string[] }[],
   count: number,

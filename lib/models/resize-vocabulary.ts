@@ -7,7 +7,7 @@ import type { Qwen3ForCausalLM } from "./qwen3/index.js";
 const choleskyEx = op<(self: Tensor) => [Tensor, Tensor]>("aten::linalg_cholesky_ex");
 
 /** How the new rows begin. */
-export interface RowStart {
+export interface NewRowInit {
   method: "noise_init" | "desc_init" | "desc_init_w_noise";
   /** Token ids of the new tokens' descriptions, in order; without any, noise. */
   descriptions: readonly Int32Array[];
@@ -24,7 +24,7 @@ export function rowsFor(tokens: number, rows: number): number {
  * Enlarges the embedding and an untied head to `rows`. Draws from torch's global CPU generator, in the order of
  * transformers (whose own start for new rows is drawn, and then mostly replaced) and LLaMA-Factory.
  */
-export function enlarge(model: Qwen3ForCausalLM, rows: number, start: RowStart): void {
+export function enlarge(model: Qwen3ForCausalLM, rows: number, start: NewRowInit): void {
   const embed = model.model.embed_tokens;
   const old = embed.weight;
   const count = rows - (old.shape[0] as number);
@@ -75,7 +75,7 @@ function enlarged(old: Tensor, rows: number, discarded: () => Tensor): Tensor {
 }
 
 /** LLaMA-Factory's start: the old rows' mean with noise, or the mean of a description's rows. */
-function begin(weight: Tensor, count: number, inputs: Tensor, start: RowStart): void {
+function begin(weight: Tensor, count: number, inputs: Tensor, start: NewRowInit): void {
   const [rows, width] = weight.shape as [number, number];
   const std = 1 / Math.sqrt(width);
   scope(() =>

@@ -13,8 +13,8 @@ export {
   type Recalled,
   recallable,
   recalling,
+  recomputeAll,
   remembering,
   shapeOnly,
-  withoutRecall,
 } from "./recall.js";
 export { swiglu } from "./swiglu.js";

@@ -69,7 +69,7 @@ export function shapeOnly<T>(body: () => T): T {
 }
 
 /** Runs `body` as if no pass were under way: all of it is computed again. */
-export function withoutRecall<T>(body: () => T): T {
+export function recomputeAll<T>(body: () => T): T {
   const outer = current;
   current = undefined;
   try {

@@ -2,7 +2,7 @@
 // Not here: files (adapter-files.ts), which modules are meant (targets.ts).
 
 import type { Layer } from "../nn/index.js";
-import { Linear, Module, recallable, withoutRecall } from "../nn/index.js";
+import { Linear, Module, recallable, recomputeAll } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
@@ -134,12 +134,12 @@ export class LoraLinear extends Module {
     if (together !== undefined) return together[0] as Tensor;
     const { lora_magnitude_vector: magnitude } = this;
     // DoRA's gradients depend on the base layer's result, which a second pass may know by its shape alone
-    if (magnitude !== undefined) return withoutRecall(() => this.#stretched(magnitude, x));
+    if (magnitude !== undefined) return recomputeAll(() => this.#doraForward(magnitude, x));
     const out = this.base_layer.forward(x);
-    return out.add(withoutRecall(() => this.#update(x))).to(out.dtype);
+    return out.add(recomputeAll(() => this.#update(x))).to(out.dtype);
   }
 
-  #stretched(magnitude: Tensor, x: Tensor): Tensor {
+  #doraForward(magnitude: Tensor, x: Tensor): Tensor {
     const out = this.base_layer.forward(x);
     return doraForward(this, magnitude, x, out).to(out.dtype);
   }

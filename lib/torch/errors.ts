@@ -47,7 +47,7 @@ const classes: Record<string, new (message: string, code: string) => TorchError>
 };
 
 /** Gives a native error its class; anything else passes through. */
-export function typed(error: unknown): unknown {
+export function toTorchError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof TorchError) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === undefined || !code.startsWith("ERR_")) return error;
@@ -60,6 +60,6 @@ export function guarded<T>(body: () => T): T {
   try {
     return body();
   } catch (error) {
-    throw typed(error);
+    throw toTorchError(error);
   }
 }

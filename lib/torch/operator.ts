@@ -1,7 +1,7 @@
 // Calls any operator that libtorch registers, by its schema. `op` gives one a static type; `call` takes any name.
 // Arguments go by position in the schema's order; an options object in the last place names the rest, in camelCase
 // or as the schema spells them.
-import { ArgumentError, typed } from "./errors.js";
+import { ArgumentError, toTorchError } from "./errors.js";
 import { Generator, TensorHandle, wrapHandle } from "./handle.js";
 import { type Handle, type Native, native, type OperatorInfo } from "./native.js";
 import type { Tensor } from "./tensor.js";
@@ -26,7 +26,7 @@ function resolve(name: string): Resolved {
     try {
       info = binding.resolve(name);
     } catch (error) {
-      throw typed(error);
+      throw toTorchError(error);
     }
     resolved.set(name, info);
   }
@@ -115,7 +115,7 @@ function invoke(info: Resolved, args: unknown[]): unknown {
     if (changed instanceof TensorHandle) changed._forget();
     return changed;
   } catch (error) {
-    throw typed(error);
+    throw toTorchError(error);
   }
 }
 

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { documentBatches, layBlocks } from "../../lib/data/blocks/packing.js";
+import { documentBatches, packBlocks } from "../../lib/data/blocks/packing.js";
 import { TokenArena } from "../../lib/data/blocks/token-arena.js";
 import { batchesPerEpoch, collate, RandomSampler } from "../../lib/data/index.js";
 import { LegacyRandom } from "../../lib/data/random/numpy-random.js";
@@ -75,12 +75,12 @@ describe("packing", () => {
     const arena = new TokenArena();
     arena.append(Int32Array.of(1, 2, 3, 4, 5, 6, 7));
     const layout = { blockLength: 3, packing: true, workers: 1, batchSize: 10 };
-    const blocks = layBlocks(arena, { ...layout, bosId: 9 });
+    const blocks = packBlocks(arena, { ...layout, bosId: 9 });
     expect([0, 1].map((i) => Array.from(blocks.get(i)))).toEqual([
       [9, 2, 3],
       [9, 5, 6],
     ]);
-    expect(Array.from(layBlocks(arena, { ...layout, bosId: undefined }).get(1))).toEqual([4, 5, 6]);
+    expect(Array.from(packBlocks(arena, { ...layout, bosId: undefined }).get(1))).toEqual([4, 5, 6]);
     expect(() => blocks.get(2)).toThrow(RangeError);
   });
 

@@ -2,7 +2,7 @@
 // those that it has alone; the blocks are pt's own.
 import { describe, expect, it } from "vitest";
 import { resolveRecipe } from "../../lib/config/index.js";
-import { layBlocks } from "../../lib/data/blocks/packing.js";
+import { packBlocks } from "../../lib/data/blocks/packing.js";
 import {
   batchOf,
   collate,
@@ -118,7 +118,7 @@ describe("blocks", () => {
     "of %i tokens, %i documents at a time, know every document that begins in them",
     (blockLength, batchSize) => {
       const layout = { blockLength, batchSize, packing: true, workers: 2, bosId: undefined };
-      const [apart, plain] = [layBlocks(corpus, { ...layout, isolated: true }), layBlocks(corpus, layout)];
+      const [apart, plain] = [packBlocks(corpus, { ...layout, isolated: true }), packBlocks(corpus, layout)];
       expect(apart.length).toBe(plain.length);
       expect(plain.starts).toBeUndefined();
       for (let i = 0; i < apart.length; i++) {

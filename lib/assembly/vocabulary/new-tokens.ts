@@ -7,7 +7,7 @@ import { messageOf, UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
 import { yaml } from "../../files/yaml.js";
 import type { PieceStart } from "../../models/new-rows.js";
-import type { RowStart } from "../../models/resize-vocabulary.js";
+import type { NewRowInit } from "../../models/resize-vocabulary.js";
 import { learnedVocabulary, type VocabularySetting } from "./learned-vocabulary.js";
 
 /**
@@ -18,7 +18,7 @@ export async function openVocabulary(
   recipe: Recipe,
   emit: (event: TrainEvent) => void,
   setting: VocabularySetting,
-): Promise<{ tokenizer: Tokenizer; start: RowStart | PieceStart | undefined }> {
+): Promise<{ tokenizer: Tokenizer; start: NewRowInit | PieceStart | undefined }> {
   if (recipe.extend_vocab !== null || recipe.add_language_tags)
     return learnedVocabulary(recipe, emit, setting);
   const { new_special_tokens_config: file, init_special_tokens: method } = recipe;
@@ -37,7 +37,7 @@ export async function openVocabulary(
       `init_special_tokens: ${method} needs new_special_tokens_config; the rows begin with noise (noise_init)`,
     );
   const descriptions = method === "noise_init" ? [] : [...(described?.values() ?? [])];
-  const start: RowStart = {
+  const start: NewRowInit = {
     method,
     descriptions: await tokenizer.encodeBatch(descriptions),
     tokens: tokenizer.vocabSize,

@@ -6,11 +6,11 @@ import { UserError } from "../../errors.js";
 import type { Completer } from "../../inference/completer.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Host, Run } from "../terminal/host.js";
+import type { CommandMain, Host } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const found = readArguments("chat", args, ["model", "adapter", "prompt"]);
   const { recipe, notes } = await chatRecipe(found.recipe, found.options, found.overrides, host);
   for (const note of notes) host.err.write(`${note}\n`);

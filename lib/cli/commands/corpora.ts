@@ -3,11 +3,11 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../../errors.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 
 const EXAMPLES = fileURLToPath(new URL("../../../examples/data", import.meta.url));
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const [dir = EXAMPLES, ...more] = args;
   if (more.length > 0 || dir.startsWith("-")) {
     throw new UserError(

@@ -7,11 +7,11 @@ import { diagnose, type Facts, type Finding, probe, rulesOf, whyNoDevice } from 
 import { messageOf, UserError } from "../../errors.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { type Arguments, neededNothing, readArguments } from "../terminal/arguments.js";
-import type { Host, Run } from "../terminal/host.js";
+import type { CommandMain, Host } from "../terminal/host.js";
 
 const REPORT = "qwen-pt-gpu-report";
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const switches = ["json", "gpu", "quick"];
   const found = neededNothing("doctor", readArguments("doctor", args, ["device", "output"], switches));
   if (found.flags.has("gpu")) return examineGpu(found, host);

@@ -5,11 +5,11 @@ import { UserError } from "../../errors.js";
 import type { HubKeys, ModelOptions } from "../../hub/index.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const rest: string[] = [];
   const names: string[] = [];
   for (const arg of args) (isName(arg, rest.at(-1)) ? names : rest).push(arg);

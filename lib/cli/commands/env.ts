@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.js";
 import { packageVersion } from "../../version.js";
 import { memory } from "../terminal/format.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 
 type Row = [name: string, value: string];
 
-export const run: Run = async (_args, host) => {
+export const run: CommandMain = async (_args, host) => {
   const print = (rows: Row[]) =>
     host.out.write(rows.map(([name, value]) => `- ${name}: ${value}\n`).join(""));
   const commit = gitCommit();

@@ -7,7 +7,7 @@ import type { MemoryEstimate } from "../../train/index.js";
 import { count } from "../../words.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
 import { duration, memory } from "../terminal/format.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
 
@@ -28,7 +28,7 @@ const NAMES = new Map<unknown, string>([
   [true, "whole blocks again"],
 ]);
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const found = readArguments("estimate", args, [], ["json"]);
   const file = neededRecipe("estimate", found);
   const { loadRecipe } = await import("../../config/index.js");

@@ -6,7 +6,7 @@ import { type ScoredDomain, scoreTable } from "../../evaluate/score-table.js";
 import type { InferenceOptions } from "../../inference/index.js";
 import { readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
 import { EXIT_CODES } from "../terminal/signals.js";
@@ -16,7 +16,7 @@ const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", 
 /** Shows what is fetched from a hub, and ends it. */
 type HubFollower = Required<Pick<InferenceOptions, "onEvent" | "signal">>;
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const { recipe, overrides, options } = readArguments("eval", args, OPTIONS);
   const [stray] = [recipe, ...overrides].filter((one) => one !== undefined);
   if (stray !== undefined) {

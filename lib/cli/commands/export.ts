@@ -3,7 +3,7 @@ import type { Recipe } from "../../config/index.js";
 import type { HubEvent } from "../../hub/index.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
-import type { Host, Run } from "../terminal/host.js";
+import type { CommandMain, Host } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 
 /** What the command needs from the rest of the package; tests hand it their own. */
@@ -12,7 +12,7 @@ export interface Exporting {
   exportModel(recipe: Recipe, onEvent: (event: HubEvent) => void): Promise<unknown>;
 }
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const found = readArguments("export", args);
   const file = neededRecipe("export", found);
   const [{ loadRecipe }, { exportModel }] = await Promise.all([

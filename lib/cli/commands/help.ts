@@ -1,7 +1,7 @@
 // `qwen-pt help [COMMAND | KEY]`: the usage text, and what a recipe key means.
 import { UserError } from "../../errors.js";
 import { packageVersion } from "../../version.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 import { COMMANDS } from "./table.js";
 
 const DETAILS: Readonly<Record<string, string>> = {
@@ -117,7 +117,7 @@ export function usage(): string {
   ].join("\n");
 }
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const [topic] = args;
   if (topic === undefined) {
     host.out.write(`${usage()}\n`);

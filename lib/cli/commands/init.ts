@@ -20,7 +20,7 @@ import {
   suggestMethod,
 } from "../../init/index.js";
 import { readArguments, shellQuoted } from "../terminal/arguments.js";
-import type { Host, Run } from "../terminal/host.js";
+import type { CommandMain, Host } from "../terminal/host.js";
 
 const DEFAULTS = { recipe: "recipe.yaml", model: "Qwen/Qwen3-0.6B", data: "data" };
 const OPTIONS = ["model", "data", "column", "method", "output"];
@@ -36,7 +36,7 @@ interface Answered extends Required<Given> {
   plan: DataPlan;
 }
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const found = readArguments("init", args, OPTIONS, ["yes", "force"]);
   if (found.overrides[0] !== undefined)
     throw new UserError(`init: ${found.overrides[0]}: write keys into the recipe once it is there`);

@@ -5,10 +5,10 @@ import { UserError } from "../../errors.js";
 import { cacheFolder } from "../../files/cache-folder.js";
 import { isRefusal, type SetupScript, setupScript } from "../../install/scripts.js";
 import { neededNothing, readArguments } from "../terminal/arguments.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const { options, flags } = neededNothing(
     "setup",
     readArguments("setup", args, ["build"], ["plan", "force"]),

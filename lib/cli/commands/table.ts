@@ -1,6 +1,6 @@
 // Every command but help: its line in the usage and the way to it. A command is imported when it is called.
 
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 
 interface Command {
   summary: string;

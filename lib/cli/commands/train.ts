@@ -9,7 +9,7 @@ import { count } from "../../words.js";
 import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
 import { printable } from "../terminal/format.js";
-import type { Host, Run, SignalName } from "../terminal/host.js";
+import type { CommandMain, Host, SignalName } from "../terminal/host.js";
 import { banner, Progress, parameterLine } from "../terminal/progress.js";
 import { type SignalWatch, watchSignals } from "../terminal/signals.js";
 
@@ -25,7 +25,7 @@ export interface Training {
   overwrites(recipe: string, overrides: string[]): boolean;
 }
 
-export const run: Run = async (args, host) => {
+export const run: CommandMain = async (args, host) => {
   const found = readArguments("train", args);
   const recipe = neededRecipe("train", found);
   const [{ loadRecipe }, { train }, { neededAddon }] = await Promise.all([

@@ -1,8 +1,8 @@
 // `qwen-pt version`. Reads package.json and nothing else: it must answer at once and without libtorch.
 import { packageVersion } from "../../version.js";
-import type { Run } from "../terminal/host.js";
+import type { CommandMain } from "../terminal/host.js";
 
-export const run: Run = async (_args, host) => {
+export const run: CommandMain = async (_args, host) => {
   host.out.write(`qwen-pt ${packageVersion()}\n`);
   return 0;
 };

@@ -47,4 +47,4 @@ export function processHost(): Host {
 }
 
 /** Runs a command; resolves to the exit code. */
-export type Run = (args: readonly string[], host: Host) => Promise<number>;
+export type CommandMain = (args: readonly string[], host: Host) => Promise<number>;

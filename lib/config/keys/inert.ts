@@ -109,4 +109,4 @@ const diagnosis = {
   use_legacy_prediction_loop: silent(OLD, flag({ default: false, doc: "Older evaluation loop." })),
 };
 
-export const elsewhereKeys = inGroup("training", ["train"], { ...processes, ...diagnosis });
+export const inertKeys = inGroup("training", ["train"], { ...processes, ...diagnosis });

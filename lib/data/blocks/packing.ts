@@ -52,7 +52,7 @@ export function* documentBatches(
 }
 
 /** Lays blocks over a corpus. Tails of batches (packing) and of long documents (no packing) are left out. */
-export function layBlocks(corpus: Documents, layout: BlockLayout): TokenBlocks {
+export function packBlocks(corpus: Documents, layout: BlockLayout): TokenBlocks {
   if (!layout.packing) return new DocumentBlocks(corpus, layout.blockLength);
   return layout.isolated ? new IsolatedBlocks(corpus, layout) : new PackedBlocks(corpus, layout);
 }

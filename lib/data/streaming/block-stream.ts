@@ -2,7 +2,7 @@
 // buffer and one batch of documents, however large the corpus. Steps are asked for in rising order.
 
 import { UserError } from "../../errors.js";
-import { type BlockLayout, layBlocks } from "../blocks/packing.js";
+import { type BlockLayout, packBlocks } from "../blocks/packing.js";
 import type { BlockStream, StreamWindow } from "../blocks/stream.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { encodeDocuments, type TextRule } from "../intake/intake.js";
@@ -36,7 +36,7 @@ export async function* streamBlocks(options: StreamOptions, pass: number): Async
     const arena = new TokenArena();
     await encodeDocuments(tokenizer, rule, texts, arena);
     texts = [];
-    const blocks = layBlocks(arena, { ...layout, workers: 1, batchSize: 0 });
+    const blocks = packBlocks(arena, { ...layout, workers: 1, batchSize: 0 });
     for (let i = 0; i < blocks.length; i++) yield blocks.get(i);
   }
   for await (const text of streamDocuments(documents, pass)) {

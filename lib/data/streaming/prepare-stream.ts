@@ -1,6 +1,6 @@
 // From a recipe with `streaming` to a stream of steps, and to evaluation sets, which are held in memory as usual.
 
-import { layBlocks, type TokenBlocks } from "../blocks/packing.js";
+import { packBlocks, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { type DataRecipe, datasetNames, heldOut } from "../data-recipe.js";
 import type { DatasetEntry } from "../datasets/dataset-info.js";
@@ -128,7 +128,7 @@ async function gather(
     texts = [];
   }
   await encodeDocuments(tokenizer, rule, texts, arena);
-  const blocks = layBlocks(arena, { ...layout, batchSize: batchDocuments });
+  const blocks = packBlocks(arena, { ...layout, batchSize: batchDocuments });
   return { blocks, documents: arena.documents };
 }
 

@@ -10,9 +10,9 @@ import {
   Linear,
   Module,
   RMSNorm,
+  recomputeAll,
   shapeOnly,
   swiglu,
-  withoutRecall,
 } from "../../nn/index.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
 import { arange, op, tensor } from "../../torch/index.js";
@@ -75,7 +75,7 @@ export class Qwen3Attention extends Module {
     const heads = [batch, seq, -1, this.config.head_dim];
     // [batch, seq, heads * headDim] -> [batch, seq, heads, headDim]
     // the cheapest products for what they hold: a second pass computes them again, all others are saved by the first
-    const projected = withoutRecall(() => forwardAll([this.q_proj, this.k_proj, this.v_proj], x));
+    const projected = recomputeAll(() => forwardAll([this.q_proj, this.k_proj, this.v_proj], x));
     const projections = projected.map((y) => y.view(heads));
     const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
     const q = normRope(this.q_norm, plainQ, rope);

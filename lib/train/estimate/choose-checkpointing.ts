@@ -41,7 +41,7 @@ export function chooseCheckpointing(
  * The mode of a run, said in a line where the recipe leaves it open; warns where the run will not fit. An accelerator
  * does not tell how much it has free: there, whole blocks are computed again.
  */
-export function settleCheckpointing(
+export function resolveCheckpointing(
   model: Qwen3ForCausalLM,
   recipe: Recipe,
   device: Device,

@@ -46,7 +46,7 @@ export function fisherFile({ ewc_fisher, output_dir }: Recipe): string {
  * replaced where it does not.
  * @throws UserError for a file that does not fit, and for a corpus without a block
  */
-export async function fisherOf(source: FisherSource): Promise<Map<string, Tensor>> {
+export async function loadOrEstimateFisher(source: FisherSource): Promise<Map<string, Tensor>> {
   const { recipe, weights, emit, device } = source;
   const file = fisherFile(recipe);
   const settings = settingsOf(source);

@@ -17,7 +17,7 @@ import {
 import type { CausalModel } from "../../models/causal-model.js";
 import { baseWeights, LoraLinear, withoutAdapter } from "../../peft/index.js";
 import type { Device, Tensor } from "../../torch/index.js";
-import { fisherOf } from "./recipe-fisher.js";
+import { loadOrEstimateFisher } from "./recipe-fisher.js";
 
 /** What methods are made from. */
 export interface MethodSetting {
@@ -83,7 +83,7 @@ async function elasticWeights(setting: MethodSetting, base: Base, lambda: number
         `ewc_lambda: the adapter of ${path} is DoRA or PiSSA, whose change is no plain product; leave ewc_lambda out, or start a plain adapter with create_new_adapter: true`,
       );
   const names = elasticNames(model, base.weights);
-  const fisher = await fisherOf({
+  const fisher = await loadOrEstimateFisher({
     ...setting,
     model: base.model,
     asBase: base.as,

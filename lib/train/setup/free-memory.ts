@@ -6,7 +6,7 @@ import { runInNewContext } from "node:vm";
 import { emptyCache } from "../../torch/index.js";
 
 /** Collects garbage, lets finalizers run, and returns freed memory to the system. */
-export async function giveBackMemory(): Promise<void> {
+export async function releaseMemory(): Promise<void> {
   setFlagsFromString("--expose-gc"); // what is called gc in contexts that are made meanwhile
   const collect = runInNewContext("gc") as () => void;
   setFlagsFromString("--no-expose-gc");

@@ -1,8 +1,14 @@
 // From a recipe to what a trainer needs: tokenizer, blocks, device, model with its trainable parts. The order of
 // random draws is LLaMA-Factory's: the seed, then the adapter, then the seed again.
 import type { Weights } from "../../assembly/adapters.js";
-import { located } from "../../assembly/fetched.js";
-import { type Building, buildModel, chooseDevice, loadBase, modelConfig } from "../../assembly/model.js";
+import { fetchModelFiles } from "../../assembly/fetched.js";
+import {
+  type BaseModelOptions,
+  buildModel,
+  chooseDevice,
+  loadBase,
+  modelConfig,
+} from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { openVocabulary } from "../../assembly/vocabulary/new-tokens.js";
 import { type LoadedRecipe, packsBySource, type Recipe } from "../../config/index.js";
@@ -28,10 +34,10 @@ import { type Qwen3ForCausalLM, readConfig } from "../../models/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
-import { settleCheckpointing } from "../estimate/choose-checkpointing.js";
+import { resolveCheckpointing } from "../estimate/choose-checkpointing.js";
 import { LossCurriculum } from "../methods/loss-curriculum.js";
 import { recipeMethods } from "../methods/recipe-methods.js";
-import { giveBackMemory } from "./free-memory.js";
+import { releaseMemory } from "./free-memory.js";
 import { findResume } from "./resume.js";
 import { computingOf, productsLine, slowness } from "./what-computes.js";
 
@@ -76,7 +82,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const given = loaded.recipe;
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
   const resume = findResume(given, emit);
-  const recipe = await located(given, emit, signal);
+  const recipe = await fetchModelFiles(given, emit, signal);
   const config = readConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub: around.hub, signal });
@@ -101,9 +107,9 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     sampler,
   });
   sayModel(model, recipe, device, emit);
-  const checkpointing = settleCheckpointing(model, given, device, emit);
+  const checkpointing = resolveCheckpointing(model, given, device, emit);
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
-  await giveBackMemory();
+  await releaseMemory();
   return {
     recipe: given,
     located: recipe,
@@ -162,7 +168,7 @@ function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit): RunOrder | u
 /** The model with its trainable parts, and the methods of the recipe; the random state is the seed's before and after. */
 async function makeModel(
   recipe: Recipe,
-  building: Building,
+  building: BaseModelOptions,
   around: Surroundings & { tokenizer: Tokenizer; data: TrainingData; sampler: RunOrder | undefined },
 ): Promise<Pick<Prepared, "model" | "weights" | "methods">> {
   const { device, start } = building;

@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DocumentIds } from "../../../lib/data/blocks/document-ids.js";
 import { NumberRun, type Place } from "../../../lib/data/blocks/number-run.js";
-import { layBlocks } from "../../../lib/data/blocks/packing.js";
+import { packBlocks } from "../../../lib/data/blocks/packing.js";
 import { type Documents, JoinedDocuments, select } from "../../../lib/data/blocks/selection.js";
 import { TokenArena } from "../../../lib/data/blocks/token-arena.js";
 
@@ -98,8 +98,8 @@ describe("corpora made of others", () => {
 
   it("a run of another's documents has its blocks", async () => {
     const layout = { blockLength: 64, packing: true, workers: 3, batchSize: 100, bosId: undefined };
-    const own = layBlocks(filled({}, 1234, 6000), layout);
-    const run = layBlocks(select(filled({ inMemory: 0 }), DocumentIds.run(1234, 6000 - 1234)), layout);
+    const own = packBlocks(filled({}, 1234, 6000), layout);
+    const run = packBlocks(select(filled({ inMemory: 0 }), DocumentIds.run(1234, 6000 - 1234)), layout);
     expect(run.length).toBe(own.length);
     for (let i = 0; i < own.length; i++) {
       expect(run.get(i)).toEqual(own.get(i));

@@ -30,7 +30,7 @@ const blocks = [24, 17, 24].map((length, n) =>
 blocks[1].fill(PAD, 12); // no label, no loss
 const batches: Batch[] = blocks.map((block) => collate([block], PAD));
 
-async function fisherOf(model: Qwen3ForCausalLM, names?: readonly string[]): Promise<Fisher> {
+async function loadOrEstimateFisher(model: Qwen3ForCausalLM, names?: readonly string[]): Promise<Fisher> {
   const base = baseWeights(model);
   const weights = new Map((names ?? [...base.keys()]).map((name) => [name, base.get(name)!]));
   return estimateFisher(model, weights, batches, {
@@ -63,7 +63,7 @@ describe("against PyTorch", () => {
 
   beforeAll(async () => {
     const base = loadModel(fixture("model"));
-    fisher = await fisherOf(base);
+    fisher = await loadOrEstimateFisher(base);
     const tensors = new Map<string, Tensor>();
     for (const [name, values] of fisher.values) tensors.set(`fisher/${name}`, values);
     const model = loadModel(fixture("model"));
@@ -132,7 +132,7 @@ describe("against PyTorch", () => {
     const model = adapted();
     const names = elasticNames(model, baseWeights(model));
     expect(names).toHaveLength(14);
-    const found = await fisherOf(model, names);
+    const found = await loadOrEstimateFisher(model, names);
     for (const name of names)
       expect(found.values.get(name)!.toArray()).toEqual(fisher.values.get(name)!.toArray());
     for (const [name, p] of model.namedParameters())
@@ -209,7 +209,7 @@ describe("in a run", () => {
     expect(history(free.dir)[0].loss).toBeGreaterThan(0);
     expect(history(free.dir).some((entry) => "ewc_loss" in entry)).toBe(false);
     const base = loadModel(fixture("model"));
-    const fisher = (await fisherOf(base)).values;
+    const fisher = (await loadOrEstimateFisher(base)).values;
     const drift = ({ dir }: { dir: string }): number => {
       const weighed = new ElasticWeights(elasticTerms(trained(dir), baseWeights(base), fisher), 2);
       weighed.addGradients();

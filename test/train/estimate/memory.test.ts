@@ -13,7 +13,7 @@ import { addonPath } from "../../../lib/torch/native.js";
 import { availableMemory } from "../../../lib/train/estimate/available-memory.js";
 import {
   chooseCheckpointing,
-  settleCheckpointing,
+  resolveCheckpointing,
 } from "../../../lib/train/estimate/choose-checkpointing.js";
 import { estimateMemory, shapesOf } from "../../../lib/train/estimate/memory.js";
 import { estimateSteps } from "../../../lib/train/estimate/steps.js";
@@ -168,9 +168,9 @@ describe("what is left", () => {
     const recipe = resolved({ finetuning_type: "full", disable_gradient_checkpointing: true });
     const events: TrainEvent[] = [];
     const model: Qwen3ForCausalLM = shapesOf(recipe, readConfig(recipe.model_name_or_path));
-    settleCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e12);
+    resolveCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e12);
     expect(events).toEqual([]);
-    settleCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e8);
+    resolveCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e8);
     const [{ level, text }] = only(events, "message");
     expect([level, text]).toEqual([
       "warning",
@@ -202,7 +202,7 @@ describe("where the recipe does not say what is computed again", () => {
   it("one line says what was chosen and why; on an accelerator, whole blocks", () => {
     const settled = (device: string) => {
       const events: TrainEvent[] = [];
-      const mode = settleCheckpointing(model, recipe, device, (event) => events.push(event), 64e9);
+      const mode = resolveCheckpointing(model, recipe, device, (event) => events.push(event), 64e9);
       return [mode, ...only(events, "message").map(({ level, text }) => `${level}: ${text}`)];
     };
     expect(settled("cpu")).toEqual([

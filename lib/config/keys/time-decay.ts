@@ -10,7 +10,7 @@ function isName(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-export const freshnessKeys = inGroup("incremental", ["train"], {
+export const timeDecayKeys = inGroup("incremental", ["train"], {
   time_decay_half_life: custom<string | null>({
     default: null,
     type: SPAN_FORM,

@@ -2,7 +2,7 @@
 import { inGroup, list } from "../key.js";
 import { headNumbers, layerNumbers } from "../values/whole-ranges.js";
 
-export const partsKeys = inGroup("incremental", ["train"], {
+export const layerSelectionKeys = inGroup("incremental", ["train"], {
   freeze_trainable_layer_ids: layerNumbers(
     "With finetuning_type: freeze, train these layers (from 0), instead of freeze_trainable_layers.",
   ),
