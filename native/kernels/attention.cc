@@ -274,7 +274,7 @@ void checkForKernel(const Tensor& query, double scale) {
 
 at::ScalarType sumsDtype(const Tensor& query) { return query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
-/// What an earlier pass is said to have come to: the kernel goes by pointers and would read past anything else.
+/// What an earlier pass is said to have computed: the kernel goes by pointers and would read past anything else.
 void checkGiven(const char* what, const Tensor& given, at::IntArrayRef sizes, at::ScalarType dtype) {
   TORCH_CHECK(given.sizes() == sizes && given.scalar_type() == dtype && given.is_cpu(), "the given ", what, " is ",
               given.scalar_type(), " ", given.sizes(), " on ", given.device(), ", not ", dtype, " ", sizes, " on cpu");
