@@ -67,7 +67,7 @@ export interface BaseModelOptions {
 export function loadBase(
   recipe: Recipe,
   config: Qwen3Config,
-  { device, resume, start }: Building,
+  { device, resume, start }: BaseModelOptions,
   onNote?: (text: string) => void,
 ): Qwen3ForCausalLM {
   const onDevice = { ...(!isHost(device) && { device }), ...(onNote && { onNote }) };
