@@ -18,7 +18,7 @@ export function interpolate(
   return new Map([...entries].map(([key, entry]) => [key, interpolation.entry(key, entry)]));
 }
 
-/** Characters and values that a recipe's interpolations may come to. */
+/** Characters and values that a recipe's interpolations may produce. */
 const MOST_MADE = 1_000_000;
 
 /** Characters of a text, values of a list or mapping. */
@@ -88,12 +88,12 @@ class Interpolation {
     return this.#counted(parts.map((part) => this.#insert(part, place)).join(""), place);
   }
 
-  /** Values that refer to each other twice double at every step: what they come to has a limit. */
+  /** Values that refer to each other twice double at every step: their result has a limit. */
   #counted(value: Raw, place: string): Raw {
     this.#made += weightOf(value);
     if (this.#made > MOST_MADE)
       throw new UserError(
-        `${place}: the interpolations of this recipe come to more than ${MOST_MADE} characters`,
+        `${place}: the interpolations of this recipe produce more than ${MOST_MADE} characters`,
       );
     return value;
   }

@@ -1,6 +1,6 @@
 // The frames of an Arrow file, looked at before apache-arrow reads it: that trusts every length, goes back by a negative
 // one and reads the same bytes for ever, and takes memory by counts that the file cannot hold. Lengths and places only;
-// what the columns hold is the reader's business. Format: arrow.apache.org, "Encapsulated message format".
+// for what the columns hold, see the readers. Format: arrow.apache.org, "Encapsulated message format".
 
 import type { FileHandle } from "node:fs/promises";
 

@@ -1,6 +1,6 @@
 // The special tokens that tokenizer_config.json names beside those of tokenizer.json, in the order in which transformers
-// 5.6 adds them: the named ones, a model's own names, then the list of extra ones. What a token becomes in the vocabulary
-// is tokenizer.ts's business. After PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__.
+// 5.6 adds them: the named ones, a model's own names, then the list of extra ones. What a token becomes in the vocabulary:
+// see tokenizer.ts. After PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__.
 
 import { UserError } from "../../errors.js";
 

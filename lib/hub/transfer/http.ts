@@ -8,7 +8,7 @@ import type { HubSettings } from "../settings.js";
 const MOST_REDIRECTS = 10;
 /** Bytes of a JSON answer. Hugging Face's longest page of files has 1 MB. */
 const MOST_JSON = 64 * 2 ** 20;
-/** A JSON answer must be whole after so many of the times that may pass before it begins. */
+/** A JSON answer must be whole within this many times the wait allowed before it begins. */
 const ANSWER_TIMES = 12;
 /** Bytes of a refusal that are looked at. */
 const MOST_REFUSAL = 64 * 2 ** 10;
