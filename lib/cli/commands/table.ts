@@ -6,7 +6,7 @@ interface Command {
   summary: string;
   /** Whether it goes on when nobody reads its output any more: what it writes to the disk is what it is for. */
   outlivesReader?: boolean;
-  load(): Promise<{ run: Run }>;
+  load(): Promise<{ run: CommandMain }>;
 }
 
 /** The commands in the order in which `help` shows them. */
