@@ -132,7 +132,8 @@ async function publish(compiled, file, root) {
     process.platform === "win32" ? { PATH: `${path.join(root, "lib")};${process.env.PATH}` } : {};
   const { status, output } = await run(process.execPath, [smoke, compiled], { ...process.env, ...onPath });
   if (status !== 0) {
-    const line = output.split("\n").find((text) => /^\w*Error\b/.test(text)) ?? `its process ended with ${status}`;
+    const line =
+      output.split("\n").find((text) => /^\w*Error\b/.test(text)) ?? `its process ended with ${status}`;
     throw new SetupError(
       `the addon was compiled but does not load: ${line.trim()}: run setup again with --force`,
     );

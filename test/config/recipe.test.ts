@@ -221,7 +221,10 @@ describe("notes", () => {
       "packing: true\ncutoff_len: 1024",
       /recipe.yaml:5: packing: true written out makes blocks of 1023 tokens.*for 1024$/,
     ],
-    ["report_to: all", "recipe.yaml:5: report_to: no tracker is available in this version; nothing is reported"],
+    [
+      "report_to: all",
+      "recipe.yaml:5: report_to: no tracker is available in this version; nothing is reported",
+    ],
     ["warmup_ratio: 0.1\nwarmup_steps: 5", /recipe.yaml:5: warmup_ratio takes precedence over warmup_steps/],
     [
       "finetuning_type: full\nlora_rank: 16\nlora_dropout: 0.1",

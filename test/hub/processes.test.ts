@@ -45,9 +45,7 @@ describe("qwen-pt download", () => {
     await here.hub.stop();
     const again = await download();
     expect(again).toMatchObject({ code: 0, out: `${folder}\n` });
-    expect(again.err).toMatch(
-      /^warning: org\/tiny: .* cannot be reached .*continuing with the cached files/,
-    );
+    expect(again.err).toMatch(/^warning: org\/tiny: .* cannot be reached .*continuing with the cached files/);
   });
 
   it.each([

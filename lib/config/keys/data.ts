@@ -47,7 +47,11 @@ export const dataKeys = inGroup("data", ["train"], {
     default: true,
     doc: "Join documents and cut them into blocks of cutoff_len; `true` written out makes blocks one token shorter.",
   }),
-  max_samples: int({ default: null, min: 1, doc: "Take this many documents of each dataset, the first ones." }),
+  max_samples: int({
+    default: null,
+    min: 1,
+    doc: "Take this many documents of each dataset, the first ones.",
+  }),
   preprocessing_batch_size: int({
     default: 1000,
     min: 1,

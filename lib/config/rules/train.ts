@@ -99,5 +99,7 @@ export function device({ recipe }: Checked): void {
 export function trackers({ given, recipe, notes }: Checked, setting: Setting): void {
   if (!given.has("report_to") || recipe.report_to.length === 0) return;
   recipe.report_to = [];
-  notes.push(`${setting.where("report_to")}: report_to: no tracker is available in this version; nothing is reported`);
+  notes.push(
+    `${setting.where("report_to")}: report_to: no tracker is available in this version; nothing is reported`,
+  );
 }
