@@ -1,7 +1,7 @@
 // How far a piece of work is: a line that is redrawn on a terminal, a line now and then in a pipe.
 import { describe, expect, it } from "vitest";
-import { Progress } from "../../lib/cli/terminal/progress.js";
-import { ShareLine } from "../../lib/cli/terminal/share-line.js";
+import { Progress } from "../../../lib/cli/terminal/progress.js";
+import { ShareLine } from "../../../lib/cli/terminal/share-line.js";
 
 function screen(isTTY: boolean) {
   const written: string[] = [];

@@ -1,8 +1,8 @@
 // The line that says what computes, for each kind of processor and each way of training.
 import { describe, expect, it } from "vitest";
-import { resolveRecipe } from "../../lib/config/index.js";
-import type { ProductKind, ProductKinds } from "../../lib/torch/index.js";
-import { computingOf, productsLine, slowness } from "../../lib/train/setup/what-computes.js";
+import { resolveRecipe } from "../../../lib/config/index.js";
+import type { ProductKind, ProductKinds } from "../../../lib/torch/index.js";
+import { computingOf, productsLine, slowness } from "../../../lib/train/setup/what-computes.js";
 
 const recipe = (keys: Record<string, unknown>) =>
   resolveRecipe({
