@@ -9,6 +9,7 @@
 // On the CPU our own kernel (attention_forward.h, attention_backward.h); elsewhere ATen operators: for documents
 // flash attention in 16 bits, memory-efficient attention in float32.
 
+#include "tensors/placement.h"
 #include "vector_kernels.h"
 
 #include <ATen/Parallel.h>
@@ -74,7 +75,7 @@ std::vector<int64_t> boundsOf(const Tensor& query, const OptionalTensor& cuSeqle
     for (int64_t row = 1; row <= query.size(0); ++row) bounds.push_back(row * query.size(1));
     return bounds;
   }
-  TORCH_CHECK(!cuSeqlens->is_meta(), "cu_seqlens is on meta: where the documents begin cannot be read");
+  TORCH_CHECK(hasMemory(*cuSeqlens), "cu_seqlens is on meta: where the documents begin cannot be read");
   const Tensor starts = cuSeqlens->cpu().contiguous();
   const auto* start = starts.const_data_ptr<int32_t>();
   TORCH_CHECK(start[0] == 0 && start[starts.numel() - 1] == tokens, "cu_seqlens must lead from 0 to ", tokens,
@@ -276,7 +277,7 @@ at::ScalarType sumsDtype(const Tensor& query) { return query.scalar_type() == at
 
 /// What an earlier pass is said to have computed: the kernel goes by pointers and would read past anything else.
 void checkGiven(const char* what, const Tensor& given, at::IntArrayRef sizes, at::ScalarType dtype) {
-  TORCH_CHECK(given.sizes() == sizes && given.scalar_type() == dtype && given.is_cpu(), "the given ", what, " is ",
+  TORCH_CHECK(given.sizes() == sizes && given.scalar_type() == dtype && isOnHost(given), "the given ", what, " is ",
               given.scalar_type(), " ", given.sizes(), " on ", given.device(), ", not ", dtype, " ", sizes, " on cpu");
 }
 
