@@ -20,8 +20,10 @@ function make(options: RandomOptions | undefined): {
   return generator === undefined ? { dtype, device } : { dtype, device, generator };
 }
 
+/** Zeros; float32 on the CPU unless told otherwise. */
 export const zeros = (shape: readonly number[], options?: Options): Tensor =>
   finish(ops.zeros(shape, make(options)), options);
+/** Ones; float32 on the CPU unless told otherwise. */
 export const ones = (shape: readonly number[], options?: Options): Tensor =>
   finish(ops.ones(shape, make(options)), options);
 /** Uninitialised memory. */
@@ -58,11 +60,15 @@ export function arange(start: number, end?: number, step = 1, options?: Options)
 export const linspace = (start: number, end: number, steps: number, options?: Options): Tensor =>
   finish(ops.linspace(start, end, steps, make(options)), options);
 
+/** Zeros of another tensor's shape, dtype and device, unless told otherwise. */
 export const zerosLike = (like: Tensor, options?: Options): Tensor =>
   finish(ops.zerosLike(like, make(options)), options);
+/** Ones of another tensor's shape, dtype and device, unless told otherwise. */
 export const onesLike = (like: Tensor, options?: Options): Tensor =>
   finish(ops.onesLike(like, make(options)), options);
+/** Uninitialised memory of another tensor's shape, dtype and device, unless told otherwise. */
 export const emptyLike = (like: Tensor, options?: Options): Tensor =>
   finish(ops.emptyLike(like, make(options)), options);
+/** Every element `value`, of another tensor's shape, dtype and device, unless told otherwise. */
 export const fullLike = (like: Tensor, value: number, options?: Options): Tensor =>
   finish(ops.fullLike(like, value, make(options)), options);

@@ -3,6 +3,7 @@
 
 /** An error of libtorch or of the binding. `operator` names the operator that was called, where there was one. */
 export class TorchError extends Error {
+  /** The class's name, as `Error.name` has it. */
   override readonly name: string = "TorchError";
   constructor(
     message: string,
@@ -15,26 +16,31 @@ export class TorchError extends Error {
 
 /** No memory left, on the host or on a device. */
 export class OutOfMemoryError extends TorchError {
+  /** The class's name. */
   override readonly name = "OutOfMemoryError";
 }
 
 /** A tensor was used after it was disposed of, or after the scope that owned it closed. */
 export class DisposedError extends TorchError {
+  /** The class's name. */
   override readonly name = "DisposedError";
 }
 
 /** Scopes were closed out of order: asynchronous scopes that overlap. */
 export class ScopeError extends TorchError {
+  /** The class's name. */
   override readonly name = "ScopeError";
 }
 
 /** An argument of the wrong type, missing, or one too many. */
 export class ArgumentError extends TorchError {
+  /** The class's name. */
   override readonly name = "ArgumentError";
 }
 
 /** Another thread is computing: one thread at a time drives libtorch. */
 export class LeaseError extends TorchError {
+  /** The class's name. */
   override readonly name = "LeaseError";
 }
 

@@ -29,22 +29,31 @@ export interface SafetensorsHandle {
 
 /** One parameter of an operator, from its schema. */
 export interface Parameter {
+  /** As the schema spells it: `keepdim`, `dim0`. */
   readonly name: string;
   /** As TorchScript writes it: `Tensor`, `List[int]`, `Optional[ScalarType]`. SymInt is `int`, Scalar `number`. */
   readonly type: string;
+  /** Whether it may be undefined or null. */
   readonly optional: boolean;
+  /** Whether it may be left out. */
   readonly hasDefault: boolean;
+  /** Whether PyTorch takes it by name alone. */
   readonly keywordOnly: boolean;
 }
 
 /** An operator that libtorch registers. */
 export interface OperatorInfo {
+  /** The number that the addon calls it by; differs from process to process. */
   readonly id: number;
+  /** Namespace, name and overload: `aten::sum.dim_IntList`. */
   readonly name: string;
+  /** The whole schema as TorchScript writes it. */
   readonly schema: string;
+  /** Its parameters in order. */
   readonly parameters: readonly Parameter[];
   /** The argument that comes back (in-place and out= operators), or -1. */
   readonly alias: number;
+  /** How many values it returns. */
   readonly returns: number;
 }
 
@@ -134,18 +143,27 @@ export interface Native {
 
 /** Bytes that an accelerator's allocator holds. */
 export interface DeviceMemory {
+  /** Bytes that tensors take now. */
   readonly allocated: number;
+  /** Bytes that the allocator holds of the device now, in use or kept for later. */
   readonly reserved: number;
+  /** The most bytes that tensors took at once. */
   readonly peakAllocated: number;
+  /** The most bytes that the allocator held at once. */
   readonly peakReserved: number;
 }
 
 /** What the addon was built with and what this processor can do. */
 export interface BuildInfo {
+  /** The version of libtorch that the addon was built against. */
   readonly builtWith: string;
+  /** The instructions that libtorch's kernels use here, in its words: `AVX2`, `AVX512`. */
   readonly cpuCapability: string;
+  /** Whether libtorch was built with CUDA and finds it. */
   readonly hasCuda: boolean;
+  /** Whether libtorch has MKL or oneDNN for its products. */
   readonly hasMkldnn: boolean;
+  /** libtorch's own report of its build, over several lines. */
   readonly config: string;
 }
 
@@ -162,8 +180,11 @@ export function buildCommand(force = false): string {
 
 /** What a build left: the addon, the libtorch it was built against and that libtorch's version. */
 export interface AddonRecord {
+  /** The addon's file. */
   readonly addon?: string;
+  /** libtorch's folder. */
   readonly libtorch?: string;
+  /** libtorch's version. */
   readonly version?: string;
   /** The CUDA that libtorch was built for, such as 13.0. */
   readonly cuda?: string;

@@ -10,6 +10,7 @@ import { call } from "./operator.js";
  */
 export type ProductKind = "native" | "panels" | "int16";
 
+/** What 16-bit products run on in this process, by the weight's dtype. */
 export interface ProductKinds {
   /** `AVX2`, `AVX512` (without BF16), `AVX512_BF16`, `AMX`, or libtorch's word on other machines. */
   readonly processor: string;

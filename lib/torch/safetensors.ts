@@ -11,7 +11,9 @@ import type { Tensor } from "./tensor.js";
 export interface TensorInfo {
   /** PyTorch's name (`"bfloat16"`), or the format's own (`"F8_E4M3"`) where tensors here cannot have the type. */
   readonly dtype: string;
+  /** Sizes of the dimensions. */
   readonly shape: readonly number[];
+  /** Bytes that its elements take in the file. */
   readonly bytes: number;
 }
 
@@ -78,6 +80,7 @@ export class SafetensorsFile {
     return [...this.#tensors.keys()];
   }
 
+  /** Whether the file has a tensor of this name. */
   has(name: string): boolean {
     return this.#tensors.has(name);
   }
