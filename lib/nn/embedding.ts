@@ -13,7 +13,9 @@ const lookup = op<(weight: Tensor, indices: Tensor, paddingIdx: number) => Tenso
  * On the `meta` device nothing is drawn; elsewhere N(0, 1), the padding row zero.
  */
 export class Embedding extends Module {
+  /** [count, width]; a parameter. */
   weight: Tensor;
+  /** The row that gets no gradient; -1 for none. */
   readonly paddingIdx: number;
 
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {

@@ -24,6 +24,10 @@ export function kaimingUniform_(weight: Tensor, a: number): Tensor {
   return uniform_(weight, -bound, bound);
 }
 
+/**
+ * Zeroes row `row` of a table [rows, width] in place, outside autograd; gives the table back. Throws beyond
+ * the ends.
+ */
 export function zeroRow_(table: Tensor, row: number): Tensor {
   noGrad(() => table.select(0, row).zero_());
   return table;

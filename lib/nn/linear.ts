@@ -9,9 +9,13 @@ import { isRecallable, recallable } from "./recall.js";
 const recast = op<(x: Tensor, weight: Tensor) => Tensor>("qwen_pt::linear_recast");
 const recall = op<(x: Tensor, weight: Tensor, given: Tensor) => Tensor>("qwen_pt::linear_recast_recalled");
 
+/** How a layer's parameters are made. */
 export interface LayerOptions {
+  /** Whether there is a bias. Default false, unlike PyTorch. */
   bias?: boolean;
+  /** Of the parameters. Default float32. */
   dtype?: DType;
+  /** Of the parameters. Default `cpu`; `meta` allocates nothing. */
   device?: Device;
 }
 
@@ -21,7 +25,9 @@ export interface LayerOptions {
  * On the `meta` device nothing is drawn; elsewhere the draws are those of `torch.nn.Linear`, in its order.
  */
 export class Linear extends Module {
+  /** [outFeatures, inFeatures]; a parameter. */
   weight: Tensor;
+  /** [outFeatures], a parameter; undefined for none. */
   bias: Tensor | undefined;
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
@@ -34,10 +40,12 @@ export class Linear extends Module {
     if (this.bias !== undefined) uniform_(this.bias, -1 / Math.sqrt(inFeatures), 1 / Math.sqrt(inFeatures));
   }
 
+  /** Size of the last dimension of the input. */
   get inFeatures(): number {
     return this.weight.shape[1] as number;
   }
 
+  /** Size of the last dimension of the result. */
   get outFeatures(): number {
     return this.weight.shape[0] as number;
   }

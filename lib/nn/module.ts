@@ -6,9 +6,13 @@ import { keep, scope, Tensor } from "../torch/index.js";
 
 /** A field of some module that holds a parameter. */
 export interface ParameterSlot {
+  /** The parameter's key in a checkpoint: the path of the module and the field. */
   readonly name: string;
+  /** The module whose field it is. */
   readonly owner: Module;
+  /** The field's name in the owner, such as `weight`. */
   readonly field: string;
+  /** The parameter itself. */
   readonly tensor: Tensor;
 }
 
@@ -20,6 +24,10 @@ type Fields = Record<string, unknown>;
  * objects that are neither.
  */
 export abstract class Module {
+  /**
+   * Whether dropout drops; {@link Module.train} and {@link Module.eval} set it for a whole tree. Default
+   * true.
+   */
   training = true;
 
   /** Own children: `q_proj`, `layers.0`, `layers.1`, ... */
@@ -132,6 +140,7 @@ export abstract class Module {
 
 /** A layer from one tensor to one tensor: what a wrapper such as LoRA may stand in for. */
 export interface Layer extends Module {
+  /** x [..., in] -> [..., out], or what the layer makes of it. */
   forward(x: Tensor): Tensor;
   /** What `layers`, this one among them, make of one input, where they have a way to share the work. */
   forwardTogether?(layers: readonly Layer[], x: Tensor): Tensor[] | undefined;
@@ -144,6 +153,7 @@ export function forwardAll(layers: readonly Layer[], x: Tensor): Tensor[] {
 
 /** A layer whose result is a table of weights applied to its input. */
 export interface WeightedLayer extends Layer {
+  /** [out, in] of a linear layer, [count, width] of an embedding. */
   weight: Tensor;
 }
 

@@ -13,7 +13,9 @@ const normalize = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_p
  * shows. A float64 input stays float64 throughout.
  */
 export class RMSNorm extends Module {
+  /** [width], ones at first; a parameter. */
   weight: Tensor;
+  /** What is added to the mean of the squares. */
   readonly eps: number;
 
   constructor(width: number, eps: number, options: Omit<LayerOptions, "bias"> = {}) {
