@@ -4,16 +4,23 @@ import type { Tensor } from "../torch/index.js";
 import { keep, noGrad, op, scope, zeros } from "../torch/index.js";
 import type { ParameterGroup } from "./groups.js";
 
+/** Settings of {@link AdamW}; torch.optim.AdamW's defaults but for the rate, which is asked for. */
 export interface AdamWOptions {
+  /** Of the groups that have none of their own. */
   learningRate: number;
-  beta1?: number; // 0.9
-  beta2?: number; // 0.999
-  eps?: number; // 1e-8
+  /** Decay of the running mean of gradients. Default 0.9. */
+  beta1?: number;
+  /** Decay of the running mean of their squares. Default 0.999. */
+  beta2?: number;
+  /** Added to the root of the squares' mean. Default 1e-8. */
+  eps?: number;
 }
 
 /** A GradScaler's two 0-dimensional tensors: with them the kernel unscales, and skips where an infinity was found. */
 export interface Scaling {
+  /** What the loss was multiplied by, float32. */
   gradScale: Tensor;
+  /** 1 where some gradient is infinite or NaN, else 0; float32. */
   foundInf: Tensor;
 }
 
@@ -58,6 +65,7 @@ const foreachSub = op<(self: Tensor[], other: Tensor[]) => void>("aten::_foreach
 export class AdamW {
   /** Of every group without its own rate. */
   learningRate: number;
+  /** The parameters that it updates, in groups. */
   readonly groups: readonly ParameterGroup[];
   private readonly beta1: number;
   private readonly beta2: number;

@@ -2,9 +2,13 @@
 
 import type { Tensor } from "../torch/index.js";
 
+/** Parameters with one weight decay and one learning rate. */
 export interface ParameterGroup {
+  /** Names by place, as in {@link ParameterGroup.parameters}; the optimizer's state is kept by them. */
   names: string[];
+  /** The parameters themselves. */
   parameters: Tensor[];
+  /** AdamW's decoupled decay: a step first multiplies weights by 1 - rate * decay. */
   weightDecay: number;
   /** Its own rate; left out, the optimizer's. */
   learningRate?: number;
@@ -54,8 +58,11 @@ export function embeddingGroups(groups: readonly ParameterGroup[], learningRate:
   return [...rest, ...tables].filter(({ parameters }) => parameters.length > 0);
 }
 
+/** Settings of {@link loraPlusGroups}. */
 export interface LoraPlusOptions {
+  /** Of everything but norms and biases. */
   weightDecay: number;
+  /** Rate of A and of whatever is no B and no vector. */
   learningRate: number;
   /** Rate of B over that of A. */
   ratio: number;

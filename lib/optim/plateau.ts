@@ -3,30 +3,56 @@
 
 /** Settings of both, by their names (`lr_scheduler_kwargs`). `warmup` and what follows are GreedyLR's alone. */
 export interface PlateauSettings {
+  /** Whether the metric should fall (`min`, the default) or rise. */
   mode?: "min" | "max";
+  /** What a rate is multiplied by when it is lowered. Default 0.1; greedy 0.95, by which it also raises. */
   factor?: number;
+  /**
+   * Evaluations in a row that pass without improvement before a reduction; greedy: with it, before a raise. Default 10.
+   */
   patience?: number;
+  /** How much better counts as better. Default 1e-4; greedy 1e-6. */
   threshold?: number;
+  /**
+   * Whether the threshold is a share of the best metric (`rel`) or an amount (`abs`). Default rel; greedy
+   * abs.
+   */
   threshold_mode?: "rel" | "abs";
+  /** Evaluations after a reduction in which nothing is counted. Default 0. */
   cooldown?: number;
+  /** The lowest rate. Default 0; greedy 1e-3. */
   min_lr?: number;
+  /** A change of the rate that is not above this is left out. Default 1e-8. */
   eps?: number;
+  /** Evaluations after a raise in which nothing is counted. Default 0. */
   warmup?: number;
+  /** The highest rate. Default 1. */
   max_lr?: number;
+  /** Whether the mean of the last metrics counts in place of the last. Default false. */
   smooth?: boolean;
+  /** Metrics in that mean. Default 50. */
   window_size?: number;
+  /** Reductions at the lowest rate after which everything starts over. Default 500. */
   reset_start?: number;
 }
 
 /** What a checkpoint keeps. `best` is null before the first metric: JSON has no infinity. */
 export interface PlateauState {
+  /** The groups' rates now. */
   rates: number[];
+  /** The best metric so far. */
   best: number | null;
+  /** Evaluations in a row without improvement. */
   bad: number;
+  /** Evaluations in a row with it. */
   good: number;
+  /** Evaluations of the cooldown that are left. */
   cooldown: number;
+  /** Evaluations of the warm-up that are left. */
   warmup: number;
+  /** Reductions at the lowest rate that are left before a reset. */
   resetIn: number;
+  /** The metrics that smoothing takes the mean of. */
   window: number[];
 }
 
@@ -66,6 +92,7 @@ export class PlateauSchedule {
     this.#state = this.#fresh();
   }
 
+  /** The groups' rates now, in their order. */
   get rates(): readonly number[] {
     return this.#state.rates;
   }
@@ -177,10 +204,12 @@ export class PlateauSchedule {
     return window.reduce((sum, value) => sum + value, 0) / window.length;
   }
 
+  /** A copy of what a checkpoint keeps. */
   state(): PlateauState {
     return structuredClone(this.#state);
   }
 
+  /** Goes on from a copy of a saved state. */
   restore(state: PlateauState): void {
     this.#state = structuredClone(state);
   }

@@ -11,6 +11,7 @@ export interface GroupRates {
   observe(metric: number): void;
   /** What a checkpoint keeps beside the number of steps. */
   state(): PlateauState | null;
+  /** Goes on from a saved state; null leaves all as it is. */
   restore(state: PlateauState | null): void;
 }
 

@@ -2,6 +2,7 @@
 // transformers 5 has them. Schedules that watch a metric are in plateau.ts.
 import { exactCos } from "./exact-cos.js";
 
+/** The names of schedules that are formulas, as `lr_scheduler_type` takes them. */
 export const SCHEDULES = [
   "linear",
   "cosine",
@@ -14,36 +15,51 @@ export const SCHEDULES = [
   "cosine_warmup_with_min_lr",
   "warmup_stable_decay",
 ] as const;
+/** One of {@link SCHEDULES}. */
 export type ScheduleName = (typeof SCHEDULES)[number];
 
 /** A schedule's own settings, by transformers' names (`lr_scheduler_kwargs`); what is left out has its default. */
 export interface ScheduleSettings {
   /** Waves (cosine: half a wave by default), or restarts (cosine_with_restarts: 1). */
   num_cycles?: number;
-  /** polynomial: the last rate (1e-7) and the exponent (1). */
+  /** polynomial: the last rate. Default 1e-7. */
   lr_end?: number;
+  /** polynomial: the exponent. Default 1. */
   power?: number;
   /** inverse_sqrt: steps after which the rate has fallen to 1 / sqrt(2). Default: the warm-up, or 10,000. */
   timescale?: number;
-  /** cosine_with_min_lr, cosine_warmup_with_min_lr: the lowest rate, or its share of the base rate. */
+  /** cosine_with_min_lr, cosine_warmup_with_min_lr: the lowest rate. */
   min_lr?: number;
+  /**
+   * cosine_with_min_lr, cosine_warmup_with_min_lr: the lowest share of the base rate. Default 0; min_lr goes
+   * before it.
+   */
   min_lr_rate?: number;
   /** cosine_warmup_with_min_lr: the first rate's share of the base rate. */
   warmup_lr_rate?: number;
-  /** warmup_stable_decay: lengths (a third of what follows the warm-up is stable), shapes, and the lowest share. */
+  /** warmup_stable_decay: steps at the full rate. Default: a third of what follows the warm-up. */
   num_stable_steps?: number;
+  /** warmup_stable_decay: steps of the decay. Default: what follows the warm-up, less a third of it. */
   num_decay_steps?: number;
+  /** warmup_stable_decay: the shape of the warm-up. Default linear. */
   warmup_type?: "linear" | "cosine" | "1-sqrt";
+  /** warmup_stable_decay: the shape of the decay. Default cosine. */
   decay_type?: "linear" | "cosine" | "1-sqrt";
+  /** warmup_stable_decay: the lowest share of the base rate. Default 0. */
   min_lr_ratio?: number;
 }
 
+/** A schedule of a run: its formula, its length and its settings. */
 export interface Schedule {
+  /** Which formula. */
   name: ScheduleName;
+  /** Optimizer steps in which the rate rises. */
   warmupSteps: number;
+  /** Optimizer steps of the whole run, warm-up included. */
   totalSteps: number;
   /** What the factor is multiplied with; `lr_end` and `min_lr` are compared with it. Default 1. */
   baseRate?: number;
+  /** The formula's own settings. */
   settings?: ScheduleSettings;
 }
 
