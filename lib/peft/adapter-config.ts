@@ -6,11 +6,17 @@ import { isPissa } from "./pissa.js";
 
 /** PEFT's file, as far as it is used here. */
 export interface AdapterConfig extends Omit<LoraConfig, "targets"> {
+  /** `r`: the rank of the update. */
   rank: number;
+  /** `lora_alpha`: the scaling is alpha / rank, or alpha / sqrt(rank) with `rankStabilized`. */
   alpha: number;
+  /** `lora_dropout`, in [0, 1). */
   dropout: number;
+  /** `target_modules`: names, an expression for whole paths, or every Linear but the head. */
   targets: readonly string[] | RegExp | "all";
+  /** `modules_to_save`: modules trained whole; empty for none. */
   modulesToSave: readonly string[];
+  /** `base_model_name_or_path`, where the file has one. */
   baseModel: string | undefined;
 }
 

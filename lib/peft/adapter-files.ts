@@ -17,7 +17,9 @@ import { SavedModule } from "./saved-module.js";
 import { findSavedModules, findTargets, inLayers } from "./targets.js";
 import { addTokenRows, TokenRows } from "./token-rows.js";
 
+/** PEFT's file of an adapter's tensors. */
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** PEFT's file of an adapter's settings. */
 export const ADAPTER_CONFIG = "adapter_config.json";
 const PREFIX = "base_model.model.";
 const TOKEN_ROWS = "token_adapter.trainable_tokens_delta";

@@ -5,6 +5,7 @@ import type { Module } from "../nn/index.js";
 import type { DType } from "../torch/index.js";
 import { noGrad, scope } from "../torch/index.js";
 
+/** What {@link freeze} leaves trainable; recipes' `freeze_*` keys. */
 export interface FreezeConfig {
   /** n > 0: the last n layers; n < 0: the first -n; 0: none. Default 2. */
   trainableLayers?: number;

@@ -9,6 +9,7 @@ import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import type { TokenIndices } from "./token-rows.js";
 
+/** What {@link addLora} adds, by PEFT's LoraConfig. */
 export interface LoraConfig {
   /** Rank of the update. */
   rank: number;
@@ -60,9 +61,12 @@ const recall = op<
 
 /** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling; with DoRA see dora.ts. */
 export class LoraLinear extends Module {
+  /** The frozen layer: weight [out, in]. */
   base_layer: Linear;
-  lora_A: Linear; // weight [rank, in]
-  lora_B: Linear; // weight [out, rank]
+  /** Down: weight [rank, in]. */
+  lora_A: Linear;
+  /** Up: weight [out, rank], zero at first but with PiSSA. */
+  lora_B: Linear;
   /** DoRA only: [out] */
   lora_magnitude_vector: Tensor | undefined = undefined;
   /** Whether the base layer holds what a decomposition (PiSSA) left of the weight. */

@@ -10,7 +10,9 @@ import { noGrad, scope, Tensor } from "../torch/index.js";
  * the head of a tied model goes on using the embedding that it had.
  */
 export class SavedModule extends Module {
+  /** The frozen original. */
   original_module: Layer;
+  /** The copy that is trained. */
   modules_to_save: Layer;
   /** Without it the original computes. */
   enabled = true;
@@ -32,6 +34,7 @@ export class SavedModule extends Module {
     return this.enabled ? this.modules_to_save : this.original_module;
   }
 
+  /** What the computing one makes of x. */
   forward(x: Tensor): Tensor {
     return this.#computing.forward(x);
   }

@@ -14,6 +14,7 @@ export type TokenIndices = Readonly<Record<string, readonly number[]>>;
 
 /** A frozen table, some of whose rows are trained. It stands in for an embedding or for a head. */
 export class TokenRows extends Module {
+  /** The frozen table: weight [count, width]. */
   base_layer: Embedding | Linear;
   /** [rows, width]; one tensor for the embedding and the head of a tied model. */
   rows: Tensor;
