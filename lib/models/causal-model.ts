@@ -21,6 +21,7 @@ export interface EmbeddingTable {
 
 /** A causal language model in the pieces that training needs. `Qwen3ForCausalLM` is one. */
 export interface CausalModel extends Module {
+  /** The blocks, in order. */
   readonly layers: readonly Block[];
   /** ids [batch, seq] int64 -> [batch, seq, d] */
   embed(inputIds: Tensor): Tensor;

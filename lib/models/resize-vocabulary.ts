@@ -8,6 +8,7 @@ const choleskyEx = op<(self: Tensor) => [Tensor, Tensor]>("aten::linalg_cholesky
 
 /** How the new rows begin. */
 export interface NewRowInit {
+  /** Drawn around the old rows' mean, or the mean of a description's rows, with noise added or not. */
   method: "noise_init" | "desc_init" | "desc_init_w_noise";
   /** Token ids of the new tokens' descriptions, in order; without any, noise. */
   descriptions: readonly Int32Array[];

@@ -9,12 +9,16 @@ import { insideFolder } from "../../files/outside-path.js";
 import type { Tensor } from "../../torch/index.js";
 import { loadSafetensors } from "../../torch/index.js";
 
+/** The file of a checkpoint that is not sharded. */
 export const SINGLE = "model.safetensors";
+/** The file that says which shard holds which tensor. */
 export const INDEX = "model.safetensors.index.json";
 
 /** A tensor as stored, a view of the mapped file. */
 export interface StoredTensor {
+  /** The file that it is in. */
   readonly file: string;
+  /** On the file's own pages. */
   readonly tensor: Tensor;
 }
 

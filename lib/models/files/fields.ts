@@ -2,7 +2,12 @@
 
 import { UserError } from "../../errors.js";
 
+/**
+ * A JSON object that is read by key. Every reader throws UserError with the source, the key and what is
+ * needed.
+ */
 export class Fields {
+  /** The object as it was given. */
   readonly raw: Record<string, unknown>;
 
   constructor(
@@ -15,6 +20,7 @@ export class Fields {
     this.raw = raw as Record<string, unknown>;
   }
 
+  /** @throws UserError naming the source and the key. */
   fail(key: string, why: string): never {
     throw new UserError(`${this.source}: ${key}: ${why}`);
   }
@@ -24,6 +30,7 @@ export class Fields {
     return this.raw[key] !== undefined && this.raw[key] !== null;
   }
 
+  /** A finite number; `fallback` where the key is absent or null. */
   number(key: string, fallback?: number): number {
     if (!this.has(key)) return fallback ?? this.fail(key, "is missing; a number is needed");
     const value = this.raw[key];
@@ -33,6 +40,7 @@ export class Fields {
     return value;
   }
 
+  /** A number above 0; `fallback` where the key is absent or null. */
   positive(key: string, fallback?: number): number {
     const value = this.number(key, fallback);
     if (value <= 0) this.fail(key, `a number above 0 is needed, not ${value}`);
@@ -47,6 +55,7 @@ export class Fields {
     return value;
   }
 
+  /** True or false; `fallback` where the key is absent or null. */
   boolean(key: string, fallback: boolean): boolean {
     if (!this.has(key)) return fallback;
     const value = this.raw[key];
@@ -54,6 +63,7 @@ export class Fields {
     return value;
   }
 
+  /** A text; `fallback` where the key is absent or null. */
   string(key: string, fallback?: string): string {
     if (!this.has(key)) return fallback ?? this.fail(key, "is missing; a text is needed");
     const value = this.raw[key];
@@ -61,6 +71,7 @@ export class Fields {
     return value;
   }
 
+  /** A token id or a list of them, whole numbers from 0; empty where the key is absent or null. */
   tokenIds(key: string): number[] {
     if (!this.has(key)) return [];
     const value = this.raw[key];
@@ -72,6 +83,7 @@ export class Fields {
     return ids as number[];
   }
 
+  /** The first of {@link Fields.tokenIds}; undefined for none. */
   tokenId(key: string): number | undefined {
     return this.tokenIds(key)[0];
   }

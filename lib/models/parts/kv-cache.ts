@@ -3,6 +3,9 @@
 import type { Tensor } from "../../torch/index.js";
 import { cat, keep } from "../../torch/index.js";
 
+/**
+ * Keys and values [batch, kvHeads, seq, headDim] of each layer, which {@link KVCache.extend} concatenates.
+ */
 export class KVCache {
   private readonly pairs: [Tensor, Tensor][] = [];
 
@@ -21,6 +24,7 @@ export class KVCache {
     return pair;
   }
 
+  /** Frees what it holds; the cache is empty afterwards. */
   dispose(): void {
     for (const pair of this.pairs.splice(0)) for (const tensor of pair) tensor.dispose();
   }

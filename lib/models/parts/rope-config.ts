@@ -3,22 +3,36 @@
 
 import { Fields } from "../files/fields.js";
 
+/** The types of rotary scaling that are computed here, by transformers' names. */
 export const ROPE_TYPES = ["default", "linear", "dynamic", "yarn", "llama3"] as const;
+/** One of {@link ROPE_TYPES}. */
 export type RopeType = (typeof ROPE_TYPES)[number];
 
 /** As `rope_parameters` of transformers 5; which keys matter depends on the type. */
 export interface RopeConfig {
+  /** Which formula; `default` scales nothing. */
   rope_type: RopeType;
+  /** The base of the wavelengths (Su et al. 2021, arXiv:2104.09864). */
   rope_theta: number;
+  /** By how much the context grows; every type but `default` has one. */
   factor?: number;
+  /** yarn, llama3: positions that the model was trained for. */
   original_max_position_embeddings?: number;
+  /** yarn: what cos and sin are multiplied by, in place of what follows from the factor. */
   attention_factor?: number;
+  /** yarn: rotations above which a dimension is not scaled. Default 32. */
   beta_fast?: number;
+  /** yarn: rotations below which a dimension is scaled whole. Default 1. */
   beta_slow?: number;
+  /** yarn: weight of the factor in the attention factor, with `mscale_all_dim`. */
   mscale?: number;
+  /** yarn: the same for what the attention factor is divided by. */
   mscale_all_dim?: number;
+  /** yarn: whether the bounds of the ramp are whole dimensions. Default true. */
   truncate?: boolean;
+  /** llama3: wavelengths above original positions / this are scaled whole. */
   low_freq_factor?: number;
+  /** llama3: wavelengths below original positions / this are not scaled. */
   high_freq_factor?: number;
 }
 
@@ -69,8 +83,11 @@ export function parseRope(config: Fields, maxPositions: number): RopeConfig {
 
 /** What a recipe's `rope_scaling` does to a model: its new parameters, or the reason for leaving it alone. */
 export interface RopeScaling {
+  /** The parameters to compute with. */
   rope: RopeConfig;
+  /** Positions that they reach. */
   maxPositions: number;
+  /** Lines for the user about it. */
   notes: { level: "info" | "warning"; text: string }[];
 }
 

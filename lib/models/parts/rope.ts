@@ -9,14 +9,18 @@ import type { RopeConfig } from "./rope-config.js";
 
 /** cos and sin, each [batch or 1, 1, seq, headDim], in the dtype of the hidden states. */
 export interface Rope {
+  /** Cosines of position times inverse frequency, both halves of the head alike. */
   cos: Tensor;
+  /** Sines of the same. */
   sin: Tensor;
   /** Packed documents, masked from each other: where each begins, then the number of tokens, int32. */
   documents?: Tensor;
 }
 
+/** The frequencies of a rotary embedding, and its factor. */
 export interface InverseFrequencies {
-  inverse: Tensor; // [headDim / 2]
+  /** [headDim / 2], on the CPU. */
+  inverse: Tensor;
   /** What cos and sin are multiplied by (yarn). */
   attentionFactor: number;
 }

@@ -12,22 +12,39 @@ import { parseRope } from "../parts/rope-config.js";
 
 /** A dense Qwen3 model, by the names of its config.json. */
 export interface Qwen3Config {
+  /** Rows of the embedding and of the head; at least the tokenizer's tokens. */
   vocab_size: number;
+  /** Width of the hidden states. */
   hidden_size: number;
+  /** Width inside the feed-forward layers. */
   intermediate_size: number;
+  /** Blocks. */
   num_hidden_layers: number;
+  /** Heads of the queries. */
   num_attention_heads: number;
+  /** Heads of keys and values, which groups of query heads share; divides the queries'. */
   num_key_value_heads: number;
+  /** Width of a head; even. Default 128. */
   head_dim: number;
+  /** Positions that the model was trained for. Default 32768. */
   max_position_embeddings: number;
+  /** The norms' epsilon. Default 1e-6. */
   rms_norm_eps: number;
+  /** Standard deviation of initial weights. Default 0.02. */
   initializer_range: number;
+  /** Whether the head is the embedding's table. Default false. */
   tie_word_embeddings: boolean;
+  /** Whether the attention's projections have biases. Default false. */
   attention_bias: boolean;
+  /** Dropout of attention probabilities in training, in [0, 1). Default 0. */
   attention_dropout: number;
+  /** The embedding's padding row; undefined for none. */
   pad_token_id: number | undefined;
+  /** The token that begins a text; undefined for none. */
   bos_token_id: number | undefined;
+  /** Tokens that end a text; empty for none. */
   eos_token_id: number[];
+  /** Parameters of the rotary embedding. */
   rope: RopeConfig;
   /** `torch_dtype` or `dtype`: what the weights are stored in, by its own account. */
   dtype: DType | undefined;

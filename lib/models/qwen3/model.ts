@@ -38,12 +38,19 @@ const attend = op<
   ) => Tensor
 >("aten::scaled_dot_product_attention");
 
+/** Grouped-query attention with normed queries and keys and rotary positions. */
 export class Qwen3Attention extends Module {
+  /** [.., hidden] -> [.., heads * headDim]. */
   q_proj: Layer;
+  /** [.., hidden] -> [.., kvHeads * headDim]. */
   k_proj: Layer;
+  /** [.., hidden] -> [.., kvHeads * headDim]. */
   v_proj: Layer;
+  /** [.., heads * headDim] -> [.., hidden]. */
   o_proj: Layer;
+  /** RMSNorm of each query head, [.., headDim]. */
   q_norm: Layer;
+  /** RMSNorm of each key head, [.., headDim]. */
   k_norm: Layer;
 
   constructor(
@@ -113,8 +120,11 @@ function causalMask(seq: number, past: number, device: Device): Tensor {
 
 /** SwiGLU (Shazeer 2020, arXiv:2002.05202): down(silu(gate(x)) * up(x)). */
 export class Qwen3MLP extends Module {
+  /** [.., hidden] -> [.., intermediate], which silu gates. */
   gate_proj: Layer;
+  /** [.., hidden] -> [.., intermediate]. */
   up_proj: Layer;
+  /** [.., intermediate] -> [.., hidden]. */
   down_proj: Layer;
 
   constructor(config: Qwen3Config, at: Placement) {
@@ -136,9 +146,13 @@ export class Qwen3MLP extends Module {
 
 /** One block: a function of (hidden states, rope) alone, so that a trainer may recompute it. */
 export class Qwen3DecoderLayer extends Module {
+  /** Attention, added to its input. */
   self_attn: Qwen3Attention;
+  /** The feed-forward layer, added to its input. */
   mlp: Layer;
+  /** RMSNorm before attention. */
   input_layernorm: Layer;
+  /** RMSNorm before the feed-forward layer. */
   post_attention_layernorm: Layer;
 
   constructor(config: Qwen3Config, index: number, at: Placement) {
@@ -156,9 +170,13 @@ export class Qwen3DecoderLayer extends Module {
   }
 }
 
+/** What stands below the head, by the checkpoint's names; {@link Qwen3ForCausalLM} runs it. */
 export class Qwen3Model extends Module {
+  /** ids [batch, seq] -> [batch, seq, hidden]. */
   embed_tokens: WeightedLayer;
+  /** The blocks, in order. */
   layers: Qwen3DecoderLayer[];
+  /** The final RMSNorm. */
   norm: Layer;
 
   constructor(config: Qwen3Config, at: Placement) {
@@ -173,6 +191,7 @@ export class Qwen3Model extends Module {
   }
 }
 
+/** What {@link Qwen3ForCausalLM.forward} takes. */
 export interface ForwardInput {
   /** [batch, seq] token ids, int64 */
   inputIds: Tensor;
@@ -189,6 +208,7 @@ export interface ForwardInput {
  * `loadWeights` or `initializeWeights` (weights.ts) then fill it.
  */
 export class Qwen3ForCausalLM extends Module {
+  /** All but the head. */
   model: Qwen3Model;
   /** Tied models: a Linear that holds the very tensor of `embed_tokens`. */
   lm_head: Layer;
@@ -210,6 +230,7 @@ export class Qwen3ForCausalLM extends Module {
     this.rotary = new RotaryEmbedding(config);
   }
 
+  /** The blocks, in order. */
   get layers(): Qwen3DecoderLayer[] {
     return this.model.layers;
   }

@@ -142,6 +142,7 @@ function discardLinear(layer: Linear, dtype: DType): void {
   });
 }
 
+/** Options of {@link saveModel}. */
 export interface SaveOptions {
   /** Cast to this; default: each tensor as it is. */
   dtype?: DType;
