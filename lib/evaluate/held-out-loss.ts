@@ -7,17 +7,25 @@ import { drawLoaderSeed } from "../step/loader-seed.js";
 import { evaluateBatch, StepAborted } from "../step/micro-step.js";
 import type { Device, DType } from "../torch/index.js";
 
+/** What {@link evaluateSets} works with. */
 export interface EvaluationOptions {
+  /** Computes; left in training mode. */
   model: CausalModel;
+  /** Held-out blocks, set by set. */
   sets: readonly EvaluationSet[];
+  /** Fills rows of unequal length; wherever it stands there is no label. */
   padId: number;
+  /** Where the model is. */
   device: Device;
   /** autocast's dtype; undefined computes in the weights' own. */
   compute: DType | undefined;
+  /** Blocks of a batch. */
   batchSize: number;
   /** Leave out a last batch that is not full. */
   dropLast: boolean;
+  /** Asked between batches and blocks of the model; true ends the evaluation without a result. */
   isAborted?: () => boolean;
+  /** Called after each batch with the set's name and how many of its batches are done. */
   onBatch?: (progress: { set: string | undefined; done: number; total: number }) => void;
 }
 

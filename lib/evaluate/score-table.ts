@@ -5,9 +5,11 @@ import type { Score } from "./score.js";
 
 /** One model's score on one domain. */
 export interface ScoredDomain {
+  /** The domain's name. */
   readonly data: string;
   /** "before", "after", or "" where there is one model. */
   readonly model: string;
+  /** Its figures. */
   readonly score: Score;
 }
 

@@ -18,6 +18,7 @@ export interface DocumentScore {
 
 /** The sum over documents, and the figures that compare models. */
 export interface Score extends DocumentScore {
+  /** Documents that were scored. */
   readonly documents: number;
   /** nats / tokens */
   readonly loss: number;
@@ -29,7 +30,9 @@ export interface Score extends DocumentScore {
   readonly accuracy: number;
 }
 
+/** How documents are scored. */
 export interface ScoreOptions {
+  /** Where the model is. */
   device: Device;
   /** Tokens that the model sees at once; a longer document is read in windows that overlap by half. Default 1024. */
   length?: number;
@@ -37,6 +40,7 @@ export interface ScoreOptions {
   context?: string;
   /** autocast's dtype; none computes in the weights' own. */
   compute?: DType;
+  /** Ends the scoring between batches, with its reason as the error. */
   signal?: AbortSignal;
   /** Asked between batches; true ends the scoring with an AbortError. */
   isAborted?: () => boolean;

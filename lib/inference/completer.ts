@@ -4,7 +4,9 @@ import type { HubEvent } from "../hub/index.js";
 
 /** A loaded model with its tokenizer. */
 export interface Completer {
+  /** Token ids of a text; none are added. */
   encode(text: string): Promise<ArrayLike<number>>;
+  /** The text of token ids. */
   decode(ids: readonly number[]): string;
   /** Token ids that continue `prompt`, until the model ends, the limit is reached or `signal` fires. */
   continue(prompt: ArrayLike<number>, signal: AbortSignal): AsyncIterable<number>;

@@ -7,6 +7,7 @@ import type { Qwen3ForCausalLM } from "../models/qwen3/model.js";
 import type { Tensor } from "../torch/index.js";
 import { noGrad, op, scope, tensor } from "../torch/index.js";
 
+/** How {@link generateTokens} chooses tokens, by transformers' meanings. */
 export interface GenerateOptions {
   /** Maximum number of new tokens. Default 256. */
   maxNewTokens?: number;

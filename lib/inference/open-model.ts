@@ -22,17 +22,21 @@ export interface InferenceOptions {
   model: string;
   /** Folders or names of PEFT adapters; all but the last are merged into the base. */
   adapters?: readonly string[];
+  /** Of the weights. Default: each as the folder has it. */
   dtype?: DType;
+  /** Where to compute. Default `cpu`. */
   device?: Device;
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
   /** In place of the folder's config.json. */
   config?: Qwen3Config;
+  /** Stretches the rotary embedding to twice the positions by this formula. */
   ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
   /** Revision, tokens and cache for names on a hub; a recipe has these keys. */
   hub?: HubKeys;
   /** Follows what is fetched. */
   onEvent?: (event: HubEvent) => void;
+  /** Ends what is fetched early. */
   signal?: AbortSignal;
 }
 
