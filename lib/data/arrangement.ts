@@ -5,7 +5,9 @@ import type { DatasetEntry } from "./datasets/dataset-info.js";
 
 /** The training documents of one dataset. */
 export interface ArrangeableSource {
+  /** The dataset, as dataset_info.json describes it. */
   readonly entry: DatasetEntry;
+  /** Whether `replay_dataset` names it: what the model knows already. */
   readonly replay: boolean;
   /** Their number; val_size has taken its share. */
   readonly documents: number;

@@ -17,6 +17,7 @@ export interface DataRecipe {
   readonly cutoff_len: number;
   /** Documents joined and cut into equal blocks (true), or one block a document (false). */
   readonly packing: boolean;
+  /** Packed documents see nothing of each other. */
   readonly neat_packing?: boolean | undefined;
   /** At most this many rows of each dataset. */
   readonly max_samples?: number | null | undefined;
@@ -46,8 +47,11 @@ export interface DataRecipe {
   readonly buffer_size?: number | null | undefined;
   /** Optimizer steps; a stream needs it. */
   readonly max_steps?: number | null | undefined;
+  /** Blocks of a stream's batch. Default 8. */
   readonly per_device_train_batch_size?: number | undefined;
+  /** Batches of an optimizer step of a stream. Default 1. */
   readonly gradient_accumulation_steps?: number | undefined;
+  /** Whether the last batch of a stream's pass is left out where it is not full. Default false. */
   readonly dataloader_drop_last?: boolean | undefined;
   /** Only named where it would change LLaMA-Factory's stream. */
   readonly dataloader_num_workers?: number | undefined;

@@ -8,6 +8,7 @@ import type { DataSummary } from "./blocks/summary.js";
 import type { DatasetHub } from "./datasets/sources.js";
 import type { IntakeOptions } from "./intake/intake.js";
 
+/** Options of {@link prepareTrainingData}. */
 export interface PrepareOptions extends IntakeOptions {
   /** How datasets of a hub become local files; without it they are refused. */
   readonly hub?: DatasetHub;
@@ -28,6 +29,7 @@ export interface TrainingData {
   readonly sources?: readonly BlockSource[];
   /** With `streaming`: the steps to train on, in place of blocks, of which only the first can then be got. */
   readonly stream?: BlockStream;
+  /** What was made of the corpus, in figures. */
   readonly summary: DataSummary;
   /**
    * What is evaluated on; empty where the recipe asks for none. One set without a name for `val_size` and for
@@ -45,6 +47,8 @@ export interface TrainingData {
 export interface EvaluationSet {
   /** The dataset's, which stands in its metrics: `eval_NAME_loss`. Undefined for the only set: `eval_loss`. */
   readonly name: string | undefined;
+  /** The blocks, in the order in which they are visited. */
   readonly blocks: TokenBlocks;
+  /** Documents that they were made of. */
   readonly documents: number;
 }

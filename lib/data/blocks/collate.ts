@@ -18,7 +18,9 @@ export interface Batch {
    * Undefined where every row is one.
    */
   readonly documents?: Int32Array;
+  /** Rows. */
   readonly batch: number;
+  /** Tokens of a row, padding included. */
   readonly length: number;
 }
 

@@ -8,7 +8,9 @@ const PAGE = 4096;
 /** Pages of sums that are kept: 2 MiB. */
 const KEPT = 64;
 
+/** Where documents begin in a run of tokens, by their lengths; append-only. */
 export class DocumentBounds {
+  /** The documents' lengths in tokens. */
   readonly lengths: NumberRun;
   /** Tokens before each page. */
   #before = new Float64Array(64);
@@ -29,14 +31,17 @@ export class DocumentBounds {
     }
   }
 
+  /** Documents so far. */
   get documents(): number {
     return this.lengths.length;
   }
 
+  /** Tokens of all of them. */
   get tokens(): number {
     return this.#tokens;
   }
 
+  /** Adds a document by its length in tokens. */
   append(length: number): void {
     const { documents } = this;
     if (documents % PAGE === 0) this.#begin(documents / PAGE);
@@ -45,6 +50,7 @@ export class DocumentBounds {
     this.#tokens += length;
   }
 
+  /** Adds documents by their lengths in tokens. */
   appendAll(lengths: Int32Array): void {
     const { documents } = this;
     for (const [i, length] of lengths.entries()) {

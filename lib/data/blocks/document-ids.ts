@@ -1,6 +1,8 @@
 // Documents by number, in an order. A run of them costs nothing however long it is, others four bytes a document.
 
+/** Numbers of documents in an order; a run first, first + 1, ... takes no memory. */
 export class DocumentIds {
+  /** How many there are. */
   readonly length: number;
   readonly #first: number;
   readonly #ids: Int32Array | undefined;
@@ -16,6 +18,7 @@ export class DocumentIds {
     return new DocumentIds(first, length);
   }
 
+  /** The numbers as they are given; the array is kept, not copied. */
   static of(ids: Int32Array): DocumentIds {
     return new DocumentIds(0, ids.length, ids);
   }
@@ -43,6 +46,7 @@ export class DocumentIds {
     return this.#ids === undefined ? this.#first : undefined;
   }
 
+  /** The number at a position from 0. */
   at(position: number): number {
     return this.#ids === undefined ? this.#first + position : this.#ids[position]!;
   }

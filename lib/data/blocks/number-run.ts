@@ -30,6 +30,7 @@ const forgotten = new FinalizationRegistry<number>((handle) => {
   }
 });
 
+/** An append-only run of int32 numbers, in memory or, once there are many, in a file. */
 export class NumberRun {
   #length = 0;
   #handle: number | undefined;
@@ -55,10 +56,12 @@ export class NumberRun {
     return run;
   }
 
+  /** Numbers so far. */
   get length(): number {
     return this.#length;
   }
 
+  /** Adds copies of numbers at the end; writes to the file where memory holds enough. */
   append(numbers: Int32Array): void {
     let done = 0;
     while (done < numbers.length) {

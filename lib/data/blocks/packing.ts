@@ -5,6 +5,7 @@ import type { Documents } from "./selection.js";
 
 /** The training examples of a corpus, read one at a time. */
 export interface TokenBlocks {
+  /** Blocks. */
   readonly length: number;
   /** Tokens of all blocks together. */
   readonly tokens: number;
@@ -19,6 +20,7 @@ export interface TokenBlocks {
   starts?(index: number): Int32Array;
 }
 
+/** How a corpus is cut into blocks. */
 export interface BlockLayout {
   /** Tokens of a packed block; the limit of an unpacked one. */
   readonly blockLength: number;

@@ -22,6 +22,7 @@ export interface SourceSampler extends Sampler {
 
 /** A fresh permutation each epoch, seeded by seed + epoch, as accelerate's seedable sampler draws it. */
 export class RandomSampler implements Sampler {
+  /** Blocks of an epoch. */
   readonly length: number;
   readonly #seed: number;
   readonly #randperm: RandomPermutation;
@@ -33,6 +34,7 @@ export class RandomSampler implements Sampler {
     this.#randperm = randperm;
   }
 
+  /** Block numbers of epoch `epoch` (from 0), a permutation drawn from seed + epoch. */
   order(epoch: number): Int32Array {
     const drawn = this.#randperm(this.length, this.#seed + epoch);
     return Int32Array.from({ length: this.length }, (_, i) => Number(drawn[i]));
@@ -41,12 +43,14 @@ export class RandomSampler implements Sampler {
 
 /** The corpus's own order, every epoch. */
 export class SequentialSampler implements Sampler {
+  /** Blocks of an epoch. */
   readonly length: number;
 
   constructor(length: number) {
     this.length = length;
   }
 
+  /** 0, 1, 2, ... */
   order(): Int32Array {
     return Int32Array.from({ length: this.length }, (_, i) => i);
   }

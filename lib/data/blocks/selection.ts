@@ -65,14 +65,17 @@ export class JoinedDocuments extends Pieced implements Documents {
     this.#tokens = sums(this.#corpora.map(({ tokens }) => tokens));
   }
 
+  /** Documents of all corpora. */
   get documents(): number {
     return this.#documents[this.#corpora.length]!;
   }
 
+  /** Tokens of all corpora. */
   get tokens(): number {
     return this.#tokens[this.#corpora.length]!;
   }
 
+  /** Where a document begins, in tokens; start(documents) is the end of the last one. */
   start(document: number): number {
     if (document >= this.documents) return this.tokens;
     const at = lastAtOrBelow(this.#documents, document);
@@ -92,6 +95,7 @@ export class JoinedDocuments extends Pieced implements Documents {
 
 /** The documents of a corpus that `ids` names, in that order, repeats included. */
 export class Selection extends Pieced implements Documents {
+  /** Documents, repeats included. */
   readonly documents: number;
   readonly #corpus: Documents;
   readonly #ids: DocumentIds;
@@ -109,10 +113,12 @@ export class Selection extends Pieced implements Documents {
     for (let i = 0; i < ids.length; i++) this.#starts[i + 1] = this.#starts[i]! + lengths[ids.at(i)]!;
   }
 
+  /** Their tokens, repeats included. */
   get tokens(): number {
     return this.#starts[this.documents]!;
   }
 
+  /** Where a document begins, in tokens; start(documents) is the end of the last one. */
   start(document: number): number {
     return this.#starts[document]!;
   }

@@ -9,14 +9,17 @@ import type { Documents } from "./selection.js";
 
 /** A dataset's part of the training blocks. */
 export interface BlockSource {
+  /** The dataset's name in the recipe. */
   readonly name: string;
   /** Named by `replay_dataset`: what the model knows already. */
   readonly replay: boolean;
+  /** Its documents. */
   readonly documents: number;
   /** Tokens of its documents; blocks hold fewer, where tails are dropped. */
   readonly tokens: number;
   /** Its first block, and their number. */
   readonly first: number;
+  /** Its blocks. */
   readonly blocks: number;
 }
 
@@ -29,9 +32,13 @@ export interface SourceDocuments {
 
 /** The blocks of several sources as one list. */
 export class SourcedBlocks implements TokenBlocks {
+  /** Blocks of all sources. */
   readonly length: number;
+  /** Tokens of all blocks together. */
   readonly tokens: number;
+  /** The sources in order, each with its first block and their number. */
   readonly sources: readonly BlockSource[];
+  /** Where documents begin inside a block; undefined unless every source has them. */
   readonly starts?: (index: number) => Int32Array;
   readonly #parts: readonly TokenBlocks[];
 
@@ -53,11 +60,13 @@ export class SourcedBlocks implements TokenBlocks {
       };
   }
 
+  /** A fresh copy of one block's ids. Throws RangeError beyond the last. */
   get(index: number): Int32Array {
     const { part, at } = this.#find(index);
     return part.get(at);
   }
 
+  /** As `get`, without holding the thread where ids are in a file. */
   async load(index: number): Promise<Int32Array> {
     const { part, at } = this.#find(index);
     return part.load?.(at) ?? part.get(at);

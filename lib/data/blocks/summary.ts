@@ -1,8 +1,11 @@
 // What was made of the corpus, in figures and in one line for people.
 import { count, plural } from "../../words.js";
 
+/** What was made of the corpus, in figures. */
 export interface DataSummary {
+  /** Each dataset with its number of documents. */
   readonly datasets: readonly { readonly name: string; readonly documents: number }[];
+  /** Documents of all datasets. */
   readonly documents: number;
   /** Tokens of all documents, separators included. */
   readonly tokens: number;
@@ -22,6 +25,7 @@ export interface DataSummary {
   readonly separator: string;
   /** Tokens of a packed block; the limit of an unpacked one. */
   readonly blockLength: number;
+  /** Whether documents were joined and cut (true), or are a block each. */
   readonly packing: boolean;
 }
 

@@ -7,6 +7,7 @@ import type { Documents } from "./selection.js";
 
 /** An append-only corpus of token ids. */
 export class TokenArena implements Documents {
+  /** The token ids, end to end. */
   readonly ids: NumberRun;
   readonly #bounds: DocumentBounds;
 
@@ -19,14 +20,17 @@ export class TokenArena implements Documents {
     this.#bounds = new DocumentBounds(lengths instanceof NumberRun ? lengths : new NumberRun(lengths));
   }
 
+  /** Documents so far. */
   get documents(): number {
     return this.#bounds.documents;
   }
 
+  /** Tokens of all of them. */
   get tokens(): number {
     return this.#bounds.tokens;
   }
 
+  /** The documents' lengths in tokens. */
   get lengths(): NumberRun {
     return this.#bounds.lengths;
   }

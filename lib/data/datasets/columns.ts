@@ -5,29 +5,44 @@ import { UserError } from "../../errors.js";
 
 /** Columns of plain rows (alpaca); those that pre-training reads. */
 export interface TextColumns {
+  /** `formatting` in dataset_info.json: plain rows. */
   readonly formatting: "alpaca";
+  /** The column of the text. */
   readonly prompt?: string;
+  /** The column of what follows the prompt, behind a newline. */
   readonly query?: string;
+  /** The column of earlier turns; the first, where there is one, is the document. */
   readonly history?: string;
 }
 
 /** The column of rows that hold a conversation, and what its messages call their parts. */
 export interface MessageColumns {
+  /** `formatting` in dataset_info.json: rows of messages. */
   readonly formatting: "sharegpt" | "openai";
+  /** The column with the list of messages. */
   readonly messages: string;
+  /** What the messages call their fields and roles. */
   readonly tags: MessageTags;
 }
 
+/** Which columns of a dataset's rows hold its text. */
 export type Columns = TextColumns | MessageColumns;
 
 /** The fields of a message and the names of its roles; a role without a name does not occur. */
 export interface MessageTags {
+  /** The field that says who speaks. */
   readonly role: string;
+  /** The field that holds the text. */
   readonly content: string;
+  /** The user's name in the role field. */
   readonly user: string | undefined;
+  /** The assistant's name in the role field. */
   readonly assistant: string | undefined;
+  /** A tool result's name in the role field. */
   readonly observation: string | undefined;
+  /** A tool call's name in the role field. */
   readonly function: string | undefined;
+  /** The system prompt's name in the role field. */
   readonly system: string | undefined;
 }
 

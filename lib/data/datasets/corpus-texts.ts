@@ -4,8 +4,11 @@ import { type DataRecipe, datasetNames } from "../data-recipe.js";
 import { readDocuments } from "./documents.js";
 import { type DatasetHub, localEntries } from "./sources.js";
 
+/** Options of {@link corpusTexts}. */
 export interface TextOptions {
+  /** What fetches datasets of a hub; without it they are refused. */
   readonly hub?: DatasetHub;
+  /** Ends the reading early. */
   readonly signal?: AbortSignal;
   /** Characters after which a dataset is left. Default: no limit. */
   readonly characters?: number;
@@ -13,7 +16,9 @@ export interface TextOptions {
 
 /** One document. */
 export interface CorpusText {
+  /** The name of the dataset that it is of. */
   readonly dataset: string;
+  /** Its text, language tag included. */
   readonly text: string;
   /** The language tag that the text begins with, or "". */
   readonly tag: string;

@@ -14,6 +14,7 @@ const INFO_FILE = "dataset_info.json";
 
 /** A dataset repository on a hub, and which of its files are meant. */
 export interface HubSource {
+  /** Which hub the repository is on. */
   readonly hub: "huggingface" | "modelscope";
   /** For instance "Skywork/SkyPile-150B". */
   readonly repo: string;
@@ -21,16 +22,19 @@ export interface HubSource {
   readonly subset: string | undefined;
   /** A folder of the repository; its files are all that is read. */
   readonly folder: string | undefined;
+  /** The split whose files are read, for instance "train". */
   readonly split: string;
 }
 
 /** One dataset, checked: its files, or the repository that they come from. */
 export interface DatasetEntry {
+  /** The name in the recipe and in dataset_info.json. */
   readonly name: string;
   /** Files in reading order; several where file_name is a folder; none where `source` is still to be fetched. */
   readonly files: readonly string[];
   /** Where the files come from; undefined for local ones. */
   readonly source?: HubSource;
+  /** Which columns hold the text. */
   readonly columns: Columns;
   /** Rows to draw at random, in drawn order; undefined for all rows in file order. */
   readonly numSamples: number | undefined;

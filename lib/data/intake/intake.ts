@@ -18,6 +18,7 @@ import { encodeRows, rowRule } from "./row-intake.js";
 const BATCH_DOCUMENTS = 1000;
 const BATCH_CHARACTERS = 1 << 18;
 
+/** Options of tokenizing a corpus. */
 export interface IntakeOptions {
   readonly signal?: AbortSignal;
   /** Called after every batch with what was tokenized so far; a batch ends with its file at the latest, or with its dataset. */
@@ -32,6 +33,7 @@ export interface TextRule {
   readonly bosId: number | undefined;
 }
 
+/** Tokenizes datasets one after another, by one tokenizer and rule, or takes their tokens from the cache. */
 export class Intake {
   readonly #arenas: TokenArena[] = [];
   readonly #tokenizer: Tokenizer;

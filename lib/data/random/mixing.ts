@@ -4,8 +4,10 @@
 import { UserError } from "../../errors.js";
 import { NumpyGenerator } from "./numpy-generator.js";
 
+/** One dataset after another, or interleaved until the first, all or every document is used up. */
 export type MixStrategy = "concat" | "interleave_under" | "interleave_over" | "interleave_once";
 
+/** How several datasets are mixed. */
 export interface Mixture {
   readonly strategy: MixStrategy;
   /** How likely each dataset is drawn; undefined to take them in turn. */

@@ -4,6 +4,7 @@
 import { readBytes } from "./bytes.js";
 import { requireUtf8 } from "./encoding.js";
 
+/** One physical line of a text file. */
 export interface Line {
   readonly text: string;
   /** "\n", "\r\n", "\r", or "" at the end of the file. */

@@ -4,7 +4,9 @@ import { UserError } from "../../errors.js";
 
 /** One row, and the place that messages name: `file:line`, or `file: row n` where a file has no lines. */
 export interface Row {
+  /** The columns by name, as the format's reader gives them. */
   readonly value: Readonly<Record<string, unknown>>;
+  /** Where it stands, for messages. */
   readonly place: string;
 }
 

@@ -9,6 +9,7 @@ import { encodeDocuments, type TextRule } from "../intake/intake.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type DocumentStream, streamDocuments } from "./document-stream.js";
 
+/** What a stream of blocks is made from. */
 export interface StreamOptions {
   readonly documents: DocumentStream;
   /** Documents at the head of every pass that are held out. */
@@ -65,6 +66,10 @@ export class StreamedSteps implements BlockStream {
     this.#blocks = streamBlocks(options, 0);
   }
 
+  /**
+   * The batches of step `step` (from 0), reading through those before it. Throws RangeError for a step that
+   * has gone by, and UserError where a pass fills no step.
+   */
   async window(step: number): Promise<StreamWindow> {
     if (step < this.#step - 1)
       throw new RangeError(`step ${step} has gone by: the stream is at ${this.#step}`);

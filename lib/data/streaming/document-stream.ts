@@ -6,6 +6,7 @@ import { readDocuments } from "../datasets/documents.js";
 import type { Mixture } from "../random/mixing.js";
 import { NumpyGenerator } from "../random/numpy-generator.js";
 
+/** Datasets that are read as one stream of documents. */
 export interface DocumentStream {
   readonly entries: readonly DatasetEntry[];
   readonly mixture: Mixture;

@@ -22,6 +22,7 @@ export interface CorpusKey {
   readonly rules: unknown;
 }
 
+/** How the cache of tokens is used. */
 export interface CacheOptions {
   /** Tokenize again what is there. */
   readonly overwrite: boolean;
@@ -32,6 +33,7 @@ export interface CacheOptions {
 
 type Fill = (arena: TokenArena) => Promise<void>;
 
+/** Tokens of datasets by what decides them. What cannot be read or kept costs a warning, never the run. */
 export class CorpusCache {
   /** What was taken from the cache and what was kept, a line each. */
   readonly notes: string[] = [];

@@ -9,7 +9,9 @@ import { replaceFile } from "../../files/whole-file.js";
 import { NumberRun } from "../blocks/number-run.js";
 import { TokenArena } from "../blocks/token-arena.js";
 
+/** The version of an entry's files; entries of another are not read. */
 export const FORMAT = 1;
+/** The file that says what an entry holds. */
 export const CONTENTS = "entry.json";
 const IDS = "ids.i32";
 const LENGTHS = "lengths.i32";

@@ -20,6 +20,7 @@ interface FileRecord {
   readonly rows?: number;
 }
 
+/** Hashes and row counts of data files, kept by place, size and times. */
 export class FileRecords {
   readonly #folder: string;
 

@@ -4,6 +4,7 @@ import path from "node:path";
 import { UserError } from "../../errors.js";
 import { cacheFolder } from "../../files/cache-folder.js";
 
+/** Where the cache of tokens is and how large it may grow. */
 export interface CacheSettings {
   readonly folder: string;
   /** Bytes of all entries together. */

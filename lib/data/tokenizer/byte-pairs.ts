@@ -15,6 +15,7 @@ const PLACES = 2 ** 22;
 /** Bytes of the longest piece. */
 export const LONGEST_PIECE = PLACES - 1;
 
+/** A byte-level BPE vocabulary as tables of int32. */
 export interface BytePairTables {
   /** Id of each byte alone. */
   readonly bytes: Int32Array;

@@ -3,8 +3,10 @@
 
 import type { EncodedRows, RowRule } from "./text-addon.js";
 
+/** `native`: Hugging Face's Rust tokenizers. `script`: their pure JavaScript port, about ten times slower. */
 export type EngineName = "native" | "script";
 
+/** What turns text into ids, with one library behind it. */
 export interface TokenizerEngine {
   readonly name: EngineName;
   /** Tokens, added ones included. */
@@ -80,11 +82,13 @@ export class LazyEngine {
     this.#make = make;
   }
 
+  /** The engine, made where it is not there. */
   get(): TokenizerEngine {
     this.#engine ??= this.#make();
     return this.#engine;
   }
 
+  /** Whether it is there now. */
   get isMade(): boolean {
     return this.#engine !== undefined;
   }

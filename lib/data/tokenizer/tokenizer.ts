@@ -36,10 +36,15 @@ export interface Tokenizer {
   readonly engine: EngineName;
   /** Tokens, added ones included. */
   readonly vocabSize: number;
+  /** The token that ends a document, as text. */
   readonly eosToken: string;
+  /** Its id. */
   readonly eosId: number;
+  /** The token that fills rows, as text. */
   readonly padToken: string;
+  /** Its id. */
   readonly padId: number;
+  /** The id of the token that begins a text; undefined for none. */
   readonly bosId: number | undefined;
   /**
    * Whether a block begins with the bos token. False for what loadTokenizer reads: beside a tokenizer.json,
@@ -48,6 +53,7 @@ export interface Tokenizer {
   readonly addBos: boolean;
   /** How many batches are worth having under way at once. */
   readonly lanes: number;
+  /** The ids of each text, int32, in order. */
   encodeBatch(texts: readonly string[]): Promise<Int32Array[]>;
   /**
    * Encodes the texts of JSON lines as they stand in a file; undefined where the native encoder is not at work, which
@@ -61,11 +67,15 @@ export interface Tokenizer {
   release(): Promise<void>;
   /** Whether it holds that memory now. */
   readonly isAtWork: boolean;
+  /** The ids of a text, int32. */
   encode(text: string): Promise<Int32Array>;
+  /** The text of ids. `skipSpecialTokens` leaves special tokens out; by default they are written. */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+  /** The id of a token; undefined where the vocabulary lacks it. */
   tokenId(token: string): number | undefined;
 }
 
+/** Options of {@link loadTokenizer}. */
 export interface TokenizerOptions {
   /** The recipe's template; it may name another eos token. */
   readonly template?: string | null;
@@ -75,6 +85,7 @@ export interface TokenizerOptions {
   readonly quickFrom?: number;
   /** Ordinary and special tokens to add. */
   readonly addTokens?: readonly string[];
+  /** Special tokens to add. */
   readonly addSpecialTokens?: readonly string[];
   /** The content of a tokenizer.json in place of the folder's. */
   readonly json?: object;
