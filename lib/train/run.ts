@@ -16,10 +16,13 @@ import { prepare } from "./setup/prepare.js";
 
 /** An abort before the first step: nothing was written. */
 export class AbortError extends Error {
+  /** The class's name. */
   override readonly name = "AbortError";
 }
 
+/** Options of {@link runRecipe}. */
 export interface RunOptions {
+  /** Follows the run. */
   onEvent?: (event: TrainEvent) => void;
   /** Asked between a model's blocks; true ends the run after saving the last finished step. */
   isAborted?: () => boolean;

@@ -13,6 +13,7 @@ import type { WorkerInput, WorkerMessage } from "./worker.js";
 export interface TrainOptions {
   /** Aborting saves a full checkpoint of the last finished step; the result says `interrupted`. */
   signal?: AbortSignal;
+  /** Called with every event of the run. */
   onEvent?: (event: TrainEvent) => void;
   /** Called after every optimizer step. */
   onStep?: (step: StepEvent) => void;

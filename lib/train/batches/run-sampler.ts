@@ -17,6 +17,7 @@ import {
 } from "../../methods/index.js";
 import { type Plan, planRun } from "../plan/plan.js";
 
+/** Blocks to put in order, and the sources that they are of. */
 export interface SampledData {
   blocks: TokenBlocks;
   sources?: readonly BlockSource[];

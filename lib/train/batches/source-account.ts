@@ -20,6 +20,7 @@ interface Amounts {
 /** By source. */
 export type SourceAccountState = readonly Readonly<Amounts>[];
 
+/** Losses and tokens of a run, source by source. */
 export class SourceAccount {
   readonly #names: readonly string[];
   readonly #logsLoss: boolean;
@@ -65,10 +66,12 @@ export class SourceAccount {
     return `trained on: ${parts.join(", ")}`;
   }
 
+  /** What a checkpoint keeps. */
   state(): SourceAccountState {
     return this.#amounts;
   }
 
+  /** Goes on from a saved state; one for another number of sources is left aside. */
   restore(state: SourceAccountState): void {
     if (state.length === this.#names.length) this.#amounts = state.map((amounts) => ({ ...amounts }));
   }

@@ -22,6 +22,7 @@ export interface TrainingWindow {
   readonly waited: number;
 }
 
+/** What the steps' batches are made from. */
 export interface WindowOptions {
   recipe: Recipe;
   plan: Plan;

@@ -19,6 +19,7 @@ import { getRngState, keep, setRngState } from "../../torch/index.js";
 import type { Prepared } from "../setup/prepare.js";
 import { reportedSets } from "./forgetting-report.js";
 
+/** The file of the scores before and after training. */
 export const DOMAIN_FILE = "domain_results.json";
 
 /** A held-out set as texts. */
@@ -29,6 +30,7 @@ export interface Domain {
   readonly tag: string;
 }
 
+/** Where events go, and what ends the scoring. */
 export interface DomainOptions {
   readonly emit: (event: TrainEvent) => void;
   readonly isAborted?: () => boolean;

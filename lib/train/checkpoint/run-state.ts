@@ -19,9 +19,13 @@ import type { BestState } from "../plan/best.js";
 import type { Moment } from "../plan/intervals.js";
 import { checkLoop } from "./loop-numbers.js";
 
+/** A checkpoint's file of the optimizer's state. */
 export const OPTIMIZER_FILE = "optimizer.safetensors";
+/** A checkpoint's file of random states by device. */
 export const RANDOM_FILE = "rng_state.safetensors";
+/** A checkpoint's file of where the schedule stands. */
 export const SCHEDULER_FILE = "scheduler.json";
+/** A checkpoint's file of the loop's numbers: {@link LoopState}. */
 export const LOOP_FILE = "loop_state.json";
 
 /** The numbers of a run in progress, at the end of a step. */

@@ -17,6 +17,7 @@ export interface MemoryEstimate {
   readonly runtime: number;
   /** All parameters: pages of the model's file, and what is trained. */
   readonly weights: number;
+  /** Gradients of what is trained. */
   readonly gradients: number;
   /** AdamW's two moments. */
   readonly optimizer: number;
@@ -24,6 +25,7 @@ export interface MemoryEstimate {
   readonly activations: number;
   /** The head, a chunk of logits at a time. */
   readonly loss: number;
+  /** All of these together. */
   readonly total: number;
 }
 

@@ -23,9 +23,12 @@ import type { Plan } from "../plan/plan.js";
 import type { History } from "./history.js";
 import type { Progress } from "./progress.js";
 
+/** transformers' file of a run's state: steps, epoch, log. */
 export const STATE_FILE = "trainer_state.json";
+/** The recipe of a run, without its secrets. */
 export const ARGUMENTS_FILE = "training_args.json";
 
+/** What {@link Checkpoints} work with. */
 export interface CheckpointsOptions {
   recipe: Recipe;
   plan: Plan;

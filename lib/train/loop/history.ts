@@ -9,8 +9,10 @@ import { type Device, deviceMemory, isAccelerator } from "../../torch/index.js";
 import type { LogEntry } from "../checkpoint/trainer-state.js";
 import { type PeakMemory, TrainerLog } from "../output/trainer-log.js";
 
+/** LLaMA-Factory's file of log lines. */
 export const LOG_FILE = "trainer_log.jsonl";
 
+/** What a {@link History} works with. */
 export interface HistoryOptions {
   recipe: Recipe;
   totalSteps: number;
@@ -27,6 +29,7 @@ export interface Position {
 
 /** The entries of a run, and its log file. */
 export class History {
+  /** transformers' log_history: every entry so far, of earlier runs too. */
   readonly entries: LogEntry[] = [];
   readonly #options: HistoryOptions;
   #log: TrainerLog | undefined;

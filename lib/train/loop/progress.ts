@@ -11,6 +11,7 @@ import type { Moment } from "../plan/intervals.js";
 import type { Plan } from "../plan/plan.js";
 import type { History, Position } from "./history.js";
 
+/** What a {@link Progress} works with. */
 export interface ProgressOptions {
   recipe: Recipe;
   plan: Plan;
@@ -62,7 +63,9 @@ export type ProgressState = Sums & Pick<LoopState, "scheduleSteps" | "pending">;
 export class Progress implements Position {
   /** Finished steps. */
   step = 0;
+  /** Passes over the blocks so far; need not be whole. */
   epoch = 0;
+  /** Finished steps that count for the schedule. */
   scheduleSteps = 0;
   /** The rate of the last step. */
   learningRate: number;
@@ -91,6 +94,7 @@ export class Progress implements Position {
     this.learningRate = options.recipe.learning_rate;
   }
 
+  /** Steps that were not applied. */
   get skippedSteps(): number {
     return this.#sums.skippedSteps;
   }
@@ -103,9 +107,11 @@ export class Progress implements Position {
   get sourceSummary(): string | undefined {
     return this.#options.account?.summary();
   }
+  /** Floating point operations so far. */
   get totalFlos(): number {
     return this.#sums.totalFlos;
   }
+  /** Tokens so far, as num_input_tokens_seen counts them. */
   get tokensSeen(): number {
     return this.#sums.tokensSeen;
   }
@@ -113,6 +119,7 @@ export class Progress implements Position {
   get dataWaitShare(): number {
     return this.#waited / Math.max(this.runtimeSeconds, 1e-9);
   }
+  /** Seconds since this run began. */
   get runtimeSeconds(): number {
     return (performance.now() - this.#started) / 1000;
   }

@@ -9,8 +9,11 @@ import type { Device } from "../../torch/index.js";
 
 /** What a `Trainer` works with; `prepare` makes one from a recipe. */
 export interface TrainerOptions {
+  /** What decides steps, rates, logging and saving. */
   recipe: Recipe;
+  /** The model, whose trained part is chosen. */
   model: CausalModel;
+  /** The training blocks. */
   blocks: TokenBlocks;
   /** What is evaluated on, where the recipe asks for it. */
   evaluation?: readonly EvaluationSet[];
@@ -18,7 +21,9 @@ export interface TrainerOptions {
   stream?: BlockStream | undefined;
   /** The order of the blocks, each of a source, in place of the recipe's shuffling; see lib/methods. */
   sampler?: SourceSampler | undefined;
+  /** Fills rows of unequal length; wherever it stands there is no label. */
   padId: number;
+  /** Where the model is. */
   device: Device;
   /** What the backward pass computes again; default: the recipe's, else whole blocks. */
   checkpointing?: Checkpointing;
@@ -26,6 +31,7 @@ export interface TrainerOptions {
   save(dir: string): void;
   /** A verified checkpoint whose weights the model already has. */
   resume?: string;
+  /** Follows the run. */
   onEvent?: (event: TrainEvent) => void;
   /** What the recipe adds for incremental pre-training, asked in this order. */
   methods?: readonly TrainingMethod[];
@@ -35,6 +41,7 @@ export interface TrainerOptions {
 
 /** How `Trainer.run` ended. */
 export interface Outcome {
+  /** Whether `isAborted` ended it before the last step. */
   interrupted: boolean;
   /** The last checkpoint that was written. */
   checkpoint: string | undefined;

@@ -27,10 +27,15 @@ import type { Outcome, TrainerOptions } from "./trainer-options.js";
  * `microStep`, `clipGradNorm` and `AdamW` instead.
  */
 export class Trainer {
+  /** Steps, intervals and schedule of the run. */
   readonly plan: Plan;
+  /** The optimizer and its state. */
   readonly optimizer: AdamW;
+  /** Steps, sums, tokens and time so far. */
   readonly progress: Progress;
+  /** What was logged. */
   readonly history: History;
+  /** Writes and restores the run's checkpoints. */
   readonly checkpoints: Checkpoints;
   readonly #options: TrainerOptions;
   readonly #precision: Precision;

@@ -19,6 +19,7 @@ import {
 const FILE = "curriculum_losses.safetensors";
 const NAME = "loss";
 
+/** What a {@link LossCurriculum} works with. */
 export interface LossCurriculumOptions {
   order: RunOrder;
   sources: readonly BlockSource[];
@@ -40,12 +41,14 @@ export class LossCurriculum implements TrainingMethod {
     this.#options = options;
   }
 
+  /** Scores every block, or reads the scores of a checkpoint, and orders the run by them. */
   async begin(resumed: string | undefined): Promise<void> {
     const { order, sources } = this.#options;
     this.#losses = resumed === undefined ? await this.#score() : this.#read(resumed);
     order.rank(quantiles(sources, this.#losses));
   }
 
+  /** Writes the scores into a checkpoint. */
   save(dir: string): void {
     scope(() => saveSafetensors(path.join(dir, FILE), new Map([[NAME, tensor(this.#losses)]])));
   }

@@ -19,6 +19,7 @@ import type { CausalModel } from "../../models/causal-model.js";
 import { headLoss, nextTokenLabels } from "../../step/loss.js";
 import { type Device, type DType, isHost, type Tensor } from "../../torch/index.js";
 
+/** What a recipe's Fisher information is taken from. */
 export interface FisherSource {
   recipe: Recipe;
   /** Computes with its base weights alone inside `asBase`. */

@@ -32,6 +32,7 @@ export interface CardRecipe {
   fp16?: boolean;
 }
 
+/** What a model card is written from. */
 export interface CardOptions {
   recipe: CardRecipe;
   history: readonly LogEntry[];

@@ -29,6 +29,7 @@ export function smooth(values: readonly number[]): number[] {
   });
 }
 
+/** A logged metric over steps. */
 export interface Curve {
   title: string;
   /** The y axis: the metric's name. */

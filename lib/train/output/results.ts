@@ -11,6 +11,7 @@ import {
 } from "../../files/python-json.js";
 import { INTEGER_KEYS } from "../checkpoint/trainer-state.js";
 
+/** What a finished run amounted to. */
 export interface RunFigures {
   runtimeSeconds: number;
   /** Blocks times epochs, or max_steps times the total batch where max_steps is given. */

@@ -22,6 +22,7 @@ export interface LogLine {
   vram_reserved?: number;
 }
 
+/** Options of a {@link TrainerLog}. */
 export interface TrainerLogOptions {
   file: string;
   totalSteps: number;

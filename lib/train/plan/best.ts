@@ -19,6 +19,7 @@ export function metricName(recipe: Pick<Recipe, "metric_for_best_model">): strin
 
 /** Follows one metric over a run's evaluations. */
 export class BestMetric {
+  /** The metric that is followed, such as `eval_loss`; undefined for none. */
   readonly key: string | undefined;
   readonly #recipe: Recipe;
   #state: BestState = { metric: null, step: null, waited: 0 };
@@ -28,10 +29,12 @@ export class BestMetric {
     this.key = metricName(recipe);
   }
 
+  /** What a checkpoint keeps. */
   get state(): Readonly<BestState> {
     return this.#state;
   }
 
+  /** Goes on from a saved state. */
   restore(state: BestState): void {
     this.#state = { ...state };
   }

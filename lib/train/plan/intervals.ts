@@ -5,6 +5,7 @@ import type { Plan } from "./plan.js";
 /** What has just ended. An epoch's end, and a run's, is the end of a step first. */
 export type Moment = "step" | "epoch";
 
+/** What is to be done at a moment. */
 export interface Due {
   log: boolean;
   evaluate: boolean;

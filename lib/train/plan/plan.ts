@@ -7,14 +7,21 @@ import type { Schedule, ScheduleName, ScheduleSettings } from "../../optim/index
 export interface Plan {
   /** Blocks an epoch sees. */
   examples: number;
+  /** Batches that an epoch trains on. */
   batchesPerEpoch: number;
+  /** Optimizer steps of an epoch; the last may have fewer batches. */
   stepsPerEpoch: number;
+  /** Optimizer steps of the run. */
   totalSteps: number;
   /** As the recipe says; may be fractional. With max_steps: as many as those steps begin. */
   epochs: number;
+  /** Optimizer steps between log entries. */
   logEvery: number;
+  /** Optimizer steps between checkpoints. */
   saveEvery: number;
+  /** Optimizer steps between evaluations. */
   evalEvery: number;
+  /** The learning rate's schedule. */
   schedule: Schedule;
   /** Blocks that the whole run sees, as the metrics count them. */
   samples: number;

@@ -43,21 +43,29 @@ import { computingOf, productsLine, slowness } from "./what-computes.js";
 
 /** Everything that a trainer works with. */
 export interface Prepared {
+  /** The recipe as it was given. */
   recipe: Recipe;
   /** The recipe with folders of this machine in place of names on a hub. */
   located: Recipe;
+  /** The model, whose trained part is chosen. */
   model: Qwen3ForCausalLM;
+  /** Writes what was trained, and reads it from a checkpoint. */
   weights: Weights;
+  /** The tokenizer, with what was added to it. */
   tokenizer: Tokenizer;
   /** The vocabulary has more entries than the recipe's model. */
   grown: boolean;
+  /** The training blocks. */
   blocks: TokenBlocks;
+  /** What is evaluated on; empty for nothing. */
   evaluation: readonly EvaluationSet[];
   /** With `streaming`, the steps to train on. */
   stream: BlockStream | undefined;
   /** The order of blocks, where the recipe asks for its own. */
   sampler: SourceSampler | undefined;
+  /** What was made of the corpus, in figures. */
   summary: DataSummary;
+  /** Where the model is. */
   device: Device;
   /** What the backward pass computes again. */
   checkpointing: Checkpointing;

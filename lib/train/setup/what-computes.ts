@@ -15,9 +15,11 @@ import { processorFlags, processorKind } from "../../torch/machine/processor.js"
 
 /** What the line speaks of. */
 export interface Computing {
+  /** The recipe, for its precision. */
   readonly recipe: Recipe;
   /** The model's weights as its checkpoint has them. */
   readonly dtype: DType;
+  /** What multiplies 16-bit numbers here. */
   readonly kinds: ProductKinds;
   /** Threads that compute. */
   readonly threads: number;
