@@ -29,6 +29,7 @@ import { Qwen3ForCausalLM } from "./model.js";
 export interface LoadOptions {
   /** Cast to this; default: as stored. */
   dtype?: DType;
+  /** Where to put the weights. Default: the CPU, on the pages of the files. */
   device?: Device;
   /** Told where the files contradict each other and one of them is followed. */
   onNote?: (text: string) => void;

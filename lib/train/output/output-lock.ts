@@ -8,6 +8,7 @@ import { UserError } from "../../errors.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { writeError } from "../../files/output-file.js";
 
+/** The file in an output folder that says which run has it. */
 export const LOCK_FILE = ".qwen-pt.lock";
 
 interface Owner {
