@@ -1,13 +1,5 @@
 // Small output files, written so that a reader or a crash never meets half of one. Not for tensors.
-import {
-  accessSync,
-  appendFileSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  statSync,
-  truncateSync,
-} from "node:fs";
+import { accessSync, appendFileSync, constants, existsSync, statSync, truncateSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { makeFolder } from "./make-folder.js";

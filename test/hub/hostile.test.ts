@@ -5,7 +5,7 @@ import type { ServerResponse } from "node:http";
 import path from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
-import { Pace } from "../../lib/hub/pace.js";
+import { Pace } from "../../lib/hub/transfer/pace.js";
 import { failure, place } from "./room.js";
 import { gitSha1, modelRepo, sha256 } from "./server.js";
 

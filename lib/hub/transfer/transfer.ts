@@ -7,8 +7,8 @@ import path from "node:path";
 import { UserError } from "../../errors.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { isSize } from "../../files/outside-path.js";
-import { Pace } from "../pace.js";
 import { type Answer, failureOf, type Http, HttpFailure } from "./http.js";
+import { Pace } from "./pace.js";
 
 const LEAST_PART = 32 * 2 ** 20;
 const MOST_PARTS = 16;

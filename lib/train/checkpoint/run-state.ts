@@ -2,10 +2,9 @@
 // bit: optimizer, schedule, random state, and the sums behind the logged loss. Safetensors and JSON, no pickle.
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { LossScaleState } from "../../assembly/precision.js";
 import { messageOf, UserError } from "../../errors.js";
 import { writeWhole } from "../../files/output-file.js";
-import type { AdamW, PlateauState } from "../../optim/index.js";
+import type { AdamW } from "../../optim/index.js";
 import {
   type Device,
   loadSafetensors,
@@ -14,10 +13,7 @@ import {
   setRngState,
   type Tensor,
 } from "../../torch/index.js";
-import type { SourceAccountState } from "../batches/source-account.js";
-import type { BestState } from "../plan/best.js";
-import type { Moment } from "../plan/intervals.js";
-import { checkLoop } from "./loop-numbers.js";
+import { checkLoop, type LoopState } from "./loop-numbers.js";
 
 /** A checkpoint's file of the optimizer's state. */
 export const OPTIMIZER_FILE = "optimizer.safetensors";
@@ -27,33 +23,6 @@ export const RANDOM_FILE = "rng_state.safetensors";
 export const SCHEDULER_FILE = "scheduler.json";
 /** A checkpoint's file of the loop's numbers: {@link LoopState}. */
 export const LOOP_FILE = "loop_state.json";
-
-/** The numbers of a run in progress, at the end of a step. */
-export interface LoopState {
-  /** Optimizer steps that count for the schedule: all but those that a loss scale took back. */
-  scheduleSteps: number;
-  /** Sum of step losses since the last log entry, and before it (float32 sums, as the logged ones). */
-  lossSinceLog: number;
-  lossBeforeLog: number;
-  /** Sums of the methods' figures over the applied steps since the last log entry, where there are any. */
-  figuresSinceLog?: Record<string, number>;
-  /** Step of the last log entry. */
-  loggedStep: number;
-  /** Steps that were not applied. */
-  skippedSteps: number;
-  tokensSeen: number;
-  totalFlos: number;
-  lossScale: LossScaleState;
-  /** Of a schedule that follows a metric. */
-  rates: PlateauState | null;
-  best: Readonly<BestState>;
-  /** What an interruption left undone of the step's end. */
-  pending: Moment | null;
-  /** What the data looked like: a resumed run on other data is told so. */
-  data: { blocks: number; tokens: number; blockLength: number };
-  /** What was trained on, where blocks have sources. */
-  sources?: SourceAccountState | undefined;
-}
 
 /** Random state by device, as {@link saveRunState} writes it. */
 export type RandomStates = ReadonlyMap<Device, Tensor>;

@@ -10,7 +10,8 @@ import type { AdamW, GroupRates } from "../../optim/index.js";
 import { type Device, drawingDevices, getRngState, keep, type Tensor } from "../../torch/index.js";
 import type { SourceAccount } from "../batches/source-account.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "../checkpoint/folder.js";
-import { type LoopState, loadRunState, saveRunState } from "../checkpoint/run-state.js";
+import type { LoopState } from "../checkpoint/loop-numbers.js";
+import { loadRunState, saveRunState } from "../checkpoint/run-state.js";
 import {
   controlState,
   loadTrainerState,

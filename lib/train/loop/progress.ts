@@ -4,7 +4,7 @@ import type { Recipe } from "../../config/index.js";
 import type { TrainEvent } from "../../events.js";
 import type { Figures } from "../../methods/index.js";
 import type { SourceAccount, SourceLoss } from "../batches/source-account.js";
-import type { LoopState } from "../checkpoint/run-state.js";
+import type { LoopState } from "../checkpoint/loop-numbers.js";
 import type { LogEntry } from "../checkpoint/trainer-state.js";
 import type { BestMetric } from "../plan/best.js";
 import type { Moment } from "../plan/intervals.js";

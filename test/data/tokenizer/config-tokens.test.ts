@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../../lib/data/index.js";
-import { FIXTURES } from "./blocks/laid-blocks.js";
+import { FIXTURES } from "../blocks/laid-blocks.js";
 
 const TEXTS = [
   "hello <|mytool|> no <unk> <i> e\u0301t\u00e9",
