@@ -79,6 +79,7 @@ export const leaves = ["errors", "version", "words", "files"];
 export const rooms = {
   config: [
     "secret",
+    "home",
     "nearest",
     "key",
     "values",

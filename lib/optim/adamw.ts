@@ -6,7 +6,7 @@ import type { ParameterGroup } from "./groups.js";
 
 /** Settings of {@link AdamW}; torch.optim.AdamW's defaults but for the rate, which is asked for. */
 export interface AdamWOptions {
-  /** Of the groups that have none of their own. */
+  /** Of the groups that name no rate. */
   learningRate: number;
   /** Decay of the running mean of gradients. Default 0.9. */
   beta1?: number;

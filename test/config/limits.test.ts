@@ -20,7 +20,7 @@ function mistake(lines: string, overrides: string[] = []): string {
   const file = join(folder, "recipe.yaml");
   writeFileSync(file, BASE + lines);
   try {
-    loadRecipe(file, overrides, { env: { HOME: "/home/someone" } });
+    loadRecipe(file, overrides, { env: { HOME: "/users/someone" } });
   } catch (error) {
     expect(error).toBeInstanceOf(UserError);
     expect((error as Error).message).not.toContain("\n");
@@ -119,16 +119,16 @@ describe("a secret's value is in no message", () => {
 });
 
 describe("~ in a path", () => {
-  const env = { HOME: "/home/someone" };
+  const env = { HOME: "/users/someone" };
   const input = { model_name_or_path: "model", dataset: "data1" };
   it.each([
-    ["output_dir", "~/saves", "/home/someone/saves"],
-    ["output_dir", "~", "/home/someone"],
-    ["model_name_or_path", "~/models/a", "/home/someone/models/a"],
-    ["dataset_dir", "~/data", "/home/someone/data"],
-    ["cache_dir", "~/cache", "/home/someone/cache"],
-    ["tokenized_path", "~/tokens", "/home/someone/tokens"],
-    ["resume_from_checkpoint", "~/saves/checkpoint-1", "/home/someone/saves/checkpoint-1"],
+    ["output_dir", "~/saves", "/users/someone/saves"],
+    ["output_dir", "~", "/users/someone"],
+    ["model_name_or_path", "~/models/a", "/users/someone/models/a"],
+    ["dataset_dir", "~/data", "/users/someone/data"],
+    ["cache_dir", "~/cache", "/users/someone/cache"],
+    ["tokenized_path", "~/tokens", "/users/someone/tokens"],
+    ["resume_from_checkpoint", "~/saves/checkpoint-1", "/users/someone/saves/checkpoint-1"],
     ["output_dir", "a/~/b", "a/~/b"],
     ["output_dir", "~other/x", "~other/x"],
     ["output_dir", "x~", "x~"],
@@ -139,6 +139,6 @@ describe("~ in a path", () => {
 
   it("in each of several adapters, and from a file", () => {
     const { recipe } = resolveRecipe({ ...input, adapter_name_or_path: "~/a,~/b" }, { env });
-    expect(recipe.adapter_name_or_path).toEqual(["/home/someone/a", "/home/someone/b"]);
+    expect(recipe.adapter_name_or_path).toEqual(["/users/someone/a", "/users/someone/b"]);
   });
 });

@@ -90,13 +90,15 @@ it("a size is a whole number of bytes", () => {
 
 it("no path is built from outside text around the gate", () => {
   const hub = new URL("../../lib/hub/", import.meta.url);
-  const sources = readdirSync(hub).map((name) => ["lib/hub/", name, new URL(name, hub)] as const);
+  const sources = readdirSync(hub, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => ["lib/hub/", name, new URL(name, hub)] as const);
   const data = new URL("../../lib/data/tokenized-path/llamafactory-dataset.ts", import.meta.url);
   const shards = new URL("../../lib/models/files/checkpoint-files.ts", import.meta.url);
   const all = [
     ...sources,
-    ["lib/data/", "saved-dataset.ts", data],
-    ["lib/qwen3/", "checkpoint-files.ts", shards],
+    ["lib/data/tokenized-path/", "llamafactory-dataset.ts", data],
+    ["lib/models/files/", "checkpoint-files.ts", shards],
   ] as const;
   const around = all.flatMap(([folder, name, url]) => {
     const lines = readFileSync(url, "utf8").split("\n");

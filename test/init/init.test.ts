@@ -254,7 +254,7 @@ describe("memory", () => {
 });
 
 describe("YAML", () => {
-  it.each(["plain", "a b", "C:\\data", "yes", "3", "#x", "a: b", "春", "~/x", "it's", '"', "-x", "a,b"])(
+  it.each(["plain", "a b", "C:\\data", "yes", "3", "#x", "a: b", "春", "x~/y", "it's", '"', "-x", "a,b"])(
     "%s survives",
     (text) => {
       write(
