@@ -1,16 +1,16 @@
 // The module's entry: the whole list of what JavaScript sees.
-#include "binding/instance.h"
 #include <napi.h>
+#include "binding/instance.h"
 
 #include <mutex>
 
+#include "binding/dispatch.h"
+#include "files/safetensors_binding.h"
+#include "products/narrow_products.h"
 #include "tensors/autograd.h"
 #include "tensors/device.h"
-#include "binding/dispatch.h"
 #include "tensors/generator.h"
 #include "tensors/host_allocator.h"
-#include "products/narrow_products.h"
-#include "files/safetensors_binding.h"
 #include "tensors/tensor.h"
 
 namespace {

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "operator.h"
 #include "tensors/device.h"
 #include "tensors/dtype.h"
-#include "operator.h"
 
 namespace qwen_pt {
 
@@ -30,7 +30,9 @@ std::string overloadsOf(const std::string& base) {
 napi_value describeParameter(napi_env env, const Parameter& parameter) {
   napi_value object;
   check(env, napi_create_object(env, &object));
-  const auto set = [&](const char* key, napi_value value) { check(env, napi_set_named_property(env, object, key, value)); };
+  const auto set = [&](const char* key, napi_value value) {
+    check(env, napi_set_named_property(env, object, key, value));
+  };
   set("name", toJs(env, parameter.name));
   set("type", toJs(env, parameter.type));
   set("optional", toJs(env, parameter.optional));
@@ -45,9 +47,9 @@ napi_value resolve(napi_env env, Instance& instance, const Arguments& args) {
   auto found = c10::Dispatcher::singleton().findSchema(parseName(name));
   if (!found) {
     const std::string overloads = overloadsOf(name.substr(0, name.find('.')));
-    throw CodedError("ERR_UNKNOWN_OPERATOR",
-                     "libtorch has no operator " + name +
-                         (overloads.empty() ? " (operators are named like aten::add.Tensor)" : "; it has " + overloads));
+    throw CodedError("ERR_UNKNOWN_OPERATOR", "libtorch has no operator " + name +
+                                                 (overloads.empty() ? " (operators are named like aten::add.Tensor)"
+                                                                    : "; it has " + overloads));
   }
   instance.operators.push_back(std::make_unique<Operator>(*found));
   const Operator& op = *instance.operators.back();
@@ -57,7 +59,9 @@ napi_value resolve(napi_env env, Instance& instance, const Arguments& args) {
   for (size_t i = 0; i < op.parameters.size(); ++i) {
     check(env, napi_set_element(env, parameters, static_cast<uint32_t>(i), describeParameter(env, op.parameters[i])));
   }
-  const auto set = [&](const char* key, napi_value value) { check(env, napi_set_named_property(env, result, key, value)); };
+  const auto set = [&](const char* key, napi_value value) {
+    check(env, napi_set_named_property(env, result, key, value));
+  };
   set("id", toJs(env, static_cast<int64_t>(instance.operators.size() - 1)));
   set("name", toJs(env, op.name));
   set("schema", toJs(env, c10::toString(op.handle.schema())));
@@ -82,7 +86,8 @@ std::string describeOperands(const torch::jit::Stack& stack) {
     if (value.isTensor()) add(value.toTensor());
     else if (value.isTensorList()) {
       size_t shown = 0;
-      for (const at::Tensor& tensor : value.toTensorVector()) if (shown++ < 4) add(tensor);
+      for (const at::Tensor& tensor : value.toTensorVector())
+        if (shown++ < 4) add(tensor);
     }
   }
   return text;
@@ -120,8 +125,8 @@ napi_value invoke(napi_env env, Instance& instance, const Arguments& args) {
   try {
     const size_t given = args.count - 1;
     if (given > op.parameters.size()) {
-      throw CodedError("ERR_ARGUMENT", "takes " + std::to_string(op.parameters.size()) + " arguments, got " +
-                                           std::to_string(given));
+      throw CodedError("ERR_ARGUMENT",
+                       "takes " + std::to_string(op.parameters.size()) + " arguments, got " + std::to_string(given));
     }
     torch::jit::Stack stack;
     stack.reserve(op.parameters.size());

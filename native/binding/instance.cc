@@ -75,7 +75,7 @@ void Instance::report(Handle& handle) {
   if (!handle.tensor.defined() || !handle.tensor.has_storage()) return;
   const auto& storage = handle.tensor.storage();
   if (storage.use_count() > 2) return;  // a view: its storage is counted where it was made
-  if (isMapped(storage)) return;         // a file's pages, which the kernel takes back by itself
+  if (isMapped(storage)) return;        // a file's pages, which the kernel takes back by itself
   if (!hasMemory(handle.tensor)) return;
   const auto bytes = static_cast<double>(storage.nbytes());
   const double share = kCollectAt / std::max(kCollectAt, static_cast<double>(toldBytes) / kGarbage);
@@ -130,7 +130,8 @@ Handle& Instance::handle(napi_value value, const char* what) {
 at::Tensor& Instance::tensor(napi_value value, const char* what) {
   Handle& found = handle(value, what);
   if (!found.tensor.defined()) {
-    throw CodedError("ERR_DISPOSED", std::string(what) + " was used after it was disposed of, or after its scope closed");
+    throw CodedError("ERR_DISPOSED",
+                     std::string(what) + " was used after it was disposed of, or after its scope closed");
   }
   return found.tensor;
 }

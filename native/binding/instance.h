@@ -34,10 +34,10 @@ struct Instance {
   std::vector<Scope> scopes;
   Handle* unscoped = nullptr;
   uint64_t nextScopeId = 1;
-  int64_t liveHandles = 0;      // Externals that the collector has not finalised yet
-  int64_t liveTensors = 0;      // handles that still hold a tensor
-  int64_t pendingBytes = 0;     // not yet told to V8
-  int64_t toldBytes = 0;        // of all handles: their reportedBytes
+  int64_t liveHandles = 0;   // Externals that the collector has not finalised yet
+  int64_t liveTensors = 0;   // handles that still hold a tensor
+  int64_t pendingBytes = 0;  // not yet told to V8
+  int64_t toldBytes = 0;     // of all handles: their reportedBytes
   std::vector<std::unique_ptr<Operator>> operators;
 
   // JavaScript value <-> tensor.
@@ -46,10 +46,10 @@ struct Instance {
   Handle& handle(napi_value value, const char* what);
   at::Tensor& tensor(napi_value value, const char* what);
 
-  void release(Handle& handle);          // drop the tensor, keep the (empty) handle
+  void release(Handle& handle);  // drop the tensor, keep the (empty) handle
   void link(Handle& handle, int32_t scope);
   void unlink(Handle& handle);
-  void report(Handle& handle);           // tell V8 about the bytes that only the collector will free
+  void report(Handle& handle);  // tell V8 about the bytes that only the collector will free
   void adjust(int64_t bytes);
 };
 

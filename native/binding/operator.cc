@@ -67,7 +67,8 @@ bool isBigInt(napi_env env, napi_value value, int64_t& number) {
 at::Scalar toScalar(napi_env env, const Parameter& parameter, napi_value value) {
   double number = 0;
   if (isNumber(env, value, number)) {
-    if (number == std::trunc(number) && std::abs(number) < 9007199254740992.0 && !(number == 0 && std::signbit(number))) {
+    if (number == std::trunc(number) && std::abs(number) < 9007199254740992.0 &&
+        !(number == 0 && std::signbit(number))) {
       return at::Scalar(static_cast<int64_t>(number));
     }
     return at::Scalar(number);
@@ -186,11 +187,11 @@ c10::IValue toIValue(napi_env env, Instance& instance, const Parameter& paramete
       return listOf<at::Tensor>(items(env, parameter, value),
                                 [&](napi_value item) { return toTensor(env, instance, parameter, item); });
     case Kind::OptionalTensorList:
-      return listOf<std::optional<at::Tensor>>(
-          items(env, parameter, value), [&](napi_value item) -> std::optional<at::Tensor> {
-            if (isNullish(env, item)) return std::nullopt;
-            return toTensor(env, instance, parameter, item);
-          });
+      return listOf<std::optional<at::Tensor>>(items(env, parameter, value),
+                                               [&](napi_value item) -> std::optional<at::Tensor> {
+                                                 if (isNullish(env, item)) return std::nullopt;
+                                                 return toTensor(env, instance, parameter, item);
+                                               });
     case Kind::Int: return toInt(env, parameter, value);
     case Kind::IntList:
       return listOf<int64_t>(items(env, parameter, value),
@@ -252,11 +253,14 @@ napi_value fromIValue(napi_env env, Instance& instance, const c10::IValue& value
     const auto append = [&](const c10::IValue& item) {
       check(env, napi_set_element(env, array, index++, fromIValue(env, instance, item)));
     };
-    if (value.isTuple()) for (const auto& item : value.toTupleRef().elements()) append(item);
-    else for (const c10::IValue& item : value.toList()) append(item);
+    if (value.isTuple())
+      for (const auto& item : value.toTupleRef().elements()) append(item);
+    else
+      for (const c10::IValue& item : value.toList()) append(item);
     return array;
   }
-  throw CodedError("ERR_ARGUMENT", "the result has the type " + value.tagKind() + ", which cannot be passed to JavaScript");
+  throw CodedError("ERR_ARGUMENT",
+                   "the result has the type " + value.tagKind() + ", which cannot be passed to JavaScript");
 }
 
 }  // namespace qwen_pt

@@ -21,11 +21,11 @@ enum class Kind : uint8_t {
 struct Parameter {
   std::string name;
   Kind kind = Kind::Refused;
-  bool optional = false;       // None is a value
+  bool optional = false;  // None is a value
   bool hasDefault = false;
   bool keywordOnly = false;
-  int32_t size = 0;            // int[2] has 2: one number stands for all of them
-  std::string type;            // as the schema writes it
+  int32_t size = 0;  // int[2] has 2: one number stands for all of them
+  std::string type;  // as the schema writes it
   c10::IValue defaultValue;
 };
 
@@ -34,8 +34,8 @@ struct Operator {
 
   c10::OperatorHandle handle;
   std::vector<Parameter> parameters;
-  std::string name;            // aten::sum.dim_IntList
-  int32_t alias = -1;          // the argument that comes back, for foo_ and out=
+  std::string name;    // aten::sum.dim_IntList
+  int32_t alias = -1;  // the argument that comes back, for foo_ and out=
 };
 
 // Converts by the parameter's kind; throws CodedError naming the parameter.

@@ -24,10 +24,12 @@ napi_value setVariables(napi_env env, napi_callback_info info) {
   constexpr size_t kMost = 16;
   size_t count = kMost;
   napi_value values[kMost];
-  if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || alreadySet.exchange(true)) return nullptr;
+  if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || alreadySet.exchange(true))
+    return nullptr;
   for (size_t i = 0; i + 1 < count && i + 1 < kMost; i += 2) {
     std::string name, value;
-    if (textOf(env, values[i], name) && textOf(env, values[i + 1], value)) setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
+    if (textOf(env, values[i], name) && textOf(env, values[i + 1], value))
+      setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
   }
   return nullptr;
 }
@@ -36,7 +38,8 @@ napi_value setVariables(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_value function;
-  if (napi_create_function(env, "setVariables", NAPI_AUTO_LENGTH, setVariables, nullptr, &function) != napi_ok) return nullptr;
+  if (napi_create_function(env, "setVariables", NAPI_AUTO_LENGTH, setVariables, nullptr, &function) != napi_ok)
+    return nullptr;
   if (napi_set_named_property(env, exports, "setVariables", function) != napi_ok) return nullptr;
   return exports;
 }

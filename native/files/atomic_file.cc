@@ -47,7 +47,8 @@ void AtomicFile::write(const void* data, uint64_t bytes) {
 
 AtomicFile::AtomicFile(const std::string& path, uint64_t size)
     : path_(path), temporary_(besideOf(path, static_cast<long>(GetCurrentProcessId()))) {
-  const HANDLE file = CreateFileW(wide(temporary_).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+  const HANDLE file =
+      CreateFileW(wide(temporary_).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
   if (file == INVALID_HANDLE_VALUE) throwFileError(path_, "cannot write");
   file_ = file;
   reserve(size);

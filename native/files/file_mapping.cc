@@ -18,8 +18,9 @@ namespace qwen_pt {
 #ifdef _WIN32
 
 std::shared_ptr<FileMapping> FileMapping::open(const std::string& path) {
-  const HANDLE file = CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-                                  nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+  const HANDLE file =
+      CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr,
+                  OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
   if (file == INVALID_HANDLE_VALUE) throwFileError(path, "cannot open");
   const std::unique_ptr<void, decltype(&CloseHandle)> closeFile(file, CloseHandle);
   LARGE_INTEGER size;

@@ -31,7 +31,10 @@ bool isUtf8(std::string_view bytes) {
       ++i;
       continue;
     }
-    const size_t length = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+    const size_t length = lead >= 0xC2 && lead < 0xE0   ? 2
+                          : lead >= 0xE0 && lead < 0xF0 ? 3
+                          : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                        : 0;
     if (length == 0 || bytes.size() - i < length) return false;
     uint32_t code = lead & (0x7Fu >> length);
     for (size_t k = 1; k < length; ++k) {
@@ -108,7 +111,8 @@ uint32_t JsonScanner::hex4() {
   for (int i = 0; i < 4; ++i, ++at_) {
     const char c = at_ < text_.size() ? text_[at_] : '\0';
     if (c >= '0' && c <= '9') value = value << 4 | static_cast<uint32_t>(c - '0');
-    else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')) value = value << 4 | static_cast<uint32_t>((c | 0x20) - 'a' + 10);
+    else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
+      value = value << 4 | static_cast<uint32_t>((c | 0x20) - 'a' + 10);
     else fail("\\u needs four hexadecimal digits,");
   }
   return value;
@@ -118,7 +122,9 @@ uint32_t JsonScanner::hex4() {
 void JsonScanner::escape(std::string& out) {
   if (at_ >= text_.size()) fail("a string does not end,");
   switch (const char c = text_[at_++]) {
-    case '"': case '\\': case '/': out.push_back(c); return;
+    case '"':
+    case '\\':
+    case '/': out.push_back(c); return;
     case 'b': out.push_back('\b'); return;
     case 'f': out.push_back('\f'); return;
     case 'n': out.push_back('\n'); return;
@@ -172,7 +178,8 @@ void JsonScanner::skipNumber() {
   if (text_[at_] == '-') ++at_;
   if (!digit()) fail("expected a value");
   if (text_[at_] == '0') ++at_;
-  else while (digit()) ++at_;
+  else
+    while (digit()) ++at_;
   if (digit()) fail("a number with a leading zero,");
   if (at_ < text_.size() && text_[at_] == '.') {
     ++at_;

@@ -26,11 +26,11 @@ class JsonScanner {
 
   bool consume(char expected);  // skips white space; true if `expected` came next and was taken
   void expect(char expected);
-  char peek();                  // skips white space; what comes next, '\0' at the end
+  char peek();  // skips white space; what comes next, '\0' at the end
   std::string string();
-  uint64_t unsignedInteger();   // digits only: no sign, fraction, exponent or leading zero
+  uint64_t unsignedInteger();  // digits only: no sign, fraction, exponent or leading zero
   void skipValue(int depth = 0);
-  void end();                   // nothing but white space may be left
+  void end();  // nothing but white space may be left
 
   // Walks an object and an array; `member` and `element` must take exactly one value.
   template <class Member>

@@ -23,7 +23,11 @@ at::Tensor mappedTensor(std::shared_ptr<FileMapping> mapping, char* data, c10::I
     return copy;
   }
   auto holder = std::make_unique<std::shared_ptr<FileMapping>>(std::move(mapping));
-  return at::for_blob(data, shape).context(holder.release(), releaseMapping).options(options).target_device(at::kCPU).make_tensor();
+  return at::for_blob(data, shape)
+      .context(holder.release(), releaseMapping)
+      .options(options)
+      .target_device(at::kCPU)
+      .make_tensor();
 }
 
 bool isMapped(const c10::Storage& storage) { return storage.data_ptr().get_deleter() == releaseMapping; }

@@ -10,7 +10,8 @@
 
 namespace qwen_pt {
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian, and mapped as they are");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little-endian, and mapped as they are");
 
 namespace {
 
@@ -20,10 +21,10 @@ struct DtypeName {
 };
 // Indexed by SafetensorsDtype.
 constexpr DtypeName kDtypes[] = {
-    {"BOOL", 8},        {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},
-    {"F8_E5M2", 8},     {"F8_E4M3", 8},     {"F8_E8M0", 8},     {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
-    {"I16", 16},        {"U16", 16},        {"F16", 16},        {"BF16", 16},   {"I32", 32}, {"U32", 32},
-    {"F32", 32},        {"C64", 64},        {"F64", 64},        {"I64", 64},    {"U64", 64},
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 };
 
 bool multiply(uint64_t a, uint64_t b, uint64_t& product) {
@@ -175,22 +176,23 @@ SafetensorsHeader parseSafetensorsHeader(std::string_view json, uint64_t dataByt
     refuse(std::string("the header is not the JSON that the format asks for: ") + error.what());
   }
   refuseDuplicates(header.tensors, [](const auto& entry) -> const std::string& { return entry.name; }, "the tensor");
-  refuseDuplicates(header.metadata, [](const auto& pair) -> const std::string& { return pair.first; }, "the metadata key");
-  std::stable_sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
+  refuseDuplicates(
+      header.metadata, [](const auto& pair) -> const std::string& { return pair.first; }, "the metadata key");
+  std::stable_sort(header.tensors.begin(), header.tensors.end(),
+                   [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   checkLayout(header, dataBytes);
   return header;
 }
 
 std::string layOutSafetensors(std::vector<SafetensorsEntry>& tensors, const SafetensorsMetadata& metadata) {
-  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
-    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
-  });
+  std::sort(tensors.begin(), tensors.end(),
+            [](const auto& a, const auto& b) { return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name; });
   refuseDuplicates(tensors, [](const auto& entry) -> const std::string& { return entry.name; }, "the tensor");
   refuseDuplicates(metadata, [](const auto& pair) -> const std::string& { return pair.first; }, "the metadata key");
   std::string json = "{";
-  const auto comma = [&] { if (json.back() != '{') json += ','; };
+  const auto comma = [&] {
+    if (json.back() != '{') json += ',';
+  };
   if (!metadata.empty()) {
     json += "\"__metadata__\":{";
     for (const auto& [key, value] : metadata) comma(), json += jsonString(key) + ':' + jsonString(value);
@@ -209,7 +211,8 @@ std::string layOutSafetensors(std::vector<SafetensorsEntry>& tensors, const Safe
   json += '}';
   json.resize((json.size() + 7) / 8 * 8, ' ');
   const uint64_t n = json.size();
-  if (n > kSafetensorsLargestHeader) refuse("the header would exceed 100,000,000 bytes: fewer tensors or shorter names");
+  if (n > kSafetensorsLargestHeader)
+    refuse("the header would exceed 100,000,000 bytes: fewer tensors or shorter names");
   char prefix[8];
   std::memcpy(prefix, &n, 8);
   return std::string(prefix, 8) + json;
@@ -227,7 +230,8 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
     if (std::memcmp(file.mapping->data(), "version ", 8) == 0) {
       refuse("it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`");
     }
-    if (n > kSafetensorsLargestHeader) refuse("its header's length, " + std::to_string(n) + ", exceeds 100,000,000 bytes");
+    if (n > kSafetensorsLargestHeader)
+      refuse("its header's length, " + std::to_string(n) + ", exceeds 100,000,000 bytes");
     if (n > size - 8) {
       refuse("its header's length, " + std::to_string(n) + ", exceeds the file's " + std::to_string(size) +
              " bytes: it is truncated; copy or download it again");
@@ -242,15 +246,18 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   const auto& tensors = file.header.tensors;
   file.byName_.resize(tensors.size());
   std::iota(file.byName_.begin(), file.byName_.end(), 0u);
-  std::sort(file.byName_.begin(), file.byName_.end(), [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
+  std::sort(file.byName_.begin(), file.byName_.end(),
+            [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
   return file;
 }
 
 const SafetensorsEntry& SafetensorsFile::find(const std::string& name) const {
   const auto& tensors = header.tensors;
-  const auto at = std::lower_bound(byName_.begin(), byName_.end(), name,
-                                   [&](uint32_t index, const std::string& wanted) { return tensors[index].name < wanted; });
-  if (at == byName_.end() || tensors[*at].name != name) throw SafetensorsError(path + ": has no tensor " + quoted(name));
+  const auto at =
+      std::lower_bound(byName_.begin(), byName_.end(), name,
+                       [&](uint32_t index, const std::string& wanted) { return tensors[index].name < wanted; });
+  if (at == byName_.end() || tensors[*at].name != name)
+    throw SafetensorsError(path + ": has no tensor " + quoted(name));
   return tensors[*at];
 }
 

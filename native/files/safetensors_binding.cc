@@ -8,12 +8,12 @@
 #include <unordered_map>
 
 #include "atomic_file.h"
-#include "tensors/device.h"
-#include "tensors/dtype.h"
-#include "file_error.h"
 #include "binding/instance.h"
+#include "file_error.h"
 #include "mapped_tensor.h"
 #include "safetensors.h"
+#include "tensors/device.h"
+#include "tensors/dtype.h"
 
 namespace qwen_pt {
 
@@ -53,11 +53,13 @@ struct TypePair {
   at::ScalarType tensor;
 };
 constexpr TypePair kTypes[] = {
-    {SafetensorsDtype::BOOL, at::kBool},  {SafetensorsDtype::U8, at::kByte},     {SafetensorsDtype::I8, at::kChar},
-    {SafetensorsDtype::I16, at::kShort},  {SafetensorsDtype::U16, at::kUInt16},  {SafetensorsDtype::F16, at::kHalf},
-    {SafetensorsDtype::BF16, at::kBFloat16}, {SafetensorsDtype::I32, at::kInt},  {SafetensorsDtype::U32, at::kUInt32},
-    {SafetensorsDtype::F32, at::kFloat},  {SafetensorsDtype::C64, at::kComplexFloat}, {SafetensorsDtype::F64, at::kDouble},
-    {SafetensorsDtype::I64, at::kLong},   {SafetensorsDtype::U64, at::kUInt64},
+    {SafetensorsDtype::BOOL, at::kBool},        {SafetensorsDtype::U8, at::kByte},
+    {SafetensorsDtype::I8, at::kChar},          {SafetensorsDtype::I16, at::kShort},
+    {SafetensorsDtype::U16, at::kUInt16},       {SafetensorsDtype::F16, at::kHalf},
+    {SafetensorsDtype::BF16, at::kBFloat16},    {SafetensorsDtype::I32, at::kInt},
+    {SafetensorsDtype::U32, at::kUInt32},       {SafetensorsDtype::F32, at::kFloat},
+    {SafetensorsDtype::C64, at::kComplexFloat}, {SafetensorsDtype::F64, at::kDouble},
+    {SafetensorsDtype::I64, at::kLong},         {SafetensorsDtype::U64, at::kUInt64},
 };
 
 // What dtype.h calls the type; the format's own name where tensors cannot have it.
@@ -174,7 +176,9 @@ SafetensorsEntry entryOf(const std::string& path, const std::string& name, const
     entry.dtype = pair.file;
     known = true;
   }
-  if (!known) throw SafetensorsError(which + " cannot be written: dtype " + dtypeName(tensor.scalar_type()) + " is not supported");
+  if (!known)
+    throw SafetensorsError(which + " cannot be written: dtype " + dtypeName(tensor.scalar_type()) +
+                           " is not supported");
   for (const int64_t size : tensor.sizes()) entry.shape.push_back(static_cast<uint64_t>(size));
   return entry;
 }

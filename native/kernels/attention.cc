@@ -55,8 +55,8 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value, const Op
   TORCH_CHECK(key.sizes() == value.sizes() && key.size(0) == query.size(0) && key.size(1) == query.size(1) &&
                   key.size(3) == query.size(3) && key.size(2) > 0 && query.size(2) % key.size(2) == 0,
               "query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(), " do not belong together");
-  TORCH_CHECK(query.scalar_type() == key.scalar_type() && query.scalar_type() == value.scalar_type(),
-              "query is ", query.scalar_type(), ", key ", key.scalar_type(), " and value ", value.scalar_type());
+  TORCH_CHECK(query.scalar_type() == key.scalar_type() && query.scalar_type() == value.scalar_type(), "query is ",
+              query.scalar_type(), ", key ", key.scalar_type(), " and value ", value.scalar_type());
   TORCH_CHECK(query.device() == key.device() && query.device() == value.device(), "query is on ", query.device(),
               ", key on ", key.device(), " and value on ", value.device());
   TORCH_CHECK(!cuSeqlens || (cuSeqlens->dim() == 1 && cuSeqlens->scalar_type() == at::kInt && cuSeqlens->numel() >= 2),
@@ -163,10 +163,9 @@ Tensor attendDocuments(Kernel kernel, const Tensor& query, const Tensor& key, co
   }
   constexpr int64_t kCausalFromTopLeft = 1;
   const auto row = [&](const Tensor& x) { return joined(x).unsqueeze(0); };  // [1, tokens, heads, dim]
-  return std::get<0>(at::_efficient_attention_forward(row(query), row(repeatedFor(query, key)),
-                                                      row(repeatedFor(query, value)), {}, starts, starts, longest,
-                                                      longest, 0.0, kCausalFromTopLeft, /*compute_log_sumexp=*/true,
-                                                      scale))
+  return std::get<0>(at::_efficient_attention_forward(
+                         row(query), row(repeatedFor(query, key)), row(repeatedFor(query, value)), {}, starts, starts,
+                         longest, longest, 0.0, kCausalFromTopLeft, /*compute_log_sumexp=*/true, scale))
       .view(query.sizes());
 }
 
@@ -191,7 +190,8 @@ Tensor onMeta(const Tensor& query, const Tensor& key, const Tensor& value, const
     return attendDocuments(kernel, query, key, value, *cuSeqlens, scaleOr(scale, query));
   }
   const int64_t kvHeads = key.size(2);
-  const Tensor grouped = query.unflatten(2, {kvHeads, -1}).permute({0, 2, 3, 1, 4});  // [batch, kvHeads, group, seq, dim]
+  const Tensor grouped =
+      query.unflatten(2, {kvHeads, -1}).permute({0, 2, 3, 1, 4});  // [batch, kvHeads, group, seq, dim]
   const auto shared = [](const Tensor& x) { return x.transpose(1, 2).unsqueeze(2); };  // [batch, kvHeads, 1, seq, dim]
   const Tensor scores = at::matmul(grouped, shared(key).transpose(-1, -2)).mul(scaleOr(scale, query));
   return at::matmul(scores.softmax(-1), shared(value)).permute({0, 3, 1, 2, 4}).flatten(2, 3);
@@ -202,14 +202,10 @@ template <HasFlash hasFlash>
 std::string choice(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens) {
   check(query, key, value, cuSeqlens);
   switch (kernelFor<hasFlash>(query, key, value, cuSeqlens)) {
-    case Kernel::kRows:
-      return hasFlash(query, key, value) ? "rows, flash" : "rows, another";
-    case Kernel::kFlash:
-      return "documents, flash";
-    case Kernel::kEfficient:
-      return "documents, memory-efficient";
-    default:
-      return "document by document";
+    case Kernel::kRows: return hasFlash(query, key, value) ? "rows, flash" : "rows, another";
+    case Kernel::kFlash: return "documents, flash";
+    case Kernel::kEfficient: return "documents, memory-efficient";
+    default: return "document by document";
   }
 }
 
@@ -349,10 +345,9 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
                         const OptionalTensor& givenSums) {
     at::AutoDispatchBelowADInplaceOrView below;
     const Tensor q = evenlySpaced(query), k = evenlySpaced(key), v = evenlySpaced(value);
-    const Forward result = givenOut ? Forward{at::alias(*givenOut), givenSums->contiguous()}
-                                    : forwardOnCpu(q, k, v, cuSeqlens, scale);
-    context->save_for_backward(
-        {q, k, v, evenlySpaced(result.out), result.logsumexp, cuSeqlens.value_or(Tensor())});
+    const Forward result =
+        givenOut ? Forward{at::alias(*givenOut), givenSums->contiguous()} : forwardOnCpu(q, k, v, cuSeqlens, scale);
+    context->save_for_backward({q, k, v, evenlySpaced(result.out), result.logsumexp, cuSeqlens.value_or(Tensor())});
     context->saved_data["scale"] = scale;
     return result.out;
   }
@@ -374,7 +369,8 @@ Tensor autogradOnCpu(const Tensor& query, const Tensor& key, const Tensor& value
     return onCpu(query, key, value, cuSeqlens, scale);
   }
   check(query, key, value, cuSeqlens);
-  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(), OptionalTensor());
+  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(),
+                                OptionalTensor());
 }
 
 // Attention whose result a second pass takes from the first: what is kept of it is the result and, where the backward
@@ -396,7 +392,8 @@ Tensor recalledOnCpu(const Tensor& query, const Tensor& key, const Tensor& value
   checkForKernel(query, scaleOr(scale, query));
   checkGiven("result", out, query.sizes(), query.scalar_type());
   checkGiven("logsumexp", logsumexp, {query.size(2), query.size(0) * query.size(1)}, sumsDtype(query));
-  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(out), OptionalTensor(logsumexp));
+  return CausalAttention::apply(query, key, value, cuSeqlens, scaleOr(scale, query), OptionalTensor(out),
+                                OptionalTensor(logsumexp));
 }
 
 /// libtorch's own attention on a device keeps what it needs by itself: there nothing is kept, and all is computed again.
@@ -431,9 +428,8 @@ template <c10::DispatchKey key, c10::DeviceType device>
 Results keptUnderAutocast(const Tensor& query, const Tensor& keys, const Tensor& value, const OptionalTensor& cuSeqlens,
                           std::optional<double> scale) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
-  static const auto attention = c10::Dispatcher::singleton()
-                                    .findSchemaOrThrow("qwen_pt::causal_attention_kept", "")
-                                    .typed<decltype(keptOnCpu)>();
+  static const auto attention =
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention_kept", "").typed<decltype(keptOnCpu)>();
   const auto dtype = at::autocast::get_autocast_dtype(device);
   return attention.call(at::autocast::cached_cast(dtype, query, device), at::autocast::cached_cast(dtype, keys, device),
                         at::autocast::cached_cast(dtype, value, device), cuSeqlens, scale);
@@ -441,7 +437,7 @@ Results keptUnderAutocast(const Tensor& query, const Tensor& keys, const Tensor&
 
 template <c10::DispatchKey key, c10::DeviceType device>
 Tensor recalledCast(const Tensor& query, const Tensor& keys, const Tensor& value, const Tensor& out,
-                             const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
+                    const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto attention = c10::Dispatcher::singleton()
                                     .findSchemaOrThrow("qwen_pt::causal_attention_recalled", "")

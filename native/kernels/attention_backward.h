@@ -187,9 +187,7 @@ class AttentionBackward {
   }
 
   /// Columns of the block of queries that a panel must hold: up to the sequence's end.
-  int64_t columnsFrom(int64_t query) const {
-    return std::min(kQueries, roundUp(length_ - query, T::kColumns));
-  }
+  int64_t columnsFrom(int64_t query) const { return std::min(kQueries, roundUp(length_ - query, T::kColumns)); }
 
   /// A tile's rows of keys, the first of them `offset` places after the block's first query.
   void keysAgainstQueries(int64_t g, int64_t row, int64_t offset, int64_t query) {
@@ -231,8 +229,8 @@ class AttentionBackward {
         storeFactors(shares_ + at, share);
         storeFactors(dScores_ + at, dScore[k]);
       }
-      Factor* right = dScoresRight_ + (j / T::kColumns) * kKeys * T::kColumns + (row + i) * T::kColumns +
-                      (j % T::kColumns) * kPair;
+      Factor* right =
+          dScoresRight_ + (j / T::kColumns) * kKeys * T::kColumns + (row + i) * T::kColumns + (j % T::kColumns) * kPair;
 #if defined(CPU_CAPABILITY_AVX512) && defined(__AVX512BF16__)
       if constexpr (kPair == 2) storePairs(right, dScore[0], dScore[1]);
 #endif

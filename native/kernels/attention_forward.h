@@ -33,9 +33,8 @@ C10_ALWAYS_INLINE void storeFactors(Factor* to, const Vec& x) {
 template <typename In, typename Sum>
 void writeScaled(Sum* from, Sum factor, In* to, int64_t count) {
   using Vec = at::vec::Vectorized<Sum>;
-  forVectors<Vec>(count, [&](int64_t i, int64_t n) {
-    storeSome(loadSome<Vec>(from + i, n) * Vec(factor), from + i, n);
-  });
+  forVectors<Vec>(count,
+                  [&](int64_t i, int64_t n) { storeSome(loadSome<Vec>(from + i, n) * Vec(factor), from + i, n); });
   narrow(from, to, count);
 }
 

@@ -103,17 +103,17 @@ Tensor composite(const Request& of, Gradients* gradients) {
     const int64_t count = std::min(step, rows - start);
     const Tensor x = hidden.narrow(0, start, count);
     const Tensor label = target.narrow(0, start, count);
-    const Tensor ignored = label.eq(ignoreIndex);                           // [count] bool
-    const Tensor index = label.masked_fill(ignored, 0).unsqueeze(1);        // [count, 1]
-    Tensor logits = at::mm(x, weight.t()).to(wide);                         // [count, vocabulary]
+    const Tensor ignored = label.eq(ignoreIndex);                     // [count] bool
+    const Tensor index = label.masked_fill(ignored, 0).unsqueeze(1);  // [count, 1]
+    Tensor logits = at::mm(x, weight.t()).to(wide);                   // [count, vocabulary]
     logits.sub_(logits.amax(1, /*keepdim=*/true));
     const Tensor picked = logits.gather(1, index).squeeze(1);
     logits.exp_();
-    const Tensor denominator = logits.sum(1);                               // [count]
+    const Tensor denominator = logits.sum(1);  // [count]
     loss.add_((denominator.log() - picked).masked_fill_(ignored, 0).sum(), scale);
     if (!gradients) continue;
     const Tensor factor = (scale / denominator).masked_fill_(ignored, 0).unsqueeze(1);
-    logits.mul_(factor);                                                    // softmax * scale, 0 where not counted
+    logits.mul_(factor);  // softmax * scale, 0 where not counted
     logits.scatter_add_(1, index, at::full_like(factor, -scale).masked_fill_(ignored.unsqueeze(1), 0));
     const Tensor dLogits = logits.to(hidden.scalar_type());
     if (gradients->hidden.defined()) gradients->hidden.narrow(0, start, count).copy_(at::mm(dLogits, weight));
@@ -160,8 +160,12 @@ Tensor onCpu(const Request& given, Gradients* gradients) {
     } else {
       at::mm_out(logits, x, of.weight.t());
     }
-    const CrossEntropyProblem problem{logits.scalar_type(), of.weight.size(0), logits.data_ptr(),
-                                      labels.const_data_ptr<int64_t>() + start, of.scale, gradients != nullptr,
+    const CrossEntropyProblem problem{logits.scalar_type(),
+                                      of.weight.size(0),
+                                      logits.data_ptr(),
+                                      labels.const_data_ptr<int64_t>() + start,
+                                      of.scale,
+                                      gradients != nullptr,
                                       losses.data() + start};
     at::parallel_for(0, count, 1,
                      [&](int64_t first, int64_t end) { vectorKernels().crossEntropy.rows(problem, first, end); });
@@ -226,16 +230,16 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>
 };
 
 template <bool byAten>
-Tensor forwardOnly(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale,
-                   int64_t ignoreIndex, int64_t chunkBytes) {
+Tensor forwardOnly(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
+                   int64_t chunkBytes) {
   check(hidden, weight, target);
   checkAlike(hidden, weight);
   return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
 }
 
 template <bool byAten>
-Tensor withGradient(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale,
-                    int64_t ignoreIndex, int64_t chunkBytes) {
+Tensor withGradient(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
+                    int64_t chunkBytes) {
   check(hidden, weight, target);
   checkAlike(hidden, weight);
   if (c10::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad()))

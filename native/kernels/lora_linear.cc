@@ -68,8 +68,7 @@ struct Dropping {
   Tensor factors(const Tensor& mask) const { return mask.to(wide).div_(1 - rate); }
 };
 
-void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-           bool drops) {
+void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings, bool drops) {
   const size_t count = weights.size();
   TORCH_CHECK(count > 0 && a.size() == count && b.size() == count && scalings.size() == count,
               "as many a, b and scalings are needed as weights, got ", a.size(), ", ", b.size(), ", ", scalings.size(),
@@ -212,8 +211,8 @@ std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a,
   return outs;
 }
 
-std::vector<Tensor> withoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
-                                    Scalings scalings, double dropout, std::optional<at::ScalarType> wide) {
+std::vector<Tensor> withoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
+                                    double dropout, std::optional<at::ScalarType> wide) {
   return forwardOf(x, weights, a, b, scalings, {}, Dropping(dropout, wide, x), nullptr);
 }
 
@@ -244,7 +243,8 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     const std::vector<double> scalings = context->saved_data["scalings"].toDoubleVector();
     const size_t count = scalings.size();
     const TensorList all(saved);
-    const TensorList weights = all.slice(2, count), a = all.slice(2 + count, count), b = all.slice(2 + 2 * count, count);
+    const TensorList weights = all.slice(2, count), a = all.slice(2 + count, count),
+                     b = all.slice(2 + 2 * count, count);
     const TensorList masks = all.slice(2 + 3 * count);
     const Tensor& x = saved[0];
     const Dropping dropping(context->saved_data["rate"].toDouble(),
@@ -356,8 +356,8 @@ std::vector<Tensor> underAutocast(const Tensor& x, TensorList weights, TensorLis
   static const auto lora =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::lora_linear", "").typed<decltype(composite)>();
   if (!wide && !a.empty()) wide = a[0].scalar_type();
-  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings, dropout,
-                   wide);
+  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings,
+                   dropout, wide);
 }
 
 template <c10::DispatchKey key, c10::DeviceType device>

@@ -71,9 +71,8 @@ struct Tile {
     Vec sum[kRows][kVectors];
     if (accumulate) {
       unrolled<kRows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-        unrolled<kVectors>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-          sum[i][j] = Vec::loadu(c + i * ldc + j * kLanes);
-        });
+        unrolled<kVectors>([&](auto j)
+                               C10_ALWAYS_INLINE_ATTRIBUTE { sum[i][j] = Vec::loadu(c + i * ldc + j * kLanes); });
       });
     } else {
       unrolled<kRows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
@@ -84,16 +83,14 @@ struct Tile {
 #if defined(CPU_CAPABILITY_AVX512) && defined(__AVX512BF16__)
       if constexpr (kPair == 2) {
         __m512bh right[kVectors];
-        unrolled<kVectors>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-          right[j] = (__m512bh)_mm512_loadu_si512(b + j * kLanes * 2);
-        });
+        unrolled<kVectors>(
+            [&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE { right[j] = (__m512bh)_mm512_loadu_si512(b + j * kLanes * 2); });
         unrolled<kRows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
           int32_t both;
           std::memcpy(&both, a + i * lda, sizeof both);
           const __m512bh left = (__m512bh)_mm512_set1_epi32(both);
-          unrolled<kVectors>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-            sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, right[j]);
-          });
+          unrolled<kVectors>(
+              [&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE { sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, right[j]); });
         });
         continue;
       }
@@ -103,9 +100,8 @@ struct Tile {
         unrolled<kVectors>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE { right[j] = Vec::loadu(b + j * kLanes); });
         unrolled<kRows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
           const Vec left(a[i * lda]);
-          unrolled<kVectors>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-            sum[i][j] = at::vec::fmadd(left, right[j], sum[i][j]);
-          });
+          unrolled<kVectors>(
+              [&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE { sum[i][j] = at::vec::fmadd(left, right[j], sum[i][j]); });
         });
       }
     }

@@ -69,8 +69,9 @@ void flashForward(const c10::OperatorHandle& op, Stack* stack) {
   const auto on = [&](at::ScalarType dtype, at::IntArrayRef sizes) {
     return at::empty(sizes, query.options().dtype(dtype));
   };
-  answer(op, stack, {plain(query), on(at::kFloat, {query.size(-2), query.size(0)}), on(at::kLong, {2}),
-                     on(at::kLong, {}), on(query.scalar_type(), {0})});
+  answer(op, stack,
+         {plain(query), on(at::kFloat, {query.size(-2), query.size(0)}), on(at::kLong, {2}), on(at::kLong, {}),
+          on(query.scalar_type(), {0})});
 }
 
 /// query [1, tokens, heads, dim] -> out, logsumexp, seed, offset, longest query, longest key
@@ -82,14 +83,16 @@ void efficientForward(const c10::OperatorHandle& op, Stack* stack) {
   const auto on = [&](at::ScalarType dtype, at::IntArrayRef sizes) {
     return at::empty(sizes, query.options().dtype(dtype));
   };
-  answer(op, stack, {plain(query), on(at::kFloat, {1, query.size(2), longest}), on(at::kLong, {}), on(at::kLong, {}),
-                     longest, longest});
+  answer(op, stack,
+         {plain(query), on(at::kFloat, {1, query.size(2), longest}), on(at::kLong, {}), on(at::kLong, {}), longest,
+          longest});
 }
 
 /// dOut, query, key, value, ... -> their gradients; none for a bias
 void attentionBackward(const c10::OperatorHandle& op, Stack* stack) {
   const auto arguments = argumentsOf(op, *stack);
-  TORCH_CHECK(arguments[0].toTensor().sizes() == arguments[1].toTensor().sizes(), "a gradient of the result's shape is needed");
+  TORCH_CHECK(arguments[0].toTensor().sizes() == arguments[1].toTensor().sizes(),
+              "a gradient of the result's shape is needed");
   std::vector<c10::IValue> results;
   for (size_t i = 1; i <= 3; ++i) results.emplace_back(plain(arguments[i].toTensor()));
   if (op.schema().returns().size() > 3) results.emplace_back(Tensor());
@@ -103,7 +106,8 @@ bool isMissing(const std::string& name, const std::string& overload) {
 
 template <class Kernel>
 void fill(torch::Library& library, const std::string& name, Kernel&& kernel, const std::string& overload = "") {
-  if (isMissing(name, overload)) library.impl((overload.empty() ? name : name + "." + overload).c_str(), std::forward<Kernel>(kernel));
+  if (isMissing(name, overload))
+    library.impl((overload.empty() ? name : name + "." + overload).c_str(), std::forward<Kernel>(kernel));
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ Tensor compositeNorm(const Tensor& x, const Tensor& weight, double eps) {
 }
 
 void checkRope(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  TORCH_CHECK(x.dim() == 4 && x.size(3) % 2 == 0, "x must be [batch, seq, heads, dim] with an even dim, got ", x.sizes());
+  TORCH_CHECK(x.dim() == 4 && x.size(3) % 2 == 0, "x must be [batch, seq, heads, dim] with an even dim, got ",
+              x.sizes());
   for (const Tensor* each : {&cos, &sin}) {
     TORCH_CHECK(each->dim() == 4 && (each->size(0) == 1 || each->size(0) == x.size(0)) && each->size(1) == 1 &&
                     each->size(2) == x.size(1) && each->size(3) == x.size(3),
@@ -147,8 +148,8 @@ struct Norm : torch::autograd::Function<Norm> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& cos, const std::optional<Tensor>& sin, double eps, int64_t out) {
     at::AutoDispatchBelowADInplaceOrView below;
-    const Operands operands = operandsOf(x, weight, cos.value_or(Tensor()), sin.value_or(Tensor()), eps,
-                                         static_cast<at::ScalarType>(out));
+    const Operands operands =
+        operandsOf(x, weight, cos.value_or(Tensor()), sin.value_or(Tensor()), eps, static_cast<at::ScalarType>(out));
     context->save_for_backward({operands.input, operands.weight, operands.cos, operands.sin});
     context->saved_data["eps"] = eps;
     context->saved_data["out"] = out;
@@ -162,7 +163,11 @@ struct Norm : torch::autograd::Function<Norm> {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "rms_norm and norm_rope have no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     auto& data = context->saved_data;
-    const Operands operands{saved[0], saved[1], saved[2], saved[3], static_cast<at::ScalarType>(data["out"].toInt()),
+    const Operands operands{saved[0],
+                            saved[1],
+                            saved[2],
+                            saved[3],
+                            static_cast<at::ScalarType>(data["out"].toInt()),
                             data["eps"].toDouble()};
     Gradients grads = backwardOnCpu(operands, outputs[0], data["wants_input"].toBool(), data["wants_weight"].toBool());
     if (grads.weight.defined()) grads.weight = grads.weight.to(static_cast<at::ScalarType>(data["weight"].toInt()));
@@ -204,7 +209,8 @@ Tensor autogradNormRopeOnCpu(const Tensor& x, const Tensor& weight, const Tensor
   const bool isPlain = !cos.requires_grad() && !sin.requires_grad();
   if (!isPlain || !suitsRopeKernel(x, weight, cos, sin)) return compositeNormRope(x, weight, cos, sin, eps);
   if (isWatched(x, weight)) {
-    return Norm::apply(x, weight, std::optional<Tensor>(cos), std::optional<Tensor>(sin), eps, static_cast<int64_t>(at::result_type(weight, x)));
+    return Norm::apply(x, weight, std::optional<Tensor>(cos), std::optional<Tensor>(sin), eps,
+                       static_cast<int64_t>(at::result_type(weight, x)));
   }
   at::AutoDispatchBelowADInplaceOrView below;
   return normRopeOnCpu(x, weight, cos, sin, eps);

@@ -37,9 +37,7 @@ class NormRows {
   void forward(int64_t row) {
     widen(static_cast<const In*>(p_.input) + row * dim_, x_, dim_);
     const Vec scale(reciprocalRoot());
-    forVectors<Vec>(dim_, [&](int64_t i, int64_t n) {
-      storeSome(loadSome<Vec>(x_ + i, n) * scale, x_ + i, n);
-    });
+    forVectors<Vec>(dim_, [&](int64_t i, int64_t n) { storeSome(loadSome<Vec>(x_ + i, n) * scale, x_ + i, n); });
     roundTo(x_, reinterpret_cast<In*>(spare_), dim_);
     forVectors<Vec>(dim_, [&](int64_t i, int64_t n) {
       storeSome(loadSome<Vec>(x_ + i, n) * loadSome<Vec>(weight_ + i, n), x_ + i, n);

@@ -15,17 +15,17 @@ struct NormProblem {
   int64_t dim;
   double eps;
   const void* input;
-  const void* weight;               // [dim], widened
-  const void* cosine = nullptr;     // [positions, dim], widened
-  const void* sine = nullptr;       // [positions, dim], widened
-  int64_t rowsPerPosition = 1;      // row r is at position r / rowsPerPosition, modulo their number
+  const void* weight;            // [dim], widened
+  const void* cosine = nullptr;  // [positions, dim], widened
+  const void* sine = nullptr;    // [positions, dim], widened
+  int64_t rowsPerPosition = 1;   // row r is at position r / rowsPerPosition, modulo their number
   int64_t positions = 1;
   void* out = nullptr;
 
   // The backward pass.
   const void* dOut = nullptr;
-  void* dInput = nullptr;           // null where it is not wanted
-  void* dWeight = nullptr;          // [dim], widened, added to; null where it is not wanted
+  void* dInput = nullptr;   // null where it is not wanted
+  void* dWeight = nullptr;  // [dim], widened, added to; null where it is not wanted
 };
 
 struct NormKernel {

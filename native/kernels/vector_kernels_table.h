@@ -4,8 +4,8 @@
 
 #include "attention_backward.h"
 #include "cross_entropy_rows.h"
-#include "products/fixed_point_rows.h"
 #include "norm_rows.h"
+#include "products/fixed_point_rows.h"
 #include "products/low_rank_rows.h"
 #include "products/panel_rows.h"
 #include "swiglu_rows.h"
@@ -146,16 +146,14 @@ void lowRankProjectRows(const LowRankInput& of, int64_t first, int64_t end, cons
 
 void lowRankUpdateRows(const LowRankInput& of, int64_t first, int64_t end, const float* h, int64_t ranks,
                        const float* b, int64_t bStride, void* y, int64_t yStride) {
-  forNarrowType(of.dtype, [&](auto zero) {
-    LowRank<decltype(zero)>::update(of, first, end, h, ranks, b, bStride, y, yStride);
-  });
+  forNarrowType(of.dtype,
+                [&](auto zero) { LowRank<decltype(zero)>::update(of, first, end, h, ranks, b, bStride, y, yStride); });
 }
 
 void lowRankReduceRows(const LowRankInput& of, int64_t rows, int64_t first, int64_t end, const float* h, int64_t ranks,
                        float* d, int64_t dStride) {
-  forNarrowType(of.dtype, [&](auto zero) {
-    LowRank<decltype(zero)>::reduce(of, rows, first, end, h, ranks, d, dStride);
-  });
+  forNarrowType(of.dtype,
+                [&](auto zero) { LowRank<decltype(zero)>::reduce(of, rows, first, end, h, ranks, d, dStride); });
 }
 
 #if defined(CPU_CAPABILITY_AVX2)
@@ -190,8 +188,8 @@ FixedPointKernel fixedPointTable() { return {}; }
 
 VectorKernels makeTable(const char* capability) {
   return {capability,
-          {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward,
-           attentionPartialSize, attentionJoin},
+          {attentionForwardScratch, attentionForward, attentionBackwardScratch, attentionBackward, attentionPartialSize,
+           attentionJoin},
           {normForward, normBackward},
           {swigluForward, swigluBackward},
           {crossEntropyRows},

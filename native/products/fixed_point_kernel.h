@@ -16,17 +16,17 @@ constexpr int64_t kFixedWeightMost = 2047;
 
 /// A tile after another of a result [rows, columns], from packed operands.
 struct FixedPointTask {
-  const int16_t* x;        // [rows, rounded up to kFixedRows][xStride]
+  const int16_t* x;  // [rows, rounded up to kFixedRows][xStride]
   int64_t xStride;
-  const int16_t* panels;   // [columns / kFixedColumns][pairs][kFixedColumns][2]
+  const int16_t* panels;  // [columns / kFixedColumns][pairs][kFixedColumns][2]
   int64_t pairs;
-  int64_t rows, columns;   // of the result
-  const float* rowScales;  // [rows]
+  int64_t rows, columns;      // of the result
+  const float* rowScales;     // [rows]
   const float* columnScales;  // [columns], or null
-  c10::ScalarType dtype;   // of the result
+  c10::ScalarType dtype;      // of the result
   void* out;
   int64_t outStride;
-  float beta;              // what of the result is kept
+  float beta;  // what of the result is kept
 };
 
 struct FixedPointKernel {

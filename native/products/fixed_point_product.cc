@@ -30,8 +30,7 @@ const FixedPointKernel& choose() {
   const VectorKernels& own = vectorKernels();
 #if defined(__x86_64__) || defined(_M_X64)
   // AVX2's serve a processor with AVX-512 as well
-  if (own.fixedPoint.multiply == nullptr && &own != &vectorKernelsDefault())
-    return vectorKernelsAvx2().fixedPoint;
+  if (own.fixedPoint.multiply == nullptr && &own != &vectorKernelsDefault()) return vectorKernelsAvx2().fixedPoint;
 #endif
   return own.fixedPoint;
 }
@@ -129,9 +128,7 @@ class Tokens {
  public:
   Tokens(const Tensor& x, const Slab& slab, bool transposed)
       // a line more than the depth: rows would meet in the same few places of the cache
-      : stride_(slab.paddedDepth() + 32),
-        integers_(roundUpTo(x.size(0), kFixedRows) * stride_),
-        scales_(x.size(0)) {
+      : stride_(slab.paddedDepth() + 32), integers_(roundUpTo(x.size(0), kFixedRows) * stride_), scales_(x.size(0)) {
     const int64_t rows = x.size(0), depth = slab.depth(), first = slab.start();
     const auto* from = static_cast<const char*>(x.const_data_ptr());
     const int64_t size = x.element_size();
@@ -160,7 +157,8 @@ void multiply(const Tokens& x, const Slab& slab, bool transposed, const Tensor& 
   const int64_t panelBytes = slab.paddedDepth() * kFixedColumns * 2;
   int64_t width = std::max<int64_t>(kBlockBytes / panelBytes, 1) * kFixedColumns;
   const int64_t threads = at::get_num_threads();
-  while (width > kFixedColumns && (columns + width - 1) / width < 2 * threads) width = roundUpTo(width / 2, kFixedColumns);
+  while (width > kFixedColumns && (columns + width - 1) / width < 2 * threads)
+    width = roundUpTo(width / 2, kFixedColumns);
   const int64_t blocks = (columns + width - 1) / width;
   const int64_t parts = std::clamp<int64_t>(2 * threads / blocks, 1, std::max<int64_t>(rows / 48, 1));
   const int64_t part = roundUpTo((rows + parts - 1) / parts, kFixedRows);

@@ -66,8 +66,7 @@ C10_ALWAYS_INLINE void fixedEach(const In* x, const float* factors, int64_t coun
   }
   if (i == count) return;
   alignas(32) float rest[16] = {};
-  for (int64_t j = i; j < count; ++j)
-    rest[j - i] = static_cast<float>(x[j]) * (factors != nullptr ? factors[j] : 1.f);
+  for (int64_t j = i; j < count; ++j) rest[j - i] = static_cast<float>(x[j]) * (factors != nullptr ? factors[j] : 1.f);
   body(i, _mm256_load_ps(rest), _mm256_load_ps(rest + 8));
 }
 
@@ -120,8 +119,7 @@ double fixedQuantizeRows(const In* rows, int64_t rowStride, int64_t count, int64
       continue;
     }
     scales[i] = largest / kFixedWeightMost;
-    const double squares =
-        fixedRound(rows + i * rowStride, nullptr, width, kFixedWeightMost / largest, to, stride);
+    const double squares = fixedRound(rows + i * rowStride, nullptr, width, kFixedWeightMost / largest, to, stride);
     most = std::max(most, squares);
   }
   return most;

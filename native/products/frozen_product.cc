@@ -9,8 +9,8 @@
 
 #include "fixed_point_product.h"
 #include "panel_product.h"
-#include "tensors/placement.h"
 #include "product_kind.h"
+#include "tensors/placement.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>

@@ -20,7 +20,7 @@ using at::Tensor;
 
 constexpr int64_t kGrain = 1 << 15;  // numbers of the tall matrix that are worth a thread
 
-constexpr int64_t kMostRanks = 96;   // with more of them a full product reuses what it reads
+constexpr int64_t kMostRanks = 96;  // with more of them a full product reuses what it reads
 
 int64_t padded(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 

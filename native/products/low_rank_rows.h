@@ -31,11 +31,11 @@ void lowRankRow(const LowRankInput& of, int64_t row, int64_t first, int64_t coun
 template <typename In>
 struct LowRank {
   static constexpr int64_t kLanes = LowRankVec::size();
-  static constexpr int kProjected = 3;       // rows that are projected together, on kRankStep ranks: 12 sums
-  static constexpr int64_t kDepth = 1536;    // columns of them at a time
-  static constexpr int kUpdated = 4;         // rows that are updated together, 2 vectors of each
-  static constexpr int64_t kChunk = 384;     // columns of them at a time
-  static constexpr int64_t kReduced = 32;    // rows that are widened together for a reduction
+  static constexpr int kProjected = 3;     // rows that are projected together, on kRankStep ranks: 12 sums
+  static constexpr int64_t kDepth = 1536;  // columns of them at a time
+  static constexpr int kUpdated = 4;       // rows that are updated together, 2 vectors of each
+  static constexpr int64_t kChunk = 384;   // columns of them at a time
+  static constexpr int64_t kReduced = 32;  // rows that are widened together for a reduction
   static_assert(kDepth % kWidthStep == 0 && kChunk % kWidthStep == 0 && kWidthStep % (3 * kLanes) == 0);
 
   static void project(const LowRankInput& of, int64_t first, int64_t end, const float* a, int64_t aStride,
@@ -67,13 +67,12 @@ struct LowRank {
     });
     for (int64_t c = 0; c < count; c += kLanes) {
       LowRankVec left[kProjected];
-      unrolled<kProjected>(
-          [&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE { left[i] = LowRankVec::loadu(x + i * kDepth + c); });
+      unrolled<kProjected>([&](auto i)
+                               C10_ALWAYS_INLINE_ATTRIBUTE { left[i] = LowRankVec::loadu(x + i * kDepth + c); });
       unrolled<kRankStep>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
         const LowRankVec right = LowRankVec::loadu(a + j * aStride + c);
-        unrolled<kProjected>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-          sum[i][j] = at::vec::fmadd(left[i], right, sum[i][j]);
-        });
+        unrolled<kProjected>(
+            [&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE { sum[i][j] = at::vec::fmadd(left[i], right, sum[i][j]); });
       });
     }
     unrolled<kProjected>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
@@ -154,18 +153,15 @@ struct LowRank {
   static void gather(const float* x, int64_t rows, const float* h, int64_t hStride, float* d, int64_t dStride) {
     LowRankVec sum[kRankStep][3];
     unrolled<kRankStep>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-      unrolled<3>([&](auto v) C10_ALWAYS_INLINE_ATTRIBUTE {
-        sum[j][v] = LowRankVec::loadu(d + j * dStride + v * kLanes);
-      });
+      unrolled<3>([&](auto v)
+                      C10_ALWAYS_INLINE_ATTRIBUTE { sum[j][v] = LowRankVec::loadu(d + j * dStride + v * kLanes); });
     });
     for (int64_t row = 0; row < rows; ++row, x += kChunk, h += hStride) {
       LowRankVec right[3];
       unrolled<3>([&](auto v) C10_ALWAYS_INLINE_ATTRIBUTE { right[v] = LowRankVec::loadu(x + v * kLanes); });
       unrolled<kRankStep>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
         const LowRankVec left(h[j]);
-        unrolled<3>([&](auto v) C10_ALWAYS_INLINE_ATTRIBUTE {
-          sum[j][v] = at::vec::fmadd(left, right[v], sum[j][v]);
-        });
+        unrolled<3>([&](auto v) C10_ALWAYS_INLINE_ATTRIBUTE { sum[j][v] = at::vec::fmadd(left, right[v], sum[j][v]); });
       });
     }
     unrolled<kRankStep>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {

@@ -20,9 +20,9 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kRows = 2048;          // of x in one block
-constexpr int64_t kDepth = 4096;          // of a sum that is made at once
-constexpr int64_t kPartDepth = 1024;      // of a longer one, which is added up part by part
+constexpr int64_t kRows = 2048;            // of x in one block
+constexpr int64_t kDepth = 4096;           // of a sum that is made at once
+constexpr int64_t kPartDepth = 1024;       // of a longer one, which is added up part by part
 constexpr int64_t kPanelFloats = 1 << 19;  // in one panel: 2 MB, most of a core's cache
 constexpr int64_t kMostColumns = 256, kMostSummedColumns = 512, kLeastColumns = 64;
 

@@ -2,8 +2,8 @@
 // would cost more than the product. Compiled once for each capability, with internal linkage.
 #pragma once
 
-#include "panel_kernel.h"
 #include "kernels/widen.h"
+#include "panel_kernel.h"
 
 namespace qwen_pt {
 namespace {

@@ -39,7 +39,8 @@ napi_value accelerator(napi_env env, Instance&, const Arguments&) {
   napi_value result;
   check(env, napi_create_object(env, &result));
   check(env, napi_set_named_property(env, result, "type", toJs(env, c10::DeviceTypeName(*type, true))));
-  check(env, napi_set_named_property(env, result, "count", toJs(env, static_cast<int64_t>(at::accelerator::deviceCount()))));
+  check(env,
+        napi_set_named_property(env, result, "count", toJs(env, static_cast<int64_t>(at::accelerator::deviceCount()))));
   return result;
 }
 
@@ -98,7 +99,8 @@ napi_value setFloat32Precision(napi_env env, Instance&, const Arguments& args) {
 }
 
 napi_value setDeterministic(napi_env env, Instance&, const Arguments& args) {
-  at::globalContext().setDeterministicAlgorithms(toBool(env, args[0], "deterministic"), toBool(env, args[1], "warnOnly"));
+  at::globalContext().setDeterministicAlgorithms(toBool(env, args[0], "deterministic"),
+                                                 toBool(env, args[1], "warnOnly"));
   return undefined(env);
 }
 
@@ -120,7 +122,9 @@ napi_value leaseHeldByAnother(napi_env env, Instance& instance, const Arguments&
 napi_value buildInfo(napi_env env, Instance&, const Arguments&) {
   napi_value result;
   check(env, napi_create_object(env, &result));
-  const auto set = [&](const char* key, napi_value value) { check(env, napi_set_named_property(env, result, key, value)); };
+  const auto set = [&](const char* key, napi_value value) {
+    check(env, napi_set_named_property(env, result, key, value));
+  };
   set("builtWith", toJs(env, std::string(TORCH_VERSION)));
   set("cpuCapability", toJs(env, at::get_cpu_capability()));
   set("hasCuda", toJs(env, at::hasCUDA()));

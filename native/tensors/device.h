@@ -6,4 +6,4 @@
 namespace qwen_pt {
 void loadAccelerators();
 void defineDevice(napi_env env, napi_value exports, Instance& instance);
-}
+}  // namespace qwen_pt

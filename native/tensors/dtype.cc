@@ -37,8 +37,9 @@ at::ScalarType dtypeOf(const std::string& name) {
   for (const auto& named : kTypes) {
     if (name == named.name) return named.type;
   }
-  throw CodedError("ERR_ARGUMENT", "unknown dtype '" + name + "'; known: float32, float64, bfloat16, float16, int64, "
-                                   "int32, int16, int8, uint8, bool");
+  throw CodedError("ERR_ARGUMENT", "unknown dtype '" + name +
+                                       "'; known: float32, float64, bfloat16, float16, int64, "
+                                       "int32, int16, int8, uint8, bool");
 }
 
 at::Device deviceOf(const std::string& name) {

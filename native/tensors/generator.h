@@ -8,4 +8,4 @@
 namespace qwen_pt {
 at::Generator generatorOf(napi_env env, napi_value value, const std::string& what);
 void defineGenerator(napi_env env, napi_value exports, Instance& instance);
-}
+}  // namespace qwen_pt

@@ -26,8 +26,8 @@ namespace qwen_pt {
 
 namespace {
 
-constexpr size_t kSmallest = 256 << 10;     // below it malloc does well
-constexpr size_t kMapped = 2 << 20;         // from here on each buffer is its own mapping
+constexpr size_t kSmallest = 256 << 10;  // below it malloc does well
+constexpr size_t kMapped = 2 << 20;      // from here on each buffer is its own mapping
 constexpr size_t kFloor = size_t{256} << 20;
 
 size_t rounded(size_t bytes) {

@@ -3,8 +3,8 @@
 #include "tensor.h"
 
 #include <ATen/Context.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/_local_scalar_dense.h>
+#include <ATen/ops/empty.h>
 
 #include <cstring>
 
@@ -63,7 +63,8 @@ napi_value tensorSetGrad(napi_env env, Instance& instance, const Arguments& args
     return undefined(env);
   }
   const at::Tensor& gradient = instance.tensor(args[1], "grad");
-  if (gradient.sizes() != target.sizes() || gradient.dtype() != target.dtype() || gradient.device() != target.device()) {
+  if (gradient.sizes() != target.sizes() || gradient.dtype() != target.dtype() ||
+      gradient.device() != target.device()) {
     throw CodedError("ERR_ARGUMENT", "grad must have the shape, dtype and device of its tensor");
   }
   target.mutable_grad() = gradient;
@@ -189,9 +190,7 @@ napi_value keepTensor(napi_env env, Instance& instance, const Arguments& args) {
   return undefined(env);
 }
 
-napi_value liveTensors(napi_env env, Instance& instance, const Arguments&) {
-  return toJs(env, instance.liveTensors);
-}
+napi_value liveTensors(napi_env env, Instance& instance, const Arguments&) { return toJs(env, instance.liveTensors); }
 
 napi_value scopeDepth(napi_env env, Instance& instance, const Arguments&) {
   return toJs(env, static_cast<int64_t>(instance.scopes.size()));

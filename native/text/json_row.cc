@@ -106,7 +106,9 @@ bool RowReader::escape(std::string& out) {
   const char kind = at_[1];
   at_ += 2;
   switch (kind) {
-    case '"': case '\\': case '/': out.push_back(kind); return true;
+    case '"':
+    case '\\':
+    case '/': out.push_back(kind); return true;
     case 'b': out.push_back('\b'); return true;
     case 'f': out.push_back('\f'); return true;
     case 'n': out.push_back('\n'); return true;
@@ -155,7 +157,8 @@ bool RowReader::skipString() {
 bool RowReader::skipNumber() {
   if (now() == '-') ++at_;
   if (!isDigit(now())) return false;
-  if (*at_++ != '0') while (isDigit(now())) ++at_;
+  if (*at_++ != '0')
+    while (isDigit(now())) ++at_;
   if (now() == '.') {
     ++at_;
     if (!isDigit(now())) return false;

@@ -19,7 +19,7 @@ constexpr uint32_t kEnds = 1u << 21;         // behind it may follow a part, the
 constexpr uint32_t kBegins = 1u << 22;       // it may be part of what a wide character begins
 constexpr uint32_t kBeginsAscii = 1u << 23;  // it may be part of what an ASCII character begins
 constexpr uint32_t kAscii = 1u << 24;
-constexpr uint32_t kSorted = 1u << 25;       // CharClass::Mark
+constexpr uint32_t kSorted = 1u << 25;  // CharClass::Mark
 constexpr int kClassShift = 28;
 
 constexpr uint32_t kindOf(uint32_t word) { return word >> kClassShift; }
@@ -229,7 +229,8 @@ size_t Lane::contraction(const char* text, size_t at, size_t count) const {
   const auto letter = [&](size_t i) { return i < count ? text[places_[i]] | 0x20 : 0; };
   const int first = letter(at + 1), second = letter(at + 2);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
-  const bool isPair = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+  const bool isPair =
+      (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
   return isPair ? 3 : 0;
 }
 
