@@ -66,8 +66,8 @@ describe("what a second pass takes from the first", () => {
         ([one]) => one as Tensor,
       );
     const results: Tensor[][] = [];
-    const first = remembering(results, "dear", body).tolist();
-    expect(recalling(results, "dear", body).tolist()).toEqual(first);
+    const first = remembering(results, "expensive", body).tolist();
+    expect(recalling(results, "expensive", body).tolist()).toEqual(first);
     expect(computed).toBe(1);
     body();
     expect(computed).toBe(2);
@@ -104,7 +104,7 @@ describe("what a second pass takes from the first", () => {
         () => [empty([1])],
         () => 1,
       );
-    expect(() => recalling([], "dear", body)).toThrow(/more results than the first has kept/);
+    expect(() => recalling([], "expensive", body)).toThrow(/more results than the first has kept/);
   });
 });
 
