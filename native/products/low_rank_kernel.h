@@ -9,7 +9,7 @@ namespace qwen_pt {
 
 /// Ranks and widths of the float operands are padded with zeros to whole multiples of these.
 constexpr int64_t kRankStep = 4;
-constexpr int64_t kWidthStep = 48;  // a multiple of three vectors of any length
+constexpr int64_t kWidthStep = 96;  // a multiple of two and of three vectors of any length
 
 /// x [rows, width] of 16 bits; with a mask (a byte a number), what it leaves of x, times `factor`, rounded to x's dtype.
 struct LowRankInput {

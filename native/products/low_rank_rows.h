@@ -36,7 +36,8 @@ struct LowRank {
   static constexpr int kUpdated = 4;       // rows that are updated together, 2 vectors of each
   static constexpr int64_t kChunk = 384;   // columns of them at a time
   static constexpr int64_t kReduced = 32;  // rows that are widened together for a reduction
-  static_assert(kDepth % kWidthStep == 0 && kChunk % kWidthStep == 0 && kWidthStep % (3 * kLanes) == 0);
+  static_assert(kDepth % kWidthStep == 0 && kChunk % kWidthStep == 0 && kWidthStep % (3 * kLanes) == 0 &&
+                kWidthStep % (2 * kLanes) == 0);
 
   static void project(const LowRankInput& of, int64_t first, int64_t end, const float* a, int64_t aStride,
                       int64_t ranks, float* h) {
