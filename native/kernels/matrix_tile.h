@@ -11,6 +11,7 @@
 // widened to float as they are packed.
 #pragma once
 
+#include "round_up.h"
 #include "widen.h"
 
 #include <algorithm>
@@ -36,8 +37,6 @@ struct Arithmetic {
   using Sum = SumOf<In>;
   using Factor = std::conditional_t<kPaired, c10::BFloat16, Sum>;
 };
-
-constexpr int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 template <int N, typename Body>
 C10_ALWAYS_INLINE void unrolled(const Body& body) {

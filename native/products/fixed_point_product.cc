@@ -4,6 +4,7 @@
 
 #include "fixed_point_product.h"
 
+#include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
@@ -23,8 +24,6 @@ using at::Tensor;
 constexpr int64_t kSlab = 1 << 22;        // integers of a weight that are packed at once: 8 MB
 constexpr int64_t kDepth = 4096;          // of a sum in integers: a longer one would leave x too few bits
 constexpr int64_t kBlockBytes = 1 << 18;  // of packed panels that meet the rows of x from a core's cache
-
-int64_t roundUpTo(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 const FixedPointKernel& choose() {
   const VectorKernels& own = vectorKernels();
@@ -56,8 +55,8 @@ class Slab {
         groups_((rows + kFixedColumns - 1) / kFixedColumns),
         column_(column),
         width_(columns),
-        stride_(roundUpTo(columns, kFixedColumns)),
-        panels_(roundUpTo(rows, kFixedColumns) * stride_),
+        stride_(roundUp(columns, kFixedColumns)),
+        panels_(roundUp(rows, kFixedColumns) * stride_),
         scales_(rows) {
     pack(w);
   }
@@ -76,7 +75,8 @@ class Slab {
  private:
   void pack(const StoredMatrix& w) {
     const int64_t threads = at::get_num_threads();
-    const Tensor wide = at::empty({threads, kFixedColumns * width_}, at::kFloat);
+    // only for a format that has to be widened first
+    const Tensor wide = at::empty({w.dense(0, 0) ? 0 : threads, kFixedColumns * width_}, at::kFloat);
     Integers rounded(threads * kFixedColumns * stride_);
     const Tensor squares = transposed_ ? Tensor() : at::zeros({threads, stride_}, at::kFloat);
     std::vector<double> most(threads, 0);
@@ -128,7 +128,7 @@ class Tokens {
  public:
   Tokens(const Tensor& x, const Slab& slab, bool transposed)
       // a line more than the depth: rows would meet in the same few places of the cache
-      : stride_(slab.paddedDepth() + 32), integers_(roundUpTo(x.size(0), kFixedRows) * stride_), scales_(x.size(0)) {
+      : stride_(slab.paddedDepth() + 32), integers_(roundUp(x.size(0), kFixedRows) * stride_), scales_(x.size(0)) {
     const int64_t rows = x.size(0), depth = slab.depth(), first = slab.start();
     const auto* from = static_cast<const char*>(x.const_data_ptr());
     const int64_t size = x.element_size();
@@ -139,7 +139,7 @@ class Tokens {
                                             integers_.data + i * stride_, stride_);
       }
     });
-    std::fill(integers_.data + rows * stride_, integers_.data + roundUpTo(rows, kFixedRows) * stride_, int16_t(0));
+    std::fill(integers_.data + rows * stride_, integers_.data + roundUp(rows, kFixedRows) * stride_, int16_t(0));
   }
 
   int64_t stride() const { return stride_; }
@@ -158,10 +158,10 @@ void multiply(const Tokens& x, const Slab& slab, bool transposed, const Tensor& 
   int64_t width = std::max<int64_t>(kBlockBytes / panelBytes, 1) * kFixedColumns;
   const int64_t threads = at::get_num_threads();
   while (width > kFixedColumns && (columns + width - 1) / width < 2 * threads)
-    width = roundUpTo(width / 2, kFixedColumns);
+    width = roundUp(width / 2, kFixedColumns);
   const int64_t blocks = (columns + width - 1) / width;
   const int64_t parts = std::clamp<int64_t>(2 * threads / blocks, 1, std::max<int64_t>(rows / 48, 1));
-  const int64_t part = roundUpTo((rows + parts - 1) / parts, kFixedRows);
+  const int64_t part = roundUp((rows + parts - 1) / parts, kFixedRows);
   auto* to = static_cast<char*>(out.data_ptr());
   at::parallel_for(0, blocks * parts, 1, [&](int64_t a, int64_t b) {
     for (int64_t task = a; task < b; ++task) {
@@ -193,7 +193,7 @@ void fixedPointProduct(const Tensor& given, const StoredMatrix& w, bool transpos
   TORCH_INTERNAL_ASSERT(hasFixedPoint() && given.size(1) == (transposed ? w.columns() : w.rows()));
   const Tensor x = given.stride(1) == 1 ? given : given.contiguous();
   const int64_t columns = transposed ? std::min(w.columns(), kDepth) : w.columns();
-  const int64_t fitting = roundUpTo(std::max<int64_t>(kSlab / columns, 1), kFixedColumns);
+  const int64_t fitting = roundUp(std::max<int64_t>(kSlab / columns, 1), kFixedColumns);
   const int64_t rows = transposed ? fitting : std::min(fitting, kDepth);
   // sums of several slabs are made in float, and rounded once
   const bool several = transposed ? w.columns() > columns : w.rows() > rows;

@@ -3,6 +3,7 @@
 
 #include "low_rank.h"
 
+#include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
 #include "tensors/placement.h"
 
@@ -22,13 +23,11 @@ constexpr int64_t kGrain = 1 << 15;  // numbers of the tall matrix that are wort
 
 constexpr int64_t kMostRanks = 96;  // with more of them a full product reuses what it reads
 
-int64_t padded(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 const LowRankKernel& kernel() { return vectorKernels().lowRank; }
 
 /// A small matrix as float, zeros up to whole steps.
 Tensor wideOf(const Tensor& small, int64_t rowStep, int64_t columnStep, double scale = 1) {
-  Tensor wide = at::zeros({padded(small.size(0), rowStep), padded(small.size(1), columnStep)}, at::kFloat);
+  Tensor wide = at::zeros({roundUp(small.size(0), rowStep), roundUp(small.size(1), columnStep)}, at::kFloat);
   Tensor part = wide.narrow(0, 0, small.size(0)).narrow(1, 0, small.size(1));
   part.copy_(small);
   if (scale != 1) part.mul_(scale);
@@ -87,7 +86,7 @@ void lowRankUpdateDropped(const Tensor& sum, const Tensor& h, const Tensor& b, c
 
 Tensor lowRankReduce(const Tensor& h, const Tensor& x, double scale, const Dropped* dropped) {
   const Tensor shares = wideOf(h, 1, kRankStep, scale);
-  const int64_t ranks = shares.size(1), width = padded(x.size(1), kWidthStep);
+  const int64_t ranks = shares.size(1), width = roundUp(x.size(1), kWidthStep);
   const Tensor d = at::zeros({ranks, width}, at::kFloat);
   const LowRankInput input = inputOf(x, dropped);
   at::parallel_for(0, width / kWidthStep, grainOf(x.size(0) * kWidthStep), [&](int64_t first, int64_t end) {

@@ -20,8 +20,6 @@
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
-#include <memory>
-
 namespace qwen_pt {
 
 namespace {

@@ -4,6 +4,7 @@
 
 #include "panel_product.h"
 
+#include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
@@ -25,8 +26,6 @@ constexpr int64_t kDepth = 4096;           // of a sum that is made at once
 constexpr int64_t kPartDepth = 1024;       // of a longer one, which is added up part by part
 constexpr int64_t kPanelFloats = 1 << 19;  // in one panel: 2 MB, most of a core's cache
 constexpr int64_t kMostColumns = 256, kMostSummedColumns = 512, kLeastColumns = 64;
-
-int64_t roundedUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 Tensor view(float* data, int64_t rows, int64_t columns, int64_t rowStride, int64_t columnStride) {
   return at::from_blob(data, {rows, columns}, {rowStride, columnStride}, at::TensorOptions().dtype(at::kFloat));
@@ -116,7 +115,7 @@ class BlockOfRows {
     panels_ = (of.n + columns_ - 1) / columns_;
     parts_ = std::clamp<int64_t>(2 * threads / panels_, 1, std::max<int64_t>(rows / 64, 1));
     part_ = (rows + parts_ - 1) / parts_;
-    perThread_ = roundedUp(depth_ * columns_, 16) + (summed_ ? 0 : part_ * columns_);
+    perThread_ = roundUp(depth_ * columns_, 16) + (summed_ ? 0 : part_ * columns_);
   }
 
   void run() {
@@ -156,7 +155,7 @@ class BlockOfRows {
     const int64_t rows = std::min(part_, rows_ - row);
     if (rows <= 0) return;
     const Tensor right = of_.transposed ? view(panel, depth, width, 1, depth) : view(panel, depth, width, width, 1);
-    float* tile = summed_ ? sums.data_ptr<float>() + row * of_.n + column : panel + roundedUp(depth_ * columns_, 16);
+    float* tile = summed_ ? sums.data_ptr<float>() + row * of_.n + column : panel + roundUp(depth_ * columns_, 16);
     const int64_t stride = summed_ ? of_.n : width;
     Tensor into = view(tile, rows, width, stride, 1);
     if (start == 0) {
