@@ -53,7 +53,7 @@ describe.each(Object.entries(METHODS))("%s", (_, keys) => {
 });
 
 describe("what a second pass takes from the first", () => {
-  it("computes nothing dear twice", () => {
+  it("computes nothing expensive twice", () => {
     let computed = 0;
     const make = (): Tensor[] => {
       computed++;
