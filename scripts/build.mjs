@@ -83,7 +83,7 @@ async function buildAddon(force) {
   await withLock(inRoot("build", "cmake"), async () => {
     if (isFresh(libtorch)) return;
     const start = performance.now();
-    say("compiling the native addon (about a minute)");
+    say("compiling the native addon (one to three minutes)");
     if (force) rmSync(inRoot("build", "cmake"), { recursive: true, force: true });
     await compileAddon(inRoot("build", "cmake"), libtorch.root);
     const record = { libtorch: libtorch.root, version: libtorch.version, sources: addonHash(libtorch) };
