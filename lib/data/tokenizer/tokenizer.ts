@@ -240,14 +240,16 @@ function registerTokens(
   }
   // one of the vocabulary keeps its id, any other comes after all that are there
   const missing = named.filter(({ content }) => !present.has(content));
-  if (missing.length === 0) return;
   addTokens(
     json,
     missing.map(({ content }) => content),
     true,
   );
-  for (const { content, flags: given } of missing)
-    Object.assign(added.find((token) => token.content === content) ?? {}, given);
+  const byContent = new Map(added.map((token) => [token.content, token]));
+  for (const { content, flags: given } of missing) Object.assign(byContent.get(content) ?? {}, given);
+  // Qwen's class adds every named token once more, by its text alone, which takes the flags away again
+  if (!isQwenClass(config)) return;
+  for (const { content } of named) Object.assign(byContent.get(content) ?? {}, flags, { special: true });
 }
 
 /** Sets what Qwen's class passes on: a space before each text, or none, whatever tokenizer.json says. */

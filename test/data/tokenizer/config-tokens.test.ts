@@ -13,12 +13,24 @@ const TEXTS = [
   " a",
   "",
   "<|im_start|>x<|mytool|>",
+  "x <|im_start|> y <|im_end|> z",
 ];
 const plain = { lstrip: false, rstrip: false, single_word: false, normalized: false };
 const FAST = { tokenizer_class: "PreTrainedTokenizerFast" };
 
 type Files = Record<string, Record<string, unknown>>;
 const config = (changes: Record<string, unknown>): Files => ({ "tokenizer_config.json": changes });
+
+/** <|im_start|> and <|im_end|> take the spaces before them; the second is the end, so that the config names it. */
+function flagged(changes: Record<string, unknown>): Files {
+  const file = path.join(FIXTURES, "tokenizer", "tokenizer.json");
+  const tokens = (JSON.parse(readFileSync(file, "utf8")) as { added_tokens: { content: string }[] })
+    .added_tokens;
+  const added_tokens = tokens.map((token) =>
+    token.content.startsWith("<|im_") ? { ...token, lstrip: true } : token,
+  );
+  return { "tokenizer.json": { added_tokens }, ...config(changes) };
+}
 
 const CASES: Record<string, Files> = {
   additional_special_tokens: config({ additional_special_tokens: ["<|im_start|>", "<|mytool|>"] }),
@@ -41,6 +53,14 @@ const CASES: Record<string, Files> = {
       { __type: "AddedToken", content: "<|mytool|>", special: true, ...plain, lstrip: true },
     ],
   }),
+  "an object with flags, of another class": config({
+    additional_special_tokens: [
+      { __type: "AddedToken", content: "<|mytool|>", special: true, ...plain, lstrip: true },
+    ],
+    ...FAST,
+  }),
+  "flags of tokenizer.json": flagged({}),
+  "flags of tokenizer.json, of another class": flagged(FAST),
   add_prefix_space: config({ add_prefix_space: true }),
   "add_prefix_space, of another class": config({ add_prefix_space: true, ...FAST }),
   "tokens of another class": config({ additional_special_tokens: ["<|mytool|>"], ...FAST }),
