@@ -8,6 +8,7 @@ export { Linear } from "./linear.js";
 export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
 export { forwardAll, Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
+export { Projection } from "./projection.js";
 export {
   type Keeping,
   type Recalled,

@@ -1,9 +1,20 @@
 // y = x W^T + b.
 
 import type { Device, DType, Tensor } from "../torch/index.js";
-import { autocastDType, empty, holdsValues, isFixedPoint, isHost, keep, linear, op } from "../torch/index.js";
+import {
+  autocastDType,
+  empty,
+  holdsValues,
+  isFixedPoint,
+  isHost,
+  keep,
+  linear,
+  noGrad,
+  op,
+  scope,
+} from "../torch/index.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
-import { Module } from "./module.js";
+import { Projection } from "./projection.js";
 import { isRecallable, recallable } from "./recall.js";
 
 const recast = op<(x: Tensor, weight: Tensor) => Tensor>("qwen_pt::linear_recast");
@@ -24,7 +35,7 @@ export interface LayerOptions {
  * Qwen3's layers have none, so here the default is none).
  * On the `meta` device nothing is drawn; elsewhere the draws are those of `torch.nn.Linear`, in its order.
  */
-export class Linear extends Module {
+export class Linear extends Projection {
   /** [outFeatures, inFeatures]; a parameter. */
   weight: Tensor;
   /** [outFeatures], a parameter; undefined for none. */
@@ -50,6 +61,11 @@ export class Linear extends Module {
     return this.weight.shape[0] as number;
   }
 
+  /** Of the weight. */
+  get dtype(): DType {
+    return this.weight.dtype;
+  }
+
   /** x [..., inFeatures] -> [..., outFeatures] */
   forward(x: Tensor): Tensor {
     const { weight, bias } = this;
@@ -61,6 +77,29 @@ export class Linear extends Module {
       () => [plain()],
       ([given]) => recall(x, weight, given as Tensor),
     );
+  }
+
+  /** x W^T without the bias, in x's dtype: [..., inFeatures] -> [..., outFeatures]. */
+  product(x: Tensor): Tensor {
+    return linear(x, this.weight.to(x.dtype));
+  }
+
+  /** The weight itself, [outFeatures, inFeatures]. */
+  values(): Tensor {
+    return this.weight;
+  }
+
+  /** The weight alone: it is read as it is. */
+  override operands(): readonly Tensor[] {
+    return [this.weight];
+  }
+
+  /** Puts `change(weight)`, rounded once to the weight's dtype, in the weight's place, whose memory is freed. */
+  rewrite(change: (values: Tensor) => Tensor): this {
+    const old = this.weight;
+    this.weight = keep(scope(() => noGrad(() => change(old).to(old.dtype))));
+    if (this.weight !== old) old.dispose();
+    return this;
   }
 }
 

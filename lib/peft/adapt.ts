@@ -1,7 +1,7 @@
 // A model gets its adapter, gives it up merged, and says which layers are adapted. A single layer is in lora.ts.
 
 import { UserError } from "../errors.js";
-import type { Layer, Linear, Module } from "../nn/index.js";
+import type { Layer, Module, Projection } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
 import { type LoraConfig, LoraLinear, scalingOf } from "./lora.js";
 import { SavedModule } from "./saved-module.js";
@@ -23,7 +23,10 @@ export function addLora(model: Module, config: LoraConfig): void {
   );
   model.requiresGrad_(false);
   for (const path of wrapped) {
-    model.replace(path, new LoraLinear(model.find(path) as Linear, rank, scalingOf(config), rate, config));
+    model.replace(
+      path,
+      new LoraLinear(model.find(path) as Projection, rank, scalingOf(config), rate, config),
+    );
   }
   for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
   if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);

@@ -1,14 +1,14 @@
 // DoRA (Liu et al. 2024, arXiv:2402.09353) on a LoRA layer: the adapted weight's rows keep a learned length.
 // It computes with a layer's parts; for the layer itself see lora.ts.
-import type { Linear } from "../nn/index.js";
+import type { Linear, Projection } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
-import { dropout, linear, noGrad, op } from "../torch/index.js";
+import { dropout, noGrad, op, scope } from "../torch/index.js";
 
 const rowNorm = op<(self: Tensor, ord: number, dim: readonly number[]) => Tensor>("aten::linalg_vector_norm");
 
 /** What DoRA needs of a LoRA layer. */
 interface LoraParts {
-  readonly base_layer: Linear;
+  readonly base_layer: Projection;
   readonly lora_A: Linear;
   readonly lora_B: Linear;
   readonly scaling: number;
@@ -29,18 +29,19 @@ export function firstMagnitude(weight: Tensor): Tensor {
 export function doraForward(layer: LoraParts, magnitude: Tensor, x: Tensor, out: Tensor): Tensor {
   const { base_layer, lora_A, lora_B, scaling } = layer;
   const wide = x.to(lora_A.weight.dtype);
-  const weight = base_layer.weight.to(wide.dtype);
   const drops = layer.training && layer.dropout > 0;
   const input = drops ? dropout(wide, layer.dropout, true) : wide;
-  const norm = noGrad(() => {
-    const product = lora_B.forward(lora_A.weight.detach().t()).t(); // [out, in]
-    return rowNorm(weight.add(product.mul(scaling)), 2, [1]);
-  });
+  const norm = scope(() =>
+    noGrad(() => {
+      const product = lora_B.forward(lora_A.weight.detach().t()).t(); // [out, in]
+      return rowNorm(base_layer.values().to(wide.dtype).add(product.mul(scaling)), 2, [1]);
+    }),
+  );
   const scale = magnitude.div(norm).view([1, -1]);
   const update = lora_B.forward(lora_A.forward(input));
   // with dropout the whole product sees the dropped input; without it the base layer's result serves
   let base = out;
-  if (drops) base = linear(input, weight);
+  if (drops) base = base_layer.product(input);
   else if (base_layer.bias !== undefined) base = out.sub(base_layer.bias);
   return out.add(scale.sub(1).mul(base).add(scale.mul(update).mul(scaling)));
 }

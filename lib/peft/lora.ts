@@ -1,10 +1,10 @@
 // LoRA (Hu et al. 2021, arXiv:2106.09685) on any tree of modules, with PEFT 0.18.1's semantics and initial draws.
 // Not here: files (adapter-files.ts), which modules are meant (targets.ts).
 
-import type { Layer } from "../nn/index.js";
+import type { Layer, Projection } from "../nn/index.js";
 import { Linear, Module, recallable, recomputeAll } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
-import { autocastDType, dropout, keep, noGrad, op, scope } from "../torch/index.js";
+import { autocastDType, dropout, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import type { TokenIndices } from "./token-rows.js";
@@ -61,8 +61,8 @@ const recall = op<
 
 /** A frozen linear layer and its low-rank update: y = base(x) + B(A(dropout(x))) * scaling; with DoRA see dora.ts. */
 export class LoraLinear extends Module {
-  /** The frozen layer: weight [out, in]. */
-  base_layer: Linear;
+  /** The frozen layer, [.., in] -> [.., out]. */
+  base_layer: Projection;
   /** Down: weight [rank, in]. */
   lora_A: Linear;
   /** Up: weight [out, rank], zero at first but with PiSSA. */
@@ -80,7 +80,7 @@ export class LoraLinear extends Module {
    * widens them to float32, so a bfloat16 base rounds them.
    */
   constructor(
-    base: Linear,
+    base: Projection,
     readonly rank: number,
     readonly scaling: number,
     readonly dropout: number,
@@ -90,7 +90,7 @@ export class LoraLinear extends Module {
     this.base_layer = base;
     this.decomposed = init !== true;
     base.requiresGrad_(false);
-    const stored = base.weight.dtype;
+    const stored = base.dtype;
     const wide: DType = stored === "float64" ? "float64" : "float32";
     this.lora_A = new Linear(base.inFeatures, rank);
     this.lora_B = new Linear(rank, base.outFeatures);
@@ -99,7 +99,7 @@ export class LoraLinear extends Module {
       noGrad(() => this.lora_B.weight.zero_());
     } else this.#decompose(init);
     for (const layer of [this.lora_A, this.lora_B]) {
-      layer.to({ dtype: stored }).to({ dtype: wide, device: base.weight.device });
+      layer.to({ dtype: stored }).to({ dtype: wide, device: base.device });
       layer.requiresGrad_();
     }
     if (dora) this.lora_magnitude_vector = this.#firstLengths(wide).requiresGrad_();
@@ -107,26 +107,28 @@ export class LoraLinear extends Module {
 
   /** The weight's leading singular vectors become the adapter, the rest stays in the base layer. */
   #decompose(init: PissaInit): void {
-    const { base_layer: base, lora_A, lora_B } = this;
-    const { a, b, residual } = pissaParts(base.weight, init, this.rank, this.scaling);
-    for (const [layer, weight] of [
-      [lora_A, a],
-      [lora_B, b],
-      [base, residual],
-    ] as const) {
-      layer.weight.dispose();
-      layer.weight = weight;
-    }
-    base.requiresGrad_(false);
+    const { lora_A, lora_B } = this;
+    this.base_layer = this.base_layer.rewrite((values) => {
+      const { a, b, residual } = pissaParts(values, init, this.rank, this.scaling);
+      for (const [layer, weight] of [
+        [lora_A, a],
+        [lora_B, b],
+      ] as const) {
+        layer.weight.dispose();
+        layer.weight = weight;
+      }
+      return residual;
+    });
+    this.base_layer.requiresGrad_(false);
   }
 
   #firstLengths(dtype: DType): Tensor {
     const { base_layer: base, lora_A, lora_B, scaling } = this;
     return scope(() =>
       noGrad(() => {
-        const { dtype: stored } = base.weight;
+        const { dtype: stored } = base;
         const product = lora_B.weight.to(stored).matmul(lora_A.weight.to(stored));
-        return firstMagnitude(base.weight.add(product.mul(scaling))).to(dtype);
+        return firstMagnitude(base.values().add(product.mul(scaling))).to(dtype);
       }),
     );
   }
@@ -160,12 +162,15 @@ export class LoraLinear extends Module {
   /** One operator for plain LoRA layers that compute in one dtype: x is read once, and one node stands for all. */
   forwardTogether(layers: readonly Layer[], x: Tensor): Tensor[] | undefined {
     const loras: LoraLinear[] = [];
+    const weights: Tensor[] = [];
     for (const layer of layers) {
       if (!(layer instanceof LoraLinear && layer.#isPlain(x) && layer.dropout === this.dropout))
         return undefined;
+      const [weight] = layer.base_layer.operands?.() ?? [];
+      if (weight === undefined) return undefined;
       loras.push(layer);
+      weights.push(weight);
     }
-    const weights = loras.map(({ base_layer }) => base_layer.weight);
     const a = loras.map(({ lora_A }) => lora_A.weight);
     const b = loras.map(({ lora_B }) => lora_B.weight);
     const scalings = loras.map(({ scaling }) => scaling);
@@ -175,11 +180,11 @@ export class LoraLinear extends Module {
   }
 
   #isPlain(x: Tensor): boolean {
-    const { weight, bias } = this.base_layer;
+    const { weight, bias, dtype: stored } = this.base_layer;
     if (!this.enabled) return false;
     if (this.lora_magnitude_vector !== undefined || bias !== undefined || weight.requiresGrad) return false;
     const { dtype } = this.lora_A.weight;
-    return autocastDType() !== undefined || (x.dtype === dtype && weight.dtype === dtype);
+    return autocastDType() !== undefined || (x.dtype === dtype && stored === dtype);
   }
 
   /** B A * scaling, [out, in], in the adapter's dtype. */
@@ -188,14 +193,11 @@ export class LoraLinear extends Module {
   }
 
   /** The base layer with the update added to its weight, rounded once to its dtype. The adapter is freed. */
-  merge(): Linear {
-    const base = this.base_layer;
-    const old = base.weight;
+  merge(): Projection {
     const { lora_magnitude_vector: magnitude } = this;
-    const merged = (): Tensor =>
-      magnitude === undefined ? old.add(this.delta()) : doraMerged(old, this.delta(), magnitude);
-    base.weight = keep(scope(() => noGrad(() => merged().to(old.dtype))));
-    old.dispose();
+    const base = this.base_layer.rewrite((values) =>
+      magnitude === undefined ? values.add(this.delta()) : doraMerged(values, this.delta(), magnitude),
+    );
     for (const layer of [this.lora_A, this.lora_B]) layer.weight.dispose();
     magnitude?.dispose();
     return base;

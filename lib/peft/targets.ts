@@ -2,14 +2,14 @@
 
 import { UserError } from "../errors.js";
 import type { Module } from "../nn/index.js";
-import { Linear } from "../nn/index.js";
+import { Projection } from "../nn/index.js";
 
 /** What an output head is called. It is no target of `all`. */
 const HEAD = "lm_head";
 
 /**
- * Paths of the Linear layers that LoRA is to wrap, in the model's order. A name matches a path that is the name
- * or ends in `.name`. Throws UserError listing what exists where a name matches nothing, or no Linear.
+ * Paths of the linear layers that LoRA is to wrap, in the model's order. A name matches a path that is the name
+ * or ends in `.name`. Throws UserError listing what exists where a name matches nothing, or no linear layer.
  */
 export function findTargets(model: Module, targets: "all" | readonly string[] | RegExp): string[] {
   const linears = linearPaths(model);
@@ -66,7 +66,7 @@ export function findSavedModules(model: Module, names: readonly string[]): strin
 }
 
 function linearPaths(model: Module): string[] {
-  return [...model.namedModules()].filter(([, module]) => module instanceof Linear).map(([path]) => path);
+  return [...model.namedModules()].filter(([, module]) => module instanceof Projection).map(([path]) => path);
 }
 
 function matches(path: string, name: string): boolean {

@@ -11,6 +11,7 @@ export {
   Module,
   normal_,
   type ParameterSlot,
+  Projection,
   RMSNorm,
   swiglu,
   uniform_,
