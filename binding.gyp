@@ -1,5 +1,5 @@
-# Builds native/ into build/Release/qwen_pt.node and native/text/ into qwen_pt_text.node beside it, by node-gyp: the
-# same sources and flags as CMakeLists.txt, whose comments say why. `npm run build:gyp` calls it.
+# Builds native/ into build/Release/qwen_pt.node, and beside it native/text/ into qwen_pt_text.node and (on Linux)
+# native/distributed/ into qwen_pt_distributed.node, by node-gyp: the same sources and flags as CMakeLists.txt, whose comments say why. `npm run build:gyp` calls it.
 {
   "variables": {
     "libtorch%": "<!(node scripts/libtorch.mjs --print root)",
@@ -71,6 +71,13 @@
     ["OS=='linux'", {"targets": [{
       "target_name": "qwen_pt_environment",
       "sources": ["native/environment/environment.cc"],
+    }, {
+      "target_name": "qwen_pt_distributed",
+      "sources": ["<!@(node scripts/sources.mjs distributed)"],
+      "include_dirs": ["native/distributed"],
+      "defines": ["USE_DISTRIBUTED", "USE_C10D_GLOO"],
+      "libraries": ["<(libtorch)/lib/libtorch_cpu.so", "<(libtorch)/lib/libc10.so"],
+      "ldflags": ["-Wl,-z,now", "-Wl,-rpath,<(libtorch)/lib"],
     }]}],
   ],
   "targets": [{

@@ -45,6 +45,9 @@ export const compiledFile = (folder) => path.join(folder, "Release", "qwen_pt.no
 /** The addon that tokenizes, which lies beside an addon. */
 export const textAddonBeside = (addon) => path.join(path.dirname(addon), "qwen_pt_text.node");
 
+/** The addon in which several processes talk to each other, which lies beside an addon; built on Linux alone. */
+export const distributedAddonBeside = (addon) => path.join(path.dirname(addon), "qwen_pt_distributed.node");
+
 /** The module beside an addon that sets OpenMP's variables before libtorch is loaded; built on Linux alone. */
 export const environmentFile = (addon) => path.join(path.dirname(addon), "qwen_pt_environment.node");
 

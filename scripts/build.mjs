@@ -7,6 +7,7 @@ import {
   addonHash,
   compileAddon,
   compiledFile,
+  distributedAddonBeside,
   filesUnder,
   hashOf,
   nativeHash,
@@ -76,6 +77,7 @@ async function buildAddon(force) {
     libtorch &&
     existsSync(addonFile) &&
     existsSync(textAddonBeside(addonFile)) &&
+    (process.platform !== "linux" || existsSync(distributedAddonBeside(addonFile))) &&
     readJson(addonRecord).sources === addonHash(libtorch);
   if (isFresh(findLibtorch())) return;
   checkTools();

@@ -18,6 +18,7 @@ import {
   addonHash,
   compileAddon,
   compiledFile,
+  distributedAddonBeside,
   environmentFile,
   nativeHash,
   run,
@@ -138,7 +139,8 @@ async function publish(compiled, file, root) {
       `the addon was compiled but does not load: ${line.trim()}: run setup again with --force`,
     );
   }
-  if (existsSync(environmentFile(compiled))) copyFileSync(environmentFile(compiled), environmentFile(file));
+  for (const beside of [environmentFile, distributedAddonBeside])
+    if (existsSync(beside(compiled))) copyFileSync(beside(compiled), beside(file));
   // the record is of the first, which is therefore the last to be in place
   for (const [from, to] of [
     [textAddonBeside(compiled), textAddonBeside(file)],

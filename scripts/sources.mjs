@@ -1,16 +1,21 @@
 // Lists native/'s C++ files for binding.gyp, which cannot search folders: `node scripts/sources.mjs [avx2|avx512 [--count]]`.
-// Without an argument: every file that runs on any processor; `text`: those of the addon that tokenizes. CMakeLists.txt
-// searches for itself, by the same rule.
+// Without an argument: every file that runs on any processor; `text`, `distributed`: those of the addons that tokenize,
+// and talk to other processes. CMakeLists.txt searches for itself, by the same rule.
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 
 const root = process.cwd();
 
-/** Paths of the addon that tokenizes. */
-function textSources(folder = root) {
-  const own = readdirSync(path.join(folder, "native", "text")).filter((file) => file.endsWith(".cc"));
-  return ["native/files/json_scanner.cc", ...own.map((file) => `native/text/${file}`).sort()];
+function sourcesIn(name) {
+  const own = readdirSync(path.join(root, name)).filter((file) => file.endsWith(".cc"));
+  return own.map((file) => `${name}/${file}`).sort();
 }
+
+/** Paths of the addons beside the main one. */
+const besides = {
+  text: () => ["native/files/json_scanner.cc", ...sourcesIn("native/text")],
+  distributed: () => sourcesIn("native/distributed"),
+};
 
 /** Paths from the project's root, forward slashes, sorted. */
 export function nativeSources(capability = "any", folder = root) {
@@ -34,6 +39,6 @@ export function nativeSources(capability = "any", folder = root) {
 
 // gyp runs this as a command and takes each word of the output for a file.
 if (process.argv[1] && path.basename(process.argv[1]) === "sources.mjs") {
-  const files = process.argv[2] === "text" ? textSources() : nativeSources(process.argv[2]);
+  const files = besides[process.argv[2]]?.() ?? nativeSources(process.argv[2]);
   process.stdout.write(`${process.argv[3] === "--count" ? files.length : files.join("\n")}\n`);
 }

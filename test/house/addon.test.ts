@@ -36,13 +36,14 @@ describe("the two build files", () => {
       "native/kernels",
       "native/products",
       "native/text",
+      "native/distributed",
     ];
     const found = folders.flatMap((folder) =>
       readdirSync(path.join(root, folder)).flatMap((name) =>
         name.endsWith(".cc") ? [`${folder}/${name}`] : [],
       ),
     );
-    const listed = ["any", "avx2", "avx512", "text"].flatMap((capability) =>
+    const listed = ["any", "avx2", "avx512", "text", "distributed"].flatMap((capability) =>
       spawnSync(process.execPath, ["scripts/sources.mjs", capability], { cwd: root, encoding: "utf8" })
         .stdout.split("\n")
         .filter((name) => name !== ""),

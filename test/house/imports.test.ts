@@ -136,6 +136,10 @@ describe("who may touch what", () => {
     expect(filesWith(/qwen_pt_text\.node/, (name) => name === "data/tokenizer/text-addon.ts")).toEqual([]);
   });
 
+  it("only lib/distributed/addon.ts loads the addon of several processes", () => {
+    expect(filesWith(/qwen_pt_distributed\.node/, (name) => name === "distributed/addon.ts")).toEqual([]);
+  });
+
   it("index.ts only exports", () => {
     const index = sources.find(({ name }) => name === "index.ts");
     const rest = (index?.code ?? "").replace(

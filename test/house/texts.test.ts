@@ -115,7 +115,9 @@ describe("words", () => {
 
 describe("names", () => {
   it("of files say what is in them", () => {
-    expect(files.filter((name) => /(^|\/)(utils?|helpers?|misc|common)(\/|\.)/i.test(name))).toEqual([]);
+    // gloo's headers have gloo's names
+    const own = files.filter((name) => !name.startsWith("native/distributed/gloo/"));
+    expect(own.filter((name) => /(^|\/)(utils?|helpers?|misc|common)(\/|\.)/i.test(name))).toEqual([]);
   });
 
   it("of declarations say what they are", () => {

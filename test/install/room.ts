@@ -70,7 +70,7 @@ export class Room {
       if (FAKE === "fail") { console.log("kernel.cc:1: error: no such thing"); process.exit(1); }
       if (FAKE === "half") fs.writeFileSync(made, fs.readFileSync(built).subarray(0, 100_000));
       else fs.copyFileSync(built, made);
-      for (const name of ["qwen_pt_environment.node", "qwen_pt_text.node"]) {
+      for (const name of ["qwen_pt_distributed.node", "qwen_pt_environment.node", "qwen_pt_text.node"]) {
         const [beside, there] = [built, made].map((file) => path.join(path.dirname(file), name));
         if (fs.existsSync(beside)) fs.copyFileSync(beside, there);
       }

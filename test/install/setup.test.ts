@@ -121,7 +121,9 @@ describe.skipIf(process.platform === "win32")("setup", () => {
       expect.stringMatching(/^addon\/0\.\S+-libtorch-2\S+-[0-9a-f]{12}\/addon\.json$/),
       expect.stringMatching(/^addon\/0\.\S+-libtorch-2\S+-[0-9a-f]{12}\/qwen_pt\.node$/),
       ...(process.platform === "linux"
-        ? [expect.stringMatching(/^addon\/0\.\S+-[0-9a-f]{12}\/qwen_pt_environment\.node$/)]
+        ? ["distributed", "environment"].map((name) =>
+            expect.stringMatching(new RegExp(`^addon/0\\.\\S+-[0-9a-f]{12}/qwen_pt_${name}\\.node$`)),
+          )
         : []),
       expect.stringMatching(/^addon\/0\.\S+-[0-9a-f]{12}\/qwen_pt_text\.node$/),
       expect.stringMatching(/^addon\/\d\S+-[0-9a-f]{12}\.json$/),

@@ -1,0 +1,233 @@
+// The entry of qwen_pt_distributed.node: what several processes tell each other. It is loaded only where there are
+// several, after the addon whose tensors it takes (binding/handle.h), and changes nothing but what is in them.
+#include <napi.h>
+
+#include <c10/core/DeviceType.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "background.h"
+#include "binding/handle.h"
+#include "group.h"
+#include "heartbeat.h"
+#include "store.h"
+#include "tensors/placement.h"
+
+namespace {
+
+using qwen_pt::Group;
+using qwen_pt::Heartbeat;
+using qwen_pt::inBackground;
+using qwen_pt::Settlement;
+using qwen_pt::Store;
+using std::shared_ptr;
+
+template <class T>
+using External = Napi::External<shared_ptr<T>>;
+
+template <class T>
+shared_ptr<T> held(const Napi::Value& value) {
+  if (!value.IsExternal()) throw Napi::TypeError::New(value.Env(), "a handle of this addon is expected");
+  return *value.As<External<T>>().Data();
+}
+
+template <class T>
+Settlement::Value giving(shared_ptr<T> thing) {
+  return [thing](Napi::Env env) -> Napi::Value {
+    return External<T>::New(env, new shared_ptr<T>(thing), [](Napi::Env, shared_ptr<T>* held) { delete held; });
+  };
+}
+
+Settlement::Value givingText(std::string text) {
+  return [text](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
+}
+
+std::string text(const Napi::Value& value) { return value.As<Napi::String>().Utf8Value(); }
+int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
+
+// openStore(host, port, serves, timeoutMs, prefix) -> promise of a store
+Napi::Value openStore(const Napi::CallbackInfo& info) {
+  qwen_pt::StoreAddress address{text(info[0]), static_cast<uint16_t>(integer(info[1])),
+                                info[2].As<Napi::Boolean>().Value(), integer(info[3]), text(info[4])};
+  return inBackground(info.Env(), [address] { return giving(std::make_shared<Store>(address)); });
+}
+
+// storePort(store) -> the port that is in use
+Napi::Value storePort(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), held<Store>(info[0])->clientAddress().port);
+}
+
+// storeSet(store, key, value) -> promise
+Napi::Value storeSet(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [store = held<Store>(info[0]), key = text(info[1]), value = text(info[2])] {
+    store->set(key, value);
+    return Settlement::Value();
+  });
+}
+
+// storeAdd(store, key, amount) -> promise of the sum
+Napi::Value storeAdd(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [store = held<Store>(info[0]), key = text(info[1]), amount = integer(info[2])] {
+    const auto sum = static_cast<double>(store->add(key, amount));
+    return Settlement::Value([sum](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, sum); });
+  });
+}
+
+// storeGet(store, key) -> promise of the value, or of undefined where there is none yet
+Napi::Value storeGet(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [store = held<Store>(info[0]), key = text(info[1])] {
+    std::string value;
+    return store->get(key, value) ? givingText(value) : Settlement::Value();
+  });
+}
+
+// joinGroup(store, rank, size, timeoutMs, hostname) -> promise of a group, once all ranks are connected
+Napi::Value joinGroup(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [store = held<Store>(info[0]), rank = integer(info[1]), size = integer(info[2]),
+                                   timeoutMs = integer(info[3]), hostname = text(info[4])] {
+    return giving(std::make_shared<Group>(*store, static_cast<int>(rank), static_cast<int>(size), timeoutMs, hostname));
+  });
+}
+
+// The tensor behind a handle of the other addon.
+at::Tensor tensorOf(const Napi::Value& value) {
+  void* data = nullptr;
+  const bool isExternal = napi_get_value_external(value.Env(), value, &data) == napi_ok && data != nullptr;
+  auto* handle = isExternal ? static_cast<qwen_pt::Handle*>(data) : nullptr;
+  if (handle == nullptr || handle->kind != qwen_pt::HandleKind::Tensor || !handle->tensor.defined())
+    throw Napi::TypeError::New(value.Env(), "a tensor is expected that was not disposed of");
+  const at::Tensor& tensor = handle->tensor;
+  if (!qwen_pt::isOnHost(tensor) || !tensor.is_contiguous() || tensor.layout() != at::kStrided)
+    throw Napi::TypeError::New(value.Env(), "a collective takes contiguous tensors on the CPU");
+  return tensor.detach().view({-1});  // gloo compares shapes; what counts here is the number of elements
+}
+
+std::pair<Napi::Value, qwen_pt::Done> promised(Napi::Env env) {
+  auto settlement = std::make_shared<Settlement>(env);
+  return {settlement->promise(), [settlement](const std::string& failure) {
+            if (failure.empty()) settlement->resolve();
+            else settlement->reject(failure);
+          }};
+}
+
+// collective(group, kind, tensor, output, reduction, root) -> promise; what a kind lacks is null
+Napi::Value collective(const Napi::CallbackInfo& info) {
+  const auto group = held<Group>(info[0]);
+  qwen_pt::Operation operation;
+  operation.kind = static_cast<qwen_pt::Collective>(integer(info[1]));
+  if (!info[2].IsNull()) operation.tensor = tensorOf(info[2]);
+  if (!info[3].IsNull()) operation.output = tensorOf(info[3]);
+  operation.reduction = integer(info[4]);
+  operation.root = integer(info[5]);
+  auto [promise, done] = promised(info.Env());
+  group->start(std::move(operation), std::move(done));
+  return promise;
+}
+
+// send(group, tensor, to, tag) -> promise, once the receiver has it
+Napi::Value send(const Napi::CallbackInfo& info) {
+  auto [promise, done] = promised(info.Env());
+  held<Group>(info[0])->send(tensorOf(info[1]), integer(info[2]), integer(info[3]), std::move(done));
+  return promise;
+}
+
+// receive(group, tensor, from, tag) -> promise, once the tensor is filled
+Napi::Value receive(const Napi::CallbackInfo& info) {
+  auto [promise, done] = promised(info.Env());
+  held<Group>(info[0])->receive(tensorOf(info[1]), integer(info[2]), integer(info[3]), std::move(done));
+  return promise;
+}
+
+// waitingFor(group) -> what the group is in the middle of, or ""
+Napi::Value waitingFor(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), held<Group>(info[0])->waitingFor());
+}
+
+// closeGroup(group) -> promise
+Napi::Value closeGroup(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [group = held<Group>(info[0])] {
+    group->close();
+    return Settlement::Value();
+  });
+}
+
+// startHeartbeat(store, group, rank, size, limitMs) -> promise of a heartbeat
+Napi::Value startHeartbeat(const Napi::CallbackInfo& info) {
+  qwen_pt::HeartbeatSettings settings;
+  settings.address = held<Store>(info[0])->clientAddress();
+  const std::weak_ptr<Group> group = held<Group>(info[1]);
+  settings.rank = static_cast<int>(integer(info[2]));
+  settings.size = static_cast<int>(integer(info[3]));
+  settings.limitMs = integer(info[4]);
+  settings.waitingFor = [group] {
+    const auto found = group.lock();
+    return found == nullptr ? std::string() : found->waitingFor();
+  };
+  return inBackground(info.Env(), [settings] { return giving(std::make_shared<Heartbeat>(settings)); });
+}
+
+// silentRanks(heartbeat) -> promise of words
+Napi::Value silentRanks(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(),
+                      [heartbeat = held<Heartbeat>(info[0])] { return givingText(heartbeat->silentRanks()); });
+}
+
+// reportFault(heartbeat, reason) -> promise
+Napi::Value reportFault(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [heartbeat = held<Heartbeat>(info[0]), reason = text(info[1])] {
+    heartbeat->report(reason);
+    return Settlement::Value();
+  });
+}
+
+// stopAsked(heartbeat) -> boolean
+Napi::Value stopAsked(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), held<Heartbeat>(info[0])->stopAsked());
+}
+
+// askToStop(heartbeat)
+void askToStop(const Napi::CallbackInfo& info) { held<Heartbeat>(info[0])->askToStop(); }
+
+// leave(heartbeat, waitMs) -> promise
+Napi::Value leave(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [heartbeat = held<Heartbeat>(info[0]), waitMs = integer(info[1])] {
+    heartbeat->leave(waitMs);
+    return Settlement::Value();
+  });
+}
+
+// layoutFault() -> "" or what differs
+Napi::Value layoutFault(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), qwen_pt::layoutFault());
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, auto function) { exports.Set(name, Napi::Function::New(env, function)); };
+  add("openStore", openStore);
+  add("storePort", storePort);
+  add("storeSet", storeSet);
+  add("storeAdd", storeAdd);
+  add("storeGet", storeGet);
+  add("joinGroup", joinGroup);
+  add("collective", collective);
+  add("send", send);
+  add("receive", receive);
+  add("waitingFor", waitingFor);
+  add("closeGroup", closeGroup);
+  add("startHeartbeat", startHeartbeat);
+  add("silentRanks", silentRanks);
+  add("reportFault", reportFault);
+  add("stopAsked", stopAsked);
+  add("askToStop", askToStop);
+  add("leave", leave);
+  add("layoutFault", layoutFault);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(qwen_pt_distributed, initialize)

@@ -1,0 +1,56 @@
+// Collectives over c10d's ProcessGroupGloo. They are queued in the order of the calls and run one after the other on a
+// thread of the group; before each one the ranks compare what they are about to do, because gloo ends the process from
+// its own thread where sizes differ. Sends and receives are matched by their tag and do not wait in that queue.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "store.h"
+
+namespace qwen_pt {
+
+enum class Collective : int64_t { AllReduce, Broadcast, AllGather, ReduceScatter, Barrier };
+
+// Called on a thread of the group: with an empty text where all went well.
+using Done = std::function<void(const std::string& failure)>;
+
+struct Operation {
+  Collective kind = Collective::Barrier;
+  at::Tensor tensor;  // reduced or broadcast in place; else what goes in
+  at::Tensor output;
+  int64_t reduction = 0;  // of c10d::ReduceOp
+  int64_t root = 0;
+};
+
+struct GroupParts;  // group.cc
+
+class Group {
+ public:
+  // Connects every rank with every other. `hostname`: the address of this machine that others reach it by; empty for
+  // the one that its name stands for.
+  Group(Store& store, int rank, int size, int64_t timeoutMs, const std::string& hostname);
+  ~Group();
+
+  void start(Operation operation, Done done);
+  void send(at::Tensor tensor, int to, int tag, Done done);
+  void receive(at::Tensor tensor, int from, int tag, Done done);
+  // What the group is in the middle of: "all-reduce 12 of 5 float32"; empty for nothing.
+  std::string waitingFor() const;
+  // Ends the group once nothing is queued. Where an operation failed its parts are left to the end of the process:
+  // c10d's destructor would wait for the whole timeout.
+  void close();
+
+ private:
+  std::shared_ptr<GroupParts> parts_;
+};
+
+// Whether c10d's classes are laid out in this libtorch as they were when the addon was compiled: an empty text, or what
+// differs. A group of one rank is built in guarded memory for that.
+std::string layoutFault();
+
+}  // namespace qwen_pt
