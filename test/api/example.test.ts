@@ -1,6 +1,7 @@
-// examples/train.ts, compiled and run where the package is installed.
-import { execFileSync, spawnSync } from "node:child_process";
+// The loops of examples/, compiled and run where the package is installed.
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { loadModel, readConfig } from "../../lib/models/qwen3/index.js";
@@ -14,14 +15,20 @@ beforeAll(() => {
 });
 afterAll(() => room?.remove());
 
-it("is a loop in under 40 lines", () => {
-  const lines = readFileSync(path.join(root, "examples/train.ts"), "utf8").trimEnd().split("\n");
-  expect(lines.length).toBeLessThan(40);
+const linesOf = (name: string) =>
+  readFileSync(path.join(root, "examples", name), "utf8")
+    .trimEnd()
+    .split("\n").length;
+
+it("are loops in under 40 and 50 lines", () => {
+  expect(linesOf("train.ts")).toBeLessThan(40);
+  expect(linesOf("data-parallel.ts")).toBeLessThan(50);
 });
 
 it("compiles strictly, lowers the loss and saves an adapter that loads", () => {
   writeFileSync(path.join(room.dir, "package.json"), JSON.stringify({ type: "module" }));
-  copyFileSync(path.join(root, "examples/train.ts"), path.join(room.dir, "train.ts"));
+  for (const name of ["train.ts", "data-parallel.ts"])
+    copyFileSync(path.join(root, "examples", name), path.join(room.dir, name));
   const tsc = path.join(root, "node_modules/typescript/bin/tsc");
   const options = [
     "--strict",
@@ -33,7 +40,7 @@ it("compiles strictly, lowers the loss and saves an adapter that loads", () => {
     "node",
     "--ignoreConfig",
   ];
-  const compiled = spawnSync(process.execPath, [tsc, ...options, "train.ts"], {
+  const compiled = spawnSync(process.execPath, [tsc, ...options, "train.ts", "data-parallel.ts"], {
     cwd: room.dir,
     encoding: "utf8",
   });
@@ -62,4 +69,32 @@ it("compiles strictly, lowers the loss and saves an adapter that loads", () => {
   const printed = execFileSync(process.execPath, narrow, { cwd: room.dir, env: room.env, encoding: "utf8" });
   const fine = [...printed.matchAll(/loss (\d+\.\d+)/g)].filter((match) => (Number(match[1]) * 64) % 1 !== 0);
   expect(fine.length).toBeGreaterThan(0);
+});
+
+it.skipIf(process.platform !== "linux")("go on in two processes, of which the first speaks", async () => {
+  const { port } = await new Promise<{ port: number }>((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address() as { port: number };
+      server.close(() => resolve(address));
+    });
+  });
+  const start = (rank: number) =>
+    new Promise<string>((resolve, reject) => {
+      const env = {
+        ...room.env,
+        RANK: String(rank),
+        WORLD_SIZE: "2",
+        MASTER_ADDR: "127.0.0.1",
+        MASTER_PORT: String(port),
+      };
+      const args = ["data-parallel.js", "model", "16", path.join(root, "examples/data")];
+      execFile(process.execPath, args, { cwd: room.dir, env }, (error, out) =>
+        error === null ? resolve(out) : reject(error),
+      );
+    });
+  const [first, second] = await Promise.all([start(0), start(1)]);
+  const losses = [...first.matchAll(/^step \d+ {2}loss (\d+\.\d+)$/gm)].map((match) => Number(match[1]));
+  expect(losses).toHaveLength(16);
+  expect(losses[15]).toBeLessThan(losses[0]!);
+  expect(second).toBe("");
 });

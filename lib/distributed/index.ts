@@ -1,0 +1,6 @@
+// Several processes: who they are, how they find each other, collectives on tensors. No recipe, no batches, no optimizer.
+export { DataParallel, type Parametrized } from "./data-parallel.js";
+export { type RankPlace, rankPlace } from "./environment.js";
+export { DistributedError, PeerError } from "./errors.js";
+export { GradientBuckets } from "./gradient-buckets.js";
+export { type InitOptions, init, type Reduction, World } from "./world.js";

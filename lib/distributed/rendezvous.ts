@@ -1,0 +1,162 @@
+// How the ranks of a run find each other: through the store, with no collective, so that those who are missing can be
+// named and no time-out of a collective can strike. Everything after that is world.ts.
+import { createSocket } from "node:dgram";
+import { setTimeout as after } from "node:timers/promises";
+import { messageOf, UserError } from "../errors.js";
+import { distributedAddon, type StoreHandle } from "./addon.js";
+import type { RankPlace } from "./environment.js";
+import { DistributedError, PeerError } from "./errors.js";
+
+const POLL_MS = 50;
+
+/** The store of a run, as one of its ranks uses it. */
+export class RunStore {
+  /** @internal */
+  readonly handle: StoreHandle;
+  readonly #place: RankPlace;
+
+  constructor(handle: StoreHandle, place: RankPlace) {
+    this.handle = handle;
+    this.#place = place;
+  }
+
+  /** Sets a key. */
+  set(key: string, value: string): Promise<void> {
+    return this.#asked(distributedAddon().storeSet(this.handle, key, value));
+  }
+
+  /** The value of a key; undefined where it has none yet. */
+  get(key: string): Promise<string | undefined> {
+    return this.#asked(distributedAddon().storeGet(this.handle, key));
+  }
+
+  /** Adds to a key's number, 0 at first, and gives the sum. */
+  add(key: string, amount: number): Promise<number> {
+    return this.#asked(distributedAddon().storeAdd(this.handle, key, amount));
+  }
+
+  /** Waits for a key, however long: only requests that are answered at once, so nothing can time out. */
+  async wait(key: string): Promise<string> {
+    for (;;) {
+      const value = await this.get(key);
+      if (value !== undefined) return value;
+      await after(POLL_MS);
+    }
+  }
+
+  /** Waits until a key's number has reached `least`. False: not within `limitMs`. */
+  async reaches(key: string, least: number, limitMs: number): Promise<boolean> {
+    const end = performance.now() + limitMs;
+    while ((await this.add(key, 0)) < least) {
+      if (performance.now() > end) return false;
+      await after(POLL_MS);
+    }
+    return true;
+  }
+
+  async #asked<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      const { rank, hasStore } = this.#place;
+      const keeper = hasStore ? "torchrun's agent" : "rank 0";
+      throw new DistributedError(`rank ${rank}: ${keeper}, which keeps the store, is gone`, { cause: error });
+    }
+  }
+}
+
+/**
+ * Connects to the store; rank 0 opens it, unless torchrun's agent has.
+ * @param limitMs how long to try
+ * @throws UserError where nobody answers, or the port is taken
+ */
+export async function openRunStore(place: RankPlace, limitMs: number): Promise<RunStore> {
+  const { rank, address, port, hasStore, attempt } = place;
+  const serves = rank === 0 && !hasStore;
+  try {
+    const prefix = `qwen-pt/${attempt}/`;
+    return new RunStore(await distributedAddon().openStore(address, port, serves, limitMs, prefix), place);
+  } catch (error) {
+    const why = messageOf(error);
+    if (/EADDRINUSE|address already in use/i.test(why))
+      throw new UserError(
+        `MASTER_PORT: port ${port} of ${address} is in use; choose another, or end what listens there`,
+      );
+    throw new UserError(
+      `rank ${rank} cannot reach rank 0 at ${address}:${port} (${why}); check MASTER_ADDR and MASTER_PORT, and that rank 0 has started`,
+    );
+  }
+}
+
+/**
+ * Compares what must be the same on every rank; returns once rank 0 has found that it is.
+ * @param label of the comparison, once a run
+ * @param limitMs how long rank 0 waits for the others
+ * @throws UserError on rank 0, naming a rank and what differs; PeerError on the others
+ */
+export async function agree(
+  store: RunStore,
+  { rank, size }: RankPlace,
+  label: string,
+  facts: Readonly<Record<string, string>>,
+  limitMs = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  await store.set(`${label}/facts/${rank}`, JSON.stringify(facts));
+  if ((await store.add(`${label}/rank/${rank}`, 1)) > 1)
+    throw new UserError(`RANK: two processes are rank ${rank}; mend what starts the processes`);
+  const arrived = await store.add(`${label}/arrived`, 1);
+  if (rank > 0) {
+    if ((await store.wait(`${label}/verdict`)) !== "") {
+      await store.add(`${label}/read`, 1);
+      throw new PeerError(`the ranks do not agree: rank 0 says in what`);
+    }
+    return;
+  }
+  const complete = arrived >= size || (await store.reaches(`${label}/arrived`, size, limitMs));
+  const fault = complete
+    ? await difference(store, size, label, facts)
+    : await absence(store, size, label, limitMs);
+  await store.set(`${label}/verdict`, fault);
+  if (fault === "") return;
+  await store.reaches(`${label}/read`, size - 1, 3000); // the store ends with this process
+  throw new UserError(fault);
+}
+
+async function absence(store: RunStore, size: number, label: string, limitMs: number): Promise<string> {
+  const missing: number[] = [];
+  for (let rank = 0; rank < size; rank++)
+    if ((await store.get(`${label}/facts/${rank}`)) === undefined) missing.push(rank);
+  const who = `rank${missing.length === 1 ? "" : "s"} ${missing.slice(0, 8).join(", ")}${missing.length > 8 ? ", ..." : ""}`;
+  return `${who} of ${size} did not come within ${limitMs / 1000} s; check WORLD_SIZE, and that every process was started`;
+}
+
+async function difference(
+  store: RunStore,
+  size: number,
+  label: string,
+  facts: Readonly<Record<string, string>>,
+): Promise<string> {
+  for (let rank = 1; rank < size; rank++) {
+    const theirs = JSON.parse((await store.get(`${label}/facts/${rank}`)) ?? "{}") as Record<string, string>;
+    for (const name of new Set([...Object.keys(facts), ...Object.keys(theirs)])) {
+      if (facts[name] === theirs[name]) continue;
+      const [ours, other] = [facts[name], theirs[name]].map((value) => value ?? "nothing");
+      return `rank ${rank} differs from rank 0 in ${name}: ${other} there, ${ours} here; start every rank with the same recipe, data and version`;
+    }
+  }
+  return "";
+}
+
+/** The address of this machine by which others reach it: the one from which packets to rank 0 leave. */
+export function ownAddress(address: string, port: number): Promise<string> {
+  if (address === "localhost" || address.startsWith("127.")) return Promise.resolve("127.0.0.1");
+  return new Promise((resolve) => {
+    const socket = createSocket(address.includes(":") ? "udp6" : "udp4"); // connected, it sends nothing
+    const end = (found: string): void => {
+      socket.close();
+      resolve(found);
+    };
+    socket.on("error", () => end(""));
+    socket.connect(port, address, () => end(socket.address().address));
+  });
+}

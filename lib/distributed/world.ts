@@ -1,0 +1,247 @@
+// The processes of a run as one of them sees them: its rank, collectives on tensors, what is agreed on, and the end.
+// Which batches a rank has and what is done with gradients is not decided here.
+import { messageOf } from "../errors.js";
+import { empty, type Tensor, tensor } from "../torch/index.js";
+import { packageVersion } from "../version.js";
+import { distributedAddon, type GroupHandle, type HeartbeatHandle } from "./addon.js";
+import { type RankPlace, rankPlace } from "./environment.js";
+import { DistributedError, PeerError } from "./errors.js";
+import { agree, openRunStore, ownAddress, type RunStore } from "./rendezvous.js";
+
+/** How a reduction combines the ranks' elements; c10d's numbers. */
+const REDUCTIONS = { sum: 0, avg: 1, product: 2, min: 3, max: 4 } as const;
+/** How a reduction combines the ranks' elements. */
+export type Reduction = "sum" | "product" | "min" | "max";
+
+/** native/distributed/group.h's order. */
+const KINDS = { allReduce: 0, broadcast: 1, allGather: 2, reduceScatter: 3, barrier: 4 } as const;
+
+/** Settings of {@link init}. */
+export interface InitOptions {
+  /** This process's place; default: what torchrun's variables say, and alone where they are not set. */
+  place?: RankPlace | undefined;
+  /** Seconds after which a collective gives up; default 1,800. */
+  timeoutSeconds?: number;
+  /** Seconds of silence after which a rank counts as dead, and every other ends; default 60. */
+  heartbeatSeconds?: number;
+}
+
+/** c10d adds a time-out to the clock in nanoseconds: three years fit, LLaMA-Factory's usual 5.7 need not be waited for. */
+const MOST_SECONDS = 1e8;
+/** How long the processes may take to start, unless collectives give up earlier. */
+const MOST_TO_START = 300;
+
+/** The processes of a run. Made by {@link init}. */
+export class World {
+  /** Number of this process, from 0. */
+  readonly rank: number;
+  /** Number of processes. */
+  readonly size: number;
+  readonly #parts: WorldParts | undefined;
+  #ended = false;
+
+  /** @internal */
+  constructor(place: Pick<RankPlace, "rank" | "size">, parts?: WorldParts) {
+    this.rank = place.rank;
+    this.size = place.size;
+    this.#parts = parts;
+  }
+
+  /** Reduces a tensor over the ranks, in place: every rank has the result. Any shape, contiguous, on the CPU. */
+  async allReduce(value: Tensor, reduction: Reduction = "sum"): Promise<Tensor> {
+    await this.#collective("allReduce", value, undefined, REDUCTIONS[reduction]);
+    return value;
+  }
+
+  /** Copies a tensor from rank `from` to every rank, in place. Any shape, contiguous, on the CPU. */
+  async broadcast(value: Tensor, from = 0): Promise<Tensor> {
+    await this.#collective("broadcast", value, undefined, 0, from);
+    return value;
+  }
+
+  /** The ranks' tensors, stacked in the order of ranks: [size, ...shape], of the same dtype. */
+  async allGather(value: Tensor): Promise<Tensor> {
+    const input = value.contiguous();
+    const output = empty([this.size, ...value.shape], { dtype: value.dtype });
+    if (this.#parts === undefined) output.copy_(input);
+    else await this.#collective("allGather", input, output);
+    return output;
+  }
+
+  /**
+   * Reduces a tensor of [size * n, ...] over the ranks and leaves each the part of its rank, [n, ...].
+   * @throws RangeError where the first dimension is no multiple of the number of ranks
+   */
+  async reduceScatter(value: Tensor, reduction: Reduction = "sum"): Promise<Tensor> {
+    const [first = 0, ...rest] = value.shape;
+    if (first % this.size !== 0)
+      throw new RangeError(`reduceScatter: ${first} rows cannot be shared by ${this.size} ranks`);
+    const input = value.contiguous();
+    const output = empty([first / this.size, ...rest], { dtype: value.dtype });
+    if (this.#parts === undefined) output.copy_(input);
+    else await this.#collective("reduceScatter", input, output, REDUCTIONS[reduction]);
+    return output;
+  }
+
+  /** Sends a tensor to a rank; done once it has been received there under the same tag. */
+  async send(value: Tensor, to: number, tag = 0): Promise<void> {
+    await this.#call((addon, { group }) => addon.send(group, value.contiguous()._handle, to, tag));
+  }
+
+  /** Fills a tensor, of the sender's shape and dtype, with what rank `from` sends under this tag. */
+  async receive(value: Tensor, from: number, tag = 0): Promise<Tensor> {
+    await this.#call((addon, { group }) => addon.receive(group, value._handle, from, tag));
+    return value;
+  }
+
+  /** Waits until every rank has come here. */
+  async barrier(): Promise<void> {
+    await this.#collective("barrier", undefined, undefined);
+  }
+
+  /** Sums lists of numbers over the ranks, element by element, in fp64. */
+  async sum(values: readonly number[]): Promise<number[]> {
+    if (this.#parts === undefined) return [...values];
+    const summed = tensor([...values], { dtype: "float64" });
+    await this.allReduce(summed);
+    const result = summed.tolist() as number[];
+    summed.dispose();
+    return result;
+  }
+
+  /**
+   * Compares what must be the same on every rank, through the store: nothing of it can time out.
+   * @param label of the comparison, once a run
+   * @throws UserError on rank 0, naming the rank and what differs; PeerError on the others
+   */
+  async agree(label: string, facts: Readonly<Record<string, string>>): Promise<void> {
+    if (this.#parts !== undefined) await agree(this.#parts.store, this.#parts.place, label, facts);
+  }
+
+  /** Runs `work` on rank 0 first and on the others once it is done there; they wait without a collective. */
+  async firstOnRank0<T>(label: string, work: () => Promise<T>): Promise<T> {
+    if (this.#parts === undefined) return work();
+    if (this.rank > 0) await this.#parts.store.wait(`${label}/done`);
+    const result = await work();
+    if (this.rank === 0) await this.#parts.store.set(`${label}/done`, "1");
+    return result;
+  }
+
+  /** Asks all ranks to stop: {@link stopAsked} is true on each about a second later. */
+  askToStop(): void {
+    if (this.#parts !== undefined) distributedAddon().askToStop(this.#parts.heartbeat);
+  }
+
+  /** Whether some rank has asked that all stop. */
+  get stopAsked(): boolean {
+    return this.#parts !== undefined && distributedAddon().stopAsked(this.#parts.heartbeat);
+  }
+
+  /** Ends this rank's part; rank 0 waits for the others, since the store ends with it. */
+  async close(): Promise<void> {
+    if (this.#parts === undefined || this.#ended) return;
+    this.#ended = true;
+    const addon = distributedAddon();
+    await addon.leave(this.#parts.heartbeat, this.rank === 0 && !this.#parts.place.hasStore ? 10_000 : 0);
+    await addon.closeGroup(this.#parts.group);
+  }
+
+  /** Ends this rank because of an error: the other ranks end too, and rank 0 says why. */
+  async fail(error: unknown): Promise<void> {
+    if (this.#parts === undefined || this.#ended) return;
+    this.#ended = true;
+    const addon = distributedAddon();
+    const { heartbeat, place } = this.#parts;
+    const isOwn = !(error instanceof PeerError || error instanceof DistributedError);
+    try {
+      if (isOwn) await addon.reportFault(heartbeat, `rank ${this.rank}: ${messageOf(error)}`);
+      await addon.leave(heartbeat, this.rank === 0 && !place.hasStore ? 5000 : 0);
+    } catch {
+      // the store is gone, and with it whoever could have been told
+    }
+  }
+
+  #collective(
+    kind: keyof typeof KINDS,
+    value: Tensor | undefined,
+    output: Tensor | undefined,
+    reduction = 0,
+    root = 0,
+  ): Promise<void> {
+    return this.#call((addon, { group }) =>
+      addon.collective(group, KINDS[kind], value?._handle ?? null, output?._handle ?? null, reduction, root),
+    );
+  }
+
+  async #call(
+    start: (addon: ReturnType<typeof distributedAddon>, parts: WorldParts) => Promise<void>,
+  ): Promise<void> {
+    if (this.#parts === undefined) return;
+    const addon = distributedAddon();
+    try {
+      await start(addon, this.#parts);
+    } catch (error) {
+      throw await this.#explained(error);
+    }
+  }
+
+  /** A failed collective's error, with the ranks that are gone: gloo names a port. */
+  async #explained(error: unknown): Promise<unknown> {
+    if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== "ERR_DISTRIBUTED")
+      return error;
+    const { group, heartbeat } = this.#parts as WorldParts;
+    if (/do not agree/.test(error.message)) return new DistributedError(error.message, { cause: error });
+    const addon = distributedAddon();
+    const waiting = addon.waitingFor(group);
+    const found = await addon.silentRanks(heartbeat);
+    const silent = found.slice(1);
+    if (found.startsWith("R")) return this.rank === 0 ? new DistributedError(silent) : new PeerError(silent);
+    const what = waiting === "" ? "a message" : `collective ${waiting}`;
+    return new DistributedError(
+      silent === ""
+        ? `${what} failed on rank ${this.rank}: ${error.message}`
+        : `${silent}; rank ${this.rank} was waiting for ${what}`,
+      { cause: error },
+    );
+  }
+}
+
+interface WorldParts {
+  readonly place: RankPlace;
+  readonly store: RunStore;
+  readonly group: GroupHandle;
+  readonly heartbeat: HeartbeatHandle;
+}
+
+/**
+ * Joins the processes of a run: by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), over c10d's store
+ * and Gloo. A process that is alone gets a world of one, whose collectives do nothing.
+ * @throws UserError for variables that do not fit, a port in use, ranks that do not come or run another version;
+ *   PeerError on ranks above 0 where rank 0 throws
+ */
+export async function init(options: InitOptions = {}): Promise<World> {
+  const place = "place" in options ? options.place : rankPlace(process.env);
+  if (place === undefined || place.size === 1) return new World({ rank: 0, size: 1 });
+  const { timeoutSeconds = 1800, heartbeatSeconds = 60 } = options;
+  const seconds = Math.min(timeoutSeconds, MOST_SECONDS);
+  const startMs = Math.min(seconds, MOST_TO_START) * 1000;
+  const addon = distributedAddon();
+  const store = await openRunStore(place, startMs);
+  const facts = { WORLD_SIZE: String(place.size), "qwen-pt's version": packageVersion() };
+  await agree(store, place, "start", facts, startMs);
+  const group = await addon.joinGroup(
+    store.handle,
+    place.rank,
+    place.size,
+    Math.round(seconds * 1000),
+    await ownAddress(place.address, place.port),
+  );
+  const heartbeat = await addon.startHeartbeat(
+    store.handle,
+    group,
+    place.rank,
+    place.size,
+    Math.round(heartbeatSeconds * 1000),
+  );
+  return new World(place, { place, store, group, heartbeat });
+}
