@@ -222,6 +222,31 @@ export function choice<const V extends string, D extends string | null>(
   });
 }
 
+/**
+ * The name of something that a table elsewhere has, to which programs may add: the table's reader refuses what it does
+ * not have. `values` are names worth proposing.
+ */
+export function name(
+  options: Common<string> & {
+    readonly of: string;
+    readonly values: readonly string[];
+    readonly same?: Readonly<Record<string, string>>;
+  },
+): Key<string> {
+  const { of, values, same = {}, ...common } = options;
+  const expected = `the name of ${of}`;
+  return key<string>({
+    ...common,
+    type: expected,
+    wantsText: true,
+    json: { type: "string", examples: values },
+    read(value) {
+      if (typeof value !== "string" || !/^\w[\w.-]*$/.test(value)) throw new Mismatch(expected);
+      return same[value] ?? value;
+    },
+  });
+}
+
 /** Words separated by commas, or a YAML list of words. */
 export function list<D extends readonly string[] | null>(
   options: Common<D>,

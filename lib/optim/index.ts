@@ -1,13 +1,30 @@
-// The optimizer, schedules and clipping; exports only.
+// Optimizers (optimizer.ts is what the loop asks of one, all-optimizers.ts the table), parameter groups, schedules and
+// clipping; exports only.
 
+export type { AdafactorOptions } from "./adafactor.js";
+export { Adafactor } from "./adafactor.js";
 export type { AdamWOptions, Scaling } from "./adamw.js";
 export { AdamW } from "./adamw.js";
+export { optimizerArguments, optimizerKind, optimizerNames, registerOptimizer } from "./all-optimizers.js";
 export { clipGradNorm, gradNorm } from "./clip.js";
 export type { LoraPlusOptions, ParameterGroup } from "./groups.js";
 export { decayGroups, decays, embeddingGroups, loraPlusGroups } from "./groups.js";
+export type {
+  Optimizer,
+  OptimizerArgument,
+  OptimizerKind,
+  OptimizerSettings,
+  StateForms,
+  TensorForm,
+} from "./optimizer.js";
+export { optimizerBytes } from "./optimizer.js";
 export type { PlateauSettings, PlateauState } from "./plateau.js";
 export { PlateauSchedule } from "./plateau.js";
 export type { GroupRates } from "./rates.js";
 export { formulaRates, plateauRates } from "./rates.js";
 export type { Schedule, ScheduleName, ScheduleSettings } from "./schedule.js";
 export { SCHEDULES, scheduleFactor } from "./schedule.js";
+export type { SGDOptions } from "./sgd.js";
+export { SGD } from "./sgd.js";
+export type { GroupSettings, UpdatedParameter } from "./stateful.js";
+export { StatefulOptimizer } from "./stateful.js";

@@ -1,6 +1,7 @@
 // A whole run in the caller's thread: prepare, train, finish. train.ts calls it on a worker; a program that wants
 // the model afterwards may call it directly.
 
+import { optimizerOf } from "../assembly/optimizer.js";
 import { saveTokenizer } from "../assembly/tokenizer-files.js";
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
@@ -39,6 +40,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   holdLease();
   let release = (): void => {};
   try {
+    optimizerOf(loaded.recipe); // fail on an unknown one before any data is read
     checkWritable(loaded.recipe.output_dir);
     release = claimOutput(loaded.recipe.output_dir);
     const hub = datasetFetcher({ keys: loaded.recipe, onEvent: emit });

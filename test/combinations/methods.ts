@@ -96,6 +96,7 @@ export const METHODS: Readonly<Record<string, Method>> = {
   "elastic weights": { keys: { ewc_lambda: 50, ewc_dataset: "general", ewc_samples: 4 } },
   distillation: { keys: { distill_weight: 0.4, distill_temperature: 2 } },
   "forgetting report": { keys: { forgetting_dataset: "held" }, watches: true },
+  "another optimizer": { keys: { optim: "adafactor" } },
   "chosen heads": {
     keys: { freeze_trainable_heads: "1:0-1", freeze_trainable_layers: null },
     only: ["freeze"],

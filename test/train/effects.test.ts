@@ -36,7 +36,9 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
     disable_shuffling: true,
     finetuning_type: "full",
     neftune_noise_alpha: 5,
+    optim: "adafactor",
   }),
+  optim_args: [{ optim: "sgd" }, { optim: "sgd", optim_args: "momentum=0.9" }],
   pissa_iter: [
     { pissa_init: true, pissa_iter: 0 },
     { pissa_init: true, pissa_iter: -1 },
@@ -110,7 +112,6 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
 const ELSEWHERE: Record<string, string> = {
   stage: "has one value",
   do_train: "without it nothing runs (test/config)",
-  optim: "its values are one optimizer",
   full_determinism: "on a GPU only",
   tf32: "on a GPU only",
   use_cpu: "on a GPU only",

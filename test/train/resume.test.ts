@@ -42,6 +42,9 @@ const METHODS: Record<string, RecipeInput> = {
     lr_scheduler_kwargs: { patience: 0, min_lr: 1e-4, factor: 0.5 },
   },
   full: { ...KEYS, finetuning_type: "full", weight_decay: 0.1, neftune_noise_alpha: 5 },
+  "sgd, which keeps nothing": { ...KEYS, optim: "sgd", finetuning_type: "full" },
+  "sgd with momentum": { ...KEYS, optim: "sgd", optim_args: "momentum=0.9", weight_decay: 0.1 },
+  adafactor: { ...KEYS, optim: "adafactor", loraplus_lr_ratio: 4, weight_decay: 0.1 },
   "lora, selective checkpointing on the disk": {
     ...KEYS,
     lora_dropout: 0,

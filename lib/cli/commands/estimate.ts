@@ -15,7 +15,7 @@ const ROWS = [
   ["runtime", "Node, libtorch, tokenizer"],
   ["weights", "weights"],
   ["gradients", "gradients"],
-  ["optimizer", "AdamW's moments"],
+  ["optimizer", "optimizer's state"],
   ["activations", "activations"],
   ["loss", "head and loss"],
   ["total", "peak, all in all"],

@@ -9,7 +9,7 @@ const APOLLO = "only read beside use_apollo, which is refused";
 const BADAM = "only read beside use_badam, which is refused";
 const SFT = "only read in supervised fine-tuning";
 const VISION = "Qwen3 reads text only";
-const OPTIMIZER = "the optimizer is AdamW in this version; remove it";
+const OPTIMIZER = "this optimizer is not in this version; remove it";
 
 const lora = inGroup("method", ["train"], {
   lora_rank: int({ default: 8, min: 1, doc: "Rank of the LoRA matrices." }),

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { writeWhole } from "../../files/output-file.js";
-import type { AdamW } from "../../optim/index.js";
+import type { Optimizer } from "../../optim/index.js";
 import {
   type Device,
   loadSafetensors,
@@ -30,7 +30,7 @@ export type RandomStates = ReadonlyMap<Device, Tensor>;
 /** Writes optimizer, schedule, random state and loop numbers into a checkpoint folder. */
 export function saveRunState(
   dir: string,
-  state: { optimizer: AdamW; random: RandomStates; loop: LoopState; learningRate: number },
+  state: { optimizer: Optimizer; random: RandomStates; loop: LoopState; learningRate: number },
 ): void {
   saveSafetensors(path.join(dir, OPTIMIZER_FILE), state.optimizer.stateDict(), { format: "pt" });
   saveSafetensors(path.join(dir, RANDOM_FILE), state.random, { format: "pt" });
@@ -43,7 +43,7 @@ export function saveRunState(
  * Restores optimizer and random state and returns the loop's numbers. `step`: where trainer_state.json says it stands.
  * @throws UserError where a file is missing, damaged, or does not fit the run
  */
-export function loadRunState(dir: string, optimizer: AdamW, step: number): LoopState {
+export function loadRunState(dir: string, optimizer: Optimizer, step: number): LoopState {
   const file = path.join(dir, LOOP_FILE);
   let loop: LoopState;
   try {
@@ -61,7 +61,7 @@ export function loadRunState(dir: string, optimizer: AdamW, step: number): LoopS
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new UserError(
-        `${saved}: ${error.message}; resume with the recipe that wrote it (finetuning_type, lora_*, freeze_*)`,
+        `${saved}: ${error.message}; resume with the recipe that wrote it (optim, finetuning_type, lora_*, freeze_*)`,
       );
     }
     for (const [device, state] of loadSafetensors(path.join(dir, RANDOM_FILE)))

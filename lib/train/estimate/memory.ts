@@ -2,14 +2,16 @@
 // and the recipe. Nothing is measured and no value is read, so the model may be on meta.
 
 import { loraConfig } from "../../assembly/adapters.js";
+import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
 import type { Recipe } from "../../config/index.js";
 import { type Qwen3Config, Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
 import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "../../step/loss.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import { bytesPerElement, type DType } from "../../torch/index.js";
+import { bytesPerElement, type DType, type Tensor } from "../../torch/index.js";
 
 /** Bytes at the peak of a step. */
 export interface MemoryEstimate {
@@ -19,7 +21,7 @@ export interface MemoryEstimate {
   readonly weights: number;
   /** Gradients of what is trained. */
   readonly gradients: number;
-  /** AdamW's two moments. */
+  /** The optimizer's state: AdamW's two moments. */
   readonly optimizer: number;
   /** What the backward pass needs of the forward pass. */
   readonly activations: number;
@@ -142,19 +144,20 @@ function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpoi
 
 /** The peak of a step with a mode of gradient checkpointing. */
 export function estimateMemory(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpointing): MemoryEstimate {
-  let [weights, trained] = [0, 0];
-  for (const parameter of model.parameters()) {
-    const bytes = parameter.numel() * bytesPerElement(parameter.dtype);
-    weights += bytes;
-    if (parameter.requiresGrad) trained += bytes;
-  }
+  const bytesOf = (parameters: readonly Tensor[]) =>
+    parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
+  const learning = model.parameters().filter(({ requiresGrad }) => requiresGrad);
+  const [weights, gradients] = [bytesOf(model.parameters()), bytesOf(learning)];
+  const { kind, settings } = optimizerOf(recipe);
+  const { state: optimizer, working } = optimizerBytes(kind, learning, settings);
   const activations = activationBytes(model, recipe, mode);
   const loss = lossBytes(model, recipe);
   const perToken = recipe.streaming ? PER_TOKEN_AT_WORK : PER_TOKEN_GIVEN_UP;
   const runtime = RUNTIME + perToken * model.config.vocab_size;
-  const live = 4 * trained + activations + loss;
-  const total = runtime + (weights - trained) + Math.max(POOL, live);
-  return { runtime, weights, gradients: trained, optimizer: 2 * trained, activations, loss, total };
+  // what is trained, its gradients and the optimizer's state stay; a step's two phases take turns
+  const live = 2 * gradients + optimizer + Math.max(activations + loss, working);
+  const total = runtime + (weights - gradients) + Math.max(POOL, live);
+  return { runtime, weights, gradients, optimizer, activations, loss, total };
 }
 
 /** Rows of a trained table whose gradients exist beside it: native/kernels/linear_cross_entropy.cc. */

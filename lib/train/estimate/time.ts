@@ -2,11 +2,12 @@
 // runs micro-steps for some seconds, and the whole model's step is put together from what they took. Block, head and
 // optimizer are the ones that train, so that every kernel is in the measurement. Nothing is kept from one call to the next.
 
+import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
 import { initializeWeights, type Qwen3Config, Qwen3ForCausalLM } from "../../models/qwen3/index.js";
 import { causalAttention } from "../../nn/index.js";
-import { AdamW, clipGradNorm } from "../../optim/index.js";
+import { clipGradNorm } from "../../optim/index.js";
 import { headLoss, nextTokenLabels } from "../../step/loss.js";
 import { evaluateBatch, microStep } from "../../step/micro-step.js";
 import type { Checkpointing } from "../../step/recompute.js";
@@ -31,6 +32,7 @@ const BLOCK_OPERATIONS = 64e9;
 /** Entries of the vocabulary that it measures, and elements that its optimizer updates. */
 const VOCABULARY = 16384;
 const ELEMENTS = 4 << 20;
+const ROW = 1024;
 
 /** Seconds of `body`, the least of two rounds. */
 function timed(body: () => void): number {
@@ -80,20 +82,22 @@ function attentionSeconds(config: Qwen3Config, recipe: Recipe, length: number) {
   });
 }
 
-/** Clipping and AdamW for each element, moments made before. */
-function optimizerSeconds(dtype: Tensor["dtype"]): number {
+/** Clipping and the optimizer for each element of a matrix, its state made before. */
+function optimizerSeconds(recipe: Recipe, dtype: Tensor["dtype"]): number {
   return scope(() => {
-    const weight = zeros([ELEMENTS], { dtype }).requiresGrad_();
-    const optimizer = new AdamW([{ names: ["w"], parameters: [weight], weightDecay: 0 }], {
-      learningRate: 0,
-    });
+    const shape = [ELEMENTS / ROW, ROW];
+    const weight = zeros(shape, { dtype }).requiresGrad_();
+    const { kind, settings } = optimizerOf(recipe);
+    const optimizer = kind.make([{ names: ["w"], parameters: [weight], weightDecay: 0 }], settings);
     const step = (): void => {
-      weight.grad = zeros([ELEMENTS], { dtype });
+      weight.grad = zeros(shape, { dtype });
       scope(() => void clipGradNorm([weight], 1));
       optimizer.step();
     };
     step();
-    return timed(step) / ELEMENTS;
+    const seconds = timed(step) / ELEMENTS;
+    optimizer.dispose();
+    return seconds;
   });
 }
 
@@ -150,7 +154,7 @@ export function measureParts(
     },
     forward: block(forwardOnly - head.forward, "forward"),
     head: head.both * scale * (config.vocab_size / model.config.vocab_size),
-    optimizer: measured(optimizerSeconds((trained[0] as Tensor).dtype)),
+    optimizer: measured(optimizerSeconds(recipe, (trained[0] as Tensor).dtype)),
   };
 }
 

@@ -6,7 +6,7 @@ import type { LossScale } from "../../assembly/precision.js";
 import { type Recipe, withoutSecrets } from "../../config/index.js";
 import type { TrainEvent } from "../../events.js";
 import { writeWhole } from "../../files/output-file.js";
-import type { AdamW, GroupRates } from "../../optim/index.js";
+import type { GroupRates, Optimizer } from "../../optim/index.js";
 import { type Device, drawingDevices, getRngState, keep, type Tensor } from "../../torch/index.js";
 import type { SourceAccount } from "../batches/source-account.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "../checkpoint/folder.js";
@@ -35,7 +35,7 @@ export interface CheckpointsOptions {
   plan: Plan;
   progress: Progress;
   history: History;
-  optimizer: AdamW;
+  optimizer: Optimizer;
   lossScale: LossScale;
   rates: GroupRates;
   best: BestMetric;

@@ -6,7 +6,7 @@ import { UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
 import type { AllMethods } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
-import { type AdamW, clipGradNorm, type GroupRates, gradNorm } from "../../optim/index.js";
+import { clipGradNorm, type GroupRates, gradNorm, type Optimizer } from "../../optim/index.js";
 import type { ActivationStore } from "../../step/activation-store.js";
 import { microStepLoss, StepAborted } from "../../step/micro-step.js";
 import { readTogether } from "../../step/read-together.js";
@@ -21,7 +21,7 @@ export interface OptimizerStepOptions {
   recipe: Recipe;
   model: CausalModel;
   device: Device;
-  optimizer: AdamW;
+  optimizer: Optimizer;
   rates: GroupRates;
   methods: AllMethods;
   precision: Precision;

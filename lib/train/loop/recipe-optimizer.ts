@@ -1,13 +1,14 @@
-// The optimizer that a recipe asks for: which group each trained parameter belongs to, and the groups' rates.
+// The optimizer that a recipe asks for over a model: which group each trained parameter belongs to, and the groups' rates.
+import { optimizerOf } from "../../assembly/optimizer.js";
 import type { Recipe } from "../../config/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import {
-  AdamW,
   decayGroups,
   embeddingGroups,
   formulaRates,
   type GroupRates,
   loraPlusGroups,
+  type Optimizer,
   type ParameterGroup,
   type PlateauSettings,
   plateauRates,
@@ -15,13 +16,9 @@ import {
 import type { Plan } from "../plan/plan.js";
 
 /** The optimizer of a recipe over the model's trained parameters. */
-export function recipeOptimizer(recipe: Recipe, model: CausalModel): AdamW {
-  return new AdamW(parameterGroups(recipe, model), {
-    learningRate: recipe.learning_rate,
-    beta1: recipe.adam_beta1,
-    beta2: recipe.adam_beta2,
-    eps: recipe.adam_epsilon,
-  });
+export function recipeOptimizer(recipe: Recipe, model: CausalModel): Optimizer {
+  const { kind, settings } = optimizerOf(recipe);
+  return kind.make(parameterGroups(recipe, model), settings);
 }
 
 /** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */

@@ -5,7 +5,7 @@ import { LossScale, type Precision, precisionOf } from "../../assembly/precision
 import { evaluateSets, type SetMetrics } from "../../evaluate/held-out-loss.js";
 import { AllMethods, type MethodReport } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
-import type { AdamW, GroupRates } from "../../optim/index.js";
+import type { GroupRates, Optimizer } from "../../optim/index.js";
 import { DiskStore } from "../../step/activation-store.js";
 import { drawLoaderSeed } from "../../step/loader-seed.js";
 import type { DType } from "../../torch/index.js";
@@ -24,13 +24,13 @@ import type { Outcome, TrainerOptions } from "./trainer-options.js";
 
 /**
  * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for your own loop use
- * `microStep`, `clipGradNorm` and `AdamW` instead.
+ * `microStep`, `clipGradNorm` and an optimizer instead.
  */
 export class Trainer {
   /** Steps, intervals and schedule of the run. */
   readonly plan: Plan;
   /** The optimizer and its state. */
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   /** Steps, sums, tokens and time so far. */
   readonly progress: Progress;
   /** What was logged. */

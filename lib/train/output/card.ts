@@ -19,6 +19,7 @@ export interface CardRecipe {
   gradient_accumulation_steps: number;
   seed: number;
   optim: string;
+  optim_args: string | null;
   adam_beta1: number;
   adam_beta2: number;
   adam_epsilon: number;
@@ -126,8 +127,10 @@ function hyperparameters(recipe: CardRecipe): [string, string][] {
     rows.push(["total_train_batch_size", String(batch * accumulation)]);
   }
   const betas = `betas=(${pythonFloat(recipe.adam_beta1)},${pythonFloat(recipe.adam_beta2)})`;
-  const rest = `epsilon=${pythonFloat(recipe.adam_epsilon)} and optimizer_args=No additional optimizer arguments`;
-  rows.push(["optimizer", `Use ${recipe.optim} with ${betas} and ${rest}`]);
+  const rest = recipe.optim_args ?? "No additional optimizer arguments";
+  const adam = `with ${betas} and epsilon=${pythonFloat(recipe.adam_epsilon)} and optimizer_args=${rest}`;
+  const set = /adam/i.test(recipe.optim) ? adam : `and the args are:\n${rest}`;
+  rows.push(["optimizer", `Use ${recipe.optim} ${set}`]);
   rows.push(["lr_scheduler_type", recipe.lr_scheduler_type]);
   const warmup = recipe.warmup_ratio || recipe.warmup_steps || 0;
   if (warmup > 0) rows.push(["lr_scheduler_warmup_steps", warmup < 1 ? pythonFloat(warmup) : String(warmup)]);

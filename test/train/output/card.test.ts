@@ -14,6 +14,7 @@ const DEFAULTS = {
   per_device_eval_batch_size: 8,
   seed: 42,
   optim: "adamw_torch_fused",
+  optim_args: null,
   adam_beta1: 0.9,
   adam_beta2: 0.999,
   adam_epsilon: 1e-8,
@@ -74,6 +75,14 @@ describe("the card", () => {
     const long = modelCard({ recipe: recipeOf("full"), history, versions: [] });
     expect(long.match(/^\| 1\.0 /gm)).toHaveLength(20);
     expect(long).toMatch(/\| 1\.0 {11}\| 499\.0 \| 499 {2}\|/);
+  });
+
+  it("says an optimizer's settings as transformers does", () => {
+    const adam =
+      "- optimizer: Use adamw_torch_fused with betas=(0.9,0.999) and epsilon=1e-08 and optimizer_args=";
+    expect(cardOf("lora")).toContain(`${adam}No additional optimizer arguments\n`);
+    const sgd = cardOf("lora", { optim: "sgd", optim_args: "momentum=0.9" });
+    expect(sgd).toContain("- optimizer: Use sgd and the args are:\nmomentum=0.9\n");
   });
 
   it("tabulates evaluations where there are any", () => {

@@ -1,0 +1,91 @@
+// What the training loop, the checkpoints and the estimate of memory ask of an optimizer. How one updates is its own
+// file; which there are is all-optimizers.ts.
+
+import type { Device, DType, Tensor } from "../torch/index.js";
+import { bytesPerElement } from "../torch/index.js";
+import type { ParameterGroup } from "./groups.js";
+
+/** An optimizer at work: parameters in groups, and what it keeps for each of them. */
+export interface Optimizer {
+  /** The parameters that it updates. The loop writes each group's `learningRate` before a step. */
+  readonly groups: readonly ParameterGroup[];
+  /** Updates every parameter that has a gradient, in place. */
+  step(): void;
+  /** Forgets every gradient. */
+  zeroGrad(): void;
+  /**
+   * What a checkpoint keeps: the state itself, not copies, each tensor as `<parameter>.<entry>`. Parameters that had no
+   * gradient so far may be left out.
+   */
+  stateDict(): ReadonlyMap<string, Tensor>;
+  /** Takes over copies of a saved state. Throws RangeError naming the parameter where the state does not fit. */
+  loadStateDict(saved: ReadonlyMap<string, Tensor>): void;
+  /** Frees the state. */
+  dispose(): void;
+}
+
+/** The form of a tensor: of a parameter, or of what is kept for one. */
+export interface TensorForm {
+  /** Empty for a single number. */
+  readonly shape: readonly number[];
+  /** What its elements are stored as. */
+  readonly dtype: DType;
+  /** Where it is; left out: where the parameter is. */
+  readonly device?: Device;
+}
+
+/** What is kept for one parameter, by the entry's name; in the order of the file. */
+export type StateForms = Readonly<Record<string, TensorForm>>;
+
+/** A value of `optim_args`. */
+export type OptimizerArgument = number | boolean;
+
+/** What a recipe says to its optimizer. Rates and decay by parameter are the groups'. */
+export interface OptimizerSettings {
+  /** `learning_rate`, of the groups that name no rate. */
+  readonly learningRate: number;
+  /** `adam_beta1`. */
+  readonly beta1: number;
+  /** `adam_beta2`. */
+  readonly beta2: number;
+  /** `adam_epsilon`. */
+  readonly eps: number;
+  /** `optim_args`, laid over the kind's {@link OptimizerKind.arguments}. */
+  readonly arguments: Readonly<Record<string, OptimizerArgument>>;
+}
+
+/** One kind of optimizer: what the recipe's `optim` chooses. */
+export interface OptimizerKind {
+  /** The settings that `optim_args` may give, with their defaults. Left out: none. */
+  readonly arguments?: Readonly<Record<string, OptimizerArgument>>;
+  /** Throws UserError where settings contradict each other. */
+  check?(settings: OptimizerSettings): void;
+  /** What it keeps for a parameter of this form, from the first step on. Left out: nothing. */
+  state?(parameter: TensorForm, settings: OptimizerSettings): StateForms;
+  /** Bytes that it takes beside that while it updates a parameter of this form. Left out: none worth counting. */
+  working?(parameter: TensorForm, settings: OptimizerSettings): number;
+  /** An optimizer over these groups, without any state yet. */
+  make(groups: readonly ParameterGroup[], settings: OptimizerSettings): Optimizer;
+}
+
+/** Bytes of a tensor of this form; a single number counts as nothing. */
+function bytesOf({ shape, dtype }: TensorForm): number {
+  return shape.length === 0 ? 0 : shape.reduce((a, b) => a * b, bytesPerElement(dtype));
+}
+
+/**
+ * Bytes of a kind's state for these parameters, and of what it takes beside that at the most while it updates one. Both
+ * follow from the same forms that its state is made by.
+ */
+export function optimizerBytes(
+  kind: OptimizerKind,
+  parameters: Iterable<TensorForm>,
+  settings: OptimizerSettings,
+): { state: number; working: number } {
+  let [state, working] = [0, 0];
+  for (const parameter of parameters) {
+    for (const form of Object.values(kind.state?.(parameter, settings) ?? {})) state += bytesOf(form);
+    working = Math.max(working, kind.working?.(parameter, settings) ?? 0);
+  }
+  return { state, working };
+}
