@@ -105,6 +105,14 @@ export {
   zeros,
 } from "./torch/index.js";
 export {
+  type Artifact,
+  type Ending,
+  registerTracker,
+  type TrackedRun,
+  type Tracker,
+  type TrackerMaker,
+} from "./trackers/index.js";
+export {
   AbortError,
   estimateMemory,
   estimateSteps,

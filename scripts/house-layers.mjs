@@ -23,6 +23,7 @@ export const parts = {
   methods: ["config", "data", "step", ...computing], // data: what learns a vocabulary cuts text as the tokenizer does
   evaluate: ["data", "step", "torch", "models"],
   events: ["data", "hub", "evaluate"],
+  trackers: ["config", "torch", "events"],
   assembly: ["config", "data", "hub", "methods", "events", ...computing],
   inference: ["config", "data", "hub", "assembly", ...computing],
   train: [
@@ -36,6 +37,7 @@ export const parts = {
     "assembly",
     "inference",
     "distributed",
+    "trackers",
     ...computing,
   ],
   init: ["config", "data"],
@@ -68,6 +70,7 @@ export const parts = {
     "assembly",
     "inference",
     "train",
+    "trackers",
     ...computing,
   ],
 };
@@ -147,6 +150,7 @@ export const rooms = {
     "train",
     "index",
   ],
+  trackers: ["tracker", "tensorboard", "python", "table", "follow", "index"],
   cli: ["terminal", "commands", "dispatch", "main"],
 };
 

@@ -6,6 +6,7 @@ import { type LoadedRecipe, loadRecipe, type RecipeInput, resolveRecipe } from "
 import { UserError } from "../errors.js";
 import type { StepEvent, TrainEvent, TrainResult } from "../events.js";
 import { LeaseError, TorchError } from "../torch/index.js";
+import { type Ending, TrackedEvents, type Tracker, trackersOf } from "../trackers/index.js";
 import { AbortError } from "./run.js";
 import type { WorkerInput, WorkerMessage } from "./worker.js";
 
@@ -19,6 +20,8 @@ export interface TrainOptions {
   onStep?: (step: StepEvent) => void;
   /** `key=value` pairs laid over the recipe. */
   overrides?: string[];
+  /** Told of the run beside those that the recipe's `report_to` names. */
+  trackers?: readonly Tracker[];
 }
 
 /** Beside this file where it was compiled; the compiled one where this file runs from its source. */
@@ -60,23 +63,37 @@ export async function train(recipe: string | RecipeInput, options: TrainOptions 
   const onAbort = (): void => {
     Atomics.store(new Int32Array(abort), 0, 1);
   };
+  const tracked = new TrackedEvents(
+    loaded.recipe,
+    [...trackersOf(loaded.recipe), ...(options.trackers ?? [])],
+    (event) => options.onEvent?.(event),
+  );
   const workerData: WorkerInput = { loaded, abort };
   const worker = new Worker(workerFile(), { workerData });
   options.signal?.addEventListener("abort", onAbort, { once: true });
+  let ending: Ending = "failed";
   try {
-    return await outcome(worker, options);
+    const result = await outcome(worker, tracked, options);
+    ending = result.interrupted ? "interrupted" : "finished";
+    return result;
   } finally {
     options.signal?.removeEventListener("abort", onAbort);
     await worker.terminate();
+    await tracked.finish(ending);
   }
 }
 
-function outcome(worker: Worker, { onEvent, onStep }: TrainOptions): Promise<TrainResult> {
+function outcome(
+  worker: Worker,
+  tracked: TrackedEvents,
+  { onEvent, onStep }: TrainOptions,
+): Promise<TrainResult> {
   return new Promise<TrainResult>((resolve, reject) => {
     worker.on("message", (message: WorkerMessage) => {
       if (message.kind === "result") resolve(message.result);
       else if (message.kind === "error") reject(revive(message));
       else {
+        tracked.observe(message.event);
         try {
           onEvent?.(message.event);
           if (message.event.type === "step") onStep?.(message.event);

@@ -140,7 +140,9 @@ describe("values", () => {
     ["no_cuda: true", "use_cpu", true],
     ["logging_steps: 0.1", "logging_steps", 0.1],
     ["report_to: [none]", "report_to", []],
-    ["report_to: all", "report_to", []],
+    ["report_to: all", "report_to", ["all"]],
+    ["report_to: wandb, tensorboard", "report_to", ["wandb", "tensorboard"]],
+    ["use_swanlab: true", "report_to", ["swanlab"]],
     ["tf32: true", "tf32", true],
     ["rope_scaling: yarn", "rope_scaling", "yarn"],
     ["rope_parameters: {rope_type: yarn, factor: 4}", "rope_parameters", { rope_type: "yarn", factor: 4 }],
@@ -223,10 +225,7 @@ describe("notes", () => {
       "packing: true\ncutoff_len: 1024",
       /recipe.yaml:5: packing: true written out makes blocks of 1023 tokens.*for 1024$/,
     ],
-    [
-      "report_to: all",
-      "recipe.yaml:5: report_to: no tracker is available in this version; nothing is reported",
-    ],
+    ["swanlab_project: x", "recipe.yaml:5: swanlab_project has no effect without use_swanlab: true"],
     ["warmup_ratio: 0.1\nwarmup_steps: 5", /recipe.yaml:5: warmup_ratio takes precedence over warmup_steps/],
     [
       "finetuning_type: full\nlora_rank: 16\nlora_dropout: 0.1",
@@ -358,6 +357,13 @@ describe("mistakes", () => {
     ["report_to: wandb", /report_to: "wandb" is refused: no tracker.*set report_to: none/],
     ["report_to: [tensorboard]", /report_to.*is refused/],
     ["report_to: wand", /report_to: expected none, received "wand"/],
+    ["optim: paged_adamw_8bit", /is refused: the optimizer is AdamW in this version/],
+    [
+      "report_to: comet_ml",
+      /report_to: "comet_ml" is refused: comet_ml is not built in; choose some of tensorboard, /,
+    ],
+    ["report_to: [tensorboard, neptune]", /report_to.*neptune is not built in/],
+    ["report_to: wand", /report_to: expected none, all, or some of tensorboard, .*, received "wand"/],
     ["finetuning_type: oft", /"oft" is refused/],
     ["dataset_dir: REMOTE:org/x", /is refused: dataset_info.json of a repository is not fetched/],
     ["load_best_model_at_end: true", /needs eval_strategy \(no\) and save_strategy \(steps\) to be the same/],
@@ -497,10 +503,14 @@ describe("export and chat", () => {
       top_k: 50,
       max_new_tokens: 1024,
     });
-    const again = loadRecipe(TUTORIAL, ["adapter_name_or_path=a", "use_llama_pro=true", "report_to=wandb"], {
-      for: "chat",
-      env: {},
-    });
+    const again = loadRecipe(
+      TUTORIAL,
+      ["adapter_name_or_path=a", "use_llama_pro=true", "report_to=neptune"],
+      {
+        for: "chat",
+        env: {},
+      },
+    );
     expect(again.recipe.adapter_name_or_path).toEqual(["a"]);
     expect(again.notes).toEqual([]);
   });

@@ -15,40 +15,24 @@ import {
   silent,
   text,
 } from "../key.js";
+import { isTrackerElsewhere, trackerNames } from "../values/tracker-names.js";
 
-const TRACKERS = [
-  "wandb",
-  "tensorboard",
-  "swanlab",
-  "mlflow",
-  "trackio",
-  "azure_ml",
-  "comet_ml",
-  "neptune",
-  "codecarbon",
-  "clearml",
-  "dagshub",
-  "flyte",
-  "dvclive",
-  "kubeflow",
-];
 const NO_HUB = "nothing is uploaded";
-const SWANLAB = "only read beside use_swanlab, which is refused";
-const TRACKIO = "only read by trackio, which is not in this version";
 
-/** Trackers. "all" stands for every tracker that is there, and none is: rules/train.ts says so and empties the list. */
+/** Trackers by name; "all", the installed ones, stays a word because only a machine knows them. */
 function readTrackers(value: unknown): string[] {
-  const names = typeof value === "string" ? value.split(",").map((name) => name.trim()) : value;
-  if (!Array.isArray(names)) throw new Mismatch("none");
-  return names.filter((name: unknown) => {
+  const given = typeof value === "string" ? value.split(",").map((name) => name.trim()) : value;
+  const expected = `none, all, or some of ${trackerNames().join(", ")}`;
+  if (!Array.isArray(given)) throw new Mismatch(expected);
+  return given.filter((name: unknown) => {
     if (name === "none") return false;
-    if (name === "all") return true;
-    if (TRACKERS.includes(name as string)) {
+    if (name === "all" || trackerNames().includes(name as string)) return true;
+    if (typeof name === "string" && isTrackerElsewhere(name)) {
       throw new Refusal(
-        "no tracker is available in this version; set report_to: none (the loss goes to trainer_log.jsonl and, with plot_loss, to training_loss.png)",
+        `${name} is not built in; choose some of ${trackerNames().join(", ")}, or none, or register it from a program (registerTracker)`,
       );
     }
-    throw new Mismatch("none");
+    throw new Mismatch(expected);
   });
 }
 
@@ -125,16 +109,16 @@ const run = inGroup("output", ["train"], {
   report_to: custom<string[], string | readonly string[]>({
     default: [],
     defaultText: "none",
-    type: "none",
+    type: "none, all, or names of trackers",
     wantsText: true,
     json: { type: ["string", "array"], items: { type: "string" } },
-    doc: "Trackers to report to; none is built in yet, so all means none.",
+    doc: "Where figures go beside the log files: tensorboard, wandb, mlflow, swanlab, trackio, a list of them, or all that are installed.",
     read: readTrackers,
   }),
-  logging_dir: silent(
-    "only read by tensorboard",
-    text({ default: null, doc: "Folder of tensorboard's logs." }),
-  ),
+  logging_dir: text({
+    default: null,
+    doc: "Folder of TensorBoard's event files; without it a new one under output_dir/runs.",
+  }),
   logging_nan_inf_filter: idle(
     "a loss that is not finite is always reported and its step skipped",
     flag({ default: true, doc: "Leave losses that are not finite out of the logged mean." }),
@@ -149,11 +133,18 @@ const run = inGroup("output", ["train"], {
     "the progress bar shows on a terminal only, lines are printed elsewhere",
     flag({ default: null, doc: "Show no progress bar." }),
   ),
-  run_name: silent("only read by trackers", text({ default: null, doc: "Name of the run in trackers." })),
-  project: silent(TRACKIO, text({ default: "huggingface", doc: "Project in trackio." })),
-  trackio_space_id: silent(TRACKIO, text({ default: null, doc: "Space of trackio." })),
-  trackio_bucket_id: silent(TRACKIO, text({ default: null, doc: "Bucket of trackio." })),
-  trackio_static_space_id: silent(TRACKIO, anything({ default: null, doc: "Static space of trackio." })),
+  run_name: text({ default: null, doc: "Name of the run in trackers." }),
+  project: text({
+    default: "huggingface",
+    doc: "Project in trackio, and in wandb where WANDB_PROJECT is not set.",
+  }),
+  trackio_space_id: text({ default: null, doc: "Space on the Hugging Face hub that shows trackio's runs." }),
+  trackio_bucket_id: text({ default: null, doc: "Bucket on the hub that keeps trackio's data." }),
+  trackio_static_space_id: refused(
+    "no copy of the Space is published after training; remove it, or set it to false",
+    anything({ default: null, doc: "Static Space that trackio publishes after training." }),
+    [false],
+  ),
   include_tokens_per_second: idle(
     "tokens a second are always shown",
     flag({ default: false, doc: "Add tokens a second to the metrics." }),
@@ -188,18 +179,22 @@ const run = inGroup("output", ["train"], {
   hub_strategy: silent(NO_HUB, text({ default: "every_save", doc: "When to upload." })),
   hub_always_push: silent(NO_HUB, flag({ default: false, doc: "Upload even if an upload still runs." })),
   hub_revision: silent(NO_HUB, text({ default: null, doc: "Branch on the hub." })),
-  use_swanlab: refused(
-    "no tracker is available in this version; remove it",
-    flag({ default: false, doc: "Report to SwanLab." }),
-  ),
-  swanlab_project: silent(SWANLAB, text({ default: "llamafactory", doc: "Project in SwanLab." })),
-  swanlab_workspace: silent(SWANLAB, text({ default: null, doc: "Workspace in SwanLab." })),
-  swanlab_run_name: silent(SWANLAB, text({ default: null, doc: "Name of the run in SwanLab." })),
-  swanlab_mode: silent(SWANLAB, text({ default: "cloud", doc: "SwanLab in the cloud or local." })),
-  swanlab_api_key: silent(SWANLAB, text({ default: null, doc: "Key for SwanLab." })),
-  swanlab_logdir: silent(SWANLAB, text({ default: null, doc: "Folder of SwanLab's logs." })),
-  swanlab_lark_webhook_url: silent(SWANLAB, text({ default: null, doc: "Lark's webhook for SwanLab." })),
-  swanlab_lark_secret: silent(SWANLAB, text({ default: null, doc: "Lark's secret for SwanLab." })),
+  use_swanlab: flag({ default: false, doc: "Report to SwanLab, as the swanlab_ keys say." }),
+  swanlab_project: text({ default: "llamafactory", doc: "Project in SwanLab, with use_swanlab." }),
+  swanlab_workspace: text({ default: null, doc: "Workspace in SwanLab." }),
+  swanlab_run_name: text({
+    default: null,
+    doc: "Name of the run in SwanLab; run_name where it is not given.",
+  }),
+  swanlab_mode: choice({
+    default: "cloud",
+    values: ["cloud", "local"],
+    doc: "SwanLab in the cloud, or in a folder that swanlab watch shows.",
+  }),
+  swanlab_api_key: text({ default: null, doc: "Key for SwanLab's cloud; never written down." }),
+  swanlab_logdir: text({ default: null, doc: "Folder of SwanLab's logs; without it output_dir/swanlog." }),
+  swanlab_lark_webhook_url: text({ default: null, doc: "Lark's webhook that SwanLab tells of the end." }),
+  swanlab_lark_secret: text({ default: null, doc: "Secret of Lark's webhook." }),
 });
 
 const exported = inGroup("output", ["export"], {

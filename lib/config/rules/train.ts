@@ -96,10 +96,17 @@ export function device({ recipe }: Checked): void {
   if (recipe.no_cuda) recipe.use_cpu = true;
 }
 
+const SWANLAB_KEY = /^swanlab_/;
+
+/** use_swanlab names SwanLab, too; keys of a tracker that is not used are mentioned. */
 export function trackers({ given, recipe, notes }: Checked, setting: Setting): void {
-  if (!given.has("report_to") || recipe.report_to.length === 0) return;
-  recipe.report_to = [];
-  notes.push(
-    `${setting.where("report_to")}: report_to: no tracker is available in this version; nothing is reported`,
-  );
+  if (recipe.use_swanlab && !recipe.report_to.includes("swanlab"))
+    recipe.report_to = [...recipe.report_to, "swanlab"];
+  const uses = (name: string) => recipe.report_to.includes(name) || recipe.report_to.includes("all");
+  for (const key of given) {
+    if (SWANLAB_KEY.test(key) && !recipe.use_swanlab)
+      notes.push(`${setting.where(key)}: ${key} has no effect without use_swanlab: true`);
+    if (key === "logging_dir" && recipe.logging_dir !== null && !uses("tensorboard"))
+      notes.push(`${setting.where(key)}: logging_dir has no effect without report_to: tensorboard`);
+  }
 }

@@ -1,0 +1,41 @@
+// `npm run test:clients`: what others wrote reads what we wrote. It makes .clients/, a Python with the trackers' packages,
+// and runs test/clients with it. Beside `npm test`, because it fetches some 400 MB and starts real servers.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { projectRoot } from "./libtorch.mjs";
+import { withLock } from "./lock.mjs";
+import { makeEnvironment, pipInstall, pythonOf } from "./pip.mjs";
+import { packageFolder, runScript, SetupError } from "./tools.mjs";
+
+const environment = path.join(projectRoot, ".clients");
+const packages = [
+  "tensorboard==2.21.0",
+  "wandb==0.31.0",
+  "mlflow==3.17.2",
+  "swanlab==0.10.3",
+  "trackio==0.43.0",
+];
+const record = path.join(environment, "ready.json");
+const stamp = JSON.stringify(packages);
+
+async function ensureClients() {
+  if (existsSync(record) && readFileSync(record, "utf8") === stamp) return;
+  process.stderr.write("qwen-pt: installing the trackers' Python packages into .clients/\n");
+  makeEnvironment(environment);
+  const problem = await pipInstall(environment, ["--no-compile", ...packages]);
+  if (problem !== "") throw new SetupError(`the trackers' packages could not be installed: ${problem}`);
+  writeFileSync(record, stamp);
+}
+
+await runScript(async () => {
+  await withLock(environment, ensureClients);
+  const vitest = path.join(packageFolder("vitest"), "vitest.mjs");
+  const config = path.join(projectRoot, "test", "clients", "vitest.config.ts");
+  const { status } = spawnSync(
+    process.execPath,
+    [vitest, "run", "--config", config, ...process.argv.slice(2)],
+    { cwd: projectRoot, stdio: "inherit", env: { ...process.env, QWEN_PT_PYTHON: pythonOf(environment) } },
+  );
+  process.exitCode = status ?? 1;
+});
