@@ -17,11 +17,23 @@ export function parseJson(text: string, file: string, remedy = ""): unknown {
   }
 }
 
-/** Where (line, from 1) and why JSON.parse refused a text with `error`. */
-export function jsonFault(text: string, error: unknown): { line: number; what: string } {
+/** What a reader takes beyond JSON. */
+export interface JsonLeave {
+  /** NaN and Infinity, as Python writes them. */
+  readonly python?: boolean;
+  /** Line ends and tabs inside a text. */
+  readonly controls?: boolean;
+}
+
+/** Where (line, from 1) and why JSON.parse refused a text with `error`, or a reader that takes more than it. */
+export function jsonFault(
+  text: string,
+  error: unknown,
+  leave: JsonLeave = {},
+): { line: number; what: string } {
   let fault: Fault | undefined;
   try {
-    new Scan(text).document();
+    new Scan(text, leave).document();
   } catch (found) {
     // too deep for a scan that calls itself: the engine's own words remain
     if (found instanceof Fault) fault = found;
@@ -29,6 +41,8 @@ export function jsonFault(text: string, error: unknown): { line: number; what: s
   const what = fault?.message ?? messageOf(error).replace(/\s+/g, " ").slice(0, 120);
   return { line: text.slice(0, fault?.at ?? 0).split("\n").length, what };
 }
+
+const escapeOf = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 class Fault extends Error {
   constructor(
@@ -39,13 +53,19 @@ class Fault extends Error {
   }
 }
 
+const WORD = /-?Infinity(?!\w)|NaN(?!\w)/y;
 const VALUE = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)/y;
 const TEXT = /"(?:[^"\\\p{Cc}]|\x7f|[\x80-\x9f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*/uy;
+
+const LOOSE_TEXT = /"(?:[^"\\\0]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*/y;
 
 class Scan {
   #at = 0;
 
-  constructor(readonly text: string) {}
+  constructor(
+    readonly text: string,
+    readonly leave: JsonLeave = {},
+  ) {}
 
   document(): void {
     this.#value();
@@ -60,8 +80,8 @@ class Scan {
     else if (first === "[") this.#members("]", () => this.#value());
     else if (first === '"') this.#string();
     else {
-      VALUE.lastIndex = this.#at;
-      const found = VALUE.exec(this.text);
+      VALUE.lastIndex = WORD.lastIndex = this.#at;
+      const found = VALUE.exec(this.text) ?? (this.leave.python ? WORD.exec(this.text) : null);
       if (found === null) this.#refuse("a value is expected");
       this.#at += found[0].length;
     }
@@ -96,8 +116,9 @@ class Scan {
   }
 
   #string(): void {
-    TEXT.lastIndex = this.#at;
-    const end = this.#at + (TEXT.exec(this.text)?.[0].length ?? 1);
+    const pattern = this.leave.controls ? LOOSE_TEXT : TEXT;
+    pattern.lastIndex = this.#at;
+    const end = this.#at + (pattern.exec(this.text)?.[0].length ?? 1);
     const next = this.text[end];
     if (next === '"') {
       this.#at = end + 1;
@@ -105,7 +126,13 @@ class Scan {
     }
     if (next === undefined) this.#at = end;
     if (next === "\\") this.#fail('a backslash in a text is written twice (\\\\), a path with "/"');
-    if (next !== undefined) this.#fail("a text is not closed on its line, or has a tab: write \\n and \\t");
+    if (next === "\0") this.#fail("a text holds a NUL byte: take it out, for instance by tr -d '\\000'");
+    if (next === "\t") this.#fail("a text has a tab in it: write \\t");
+    if (next === "\n" || next === "\r")
+      this.#fail(
+        `a text is not closed on its line: close it, or write ${next === "\n" ? "\\n" : "\\r"} for a line's end`,
+      );
+    if (next !== undefined) this.#fail(`a text holds a control character: write ${escapeOf(next)} for it`);
     this.#refuse("");
   }
 

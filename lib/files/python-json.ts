@@ -2,6 +2,8 @@
 // floats as repr (`1e-05`, `3.0`), NaN and Infinity bare, text in ASCII. Not a general serializer: JavaScript has one
 // kind of number, so the caller says which keys hold Python integers; every other number is a float.
 
+import { randomUUID } from "node:crypto";
+
 export interface PythonJsonOptions {
   /** Keys whose numbers Python holds as int; they print without `.0`. */
   integers?: ReadonlySet<string>;
@@ -91,13 +93,54 @@ export function pythonJson(value: unknown, options: PythonJsonOptions = {}): str
   return write(value, "", 0);
 }
 
+/** Stands for NaN while JSON.parse reads; no file can hold it. */
+const NAN_MARK = `nan ${randomUUID()}`;
+
 /** Reads what `json.dumps` writes, bare NaN and Infinity included. Throws SyntaxError like JSON.parse. */
-export function parsePythonJson(text: string): unknown {
-  const mark = "\u0000number:";
-  const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (token) =>
-    token.startsWith('"') ? token : JSON.stringify(mark + token),
-  );
-  return JSON.parse(quoted, (_key, value: unknown) =>
-    typeof value === "string" && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
-  );
+export function parsePythonJson(text: string, controls = false): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const marked = rewriteLoose(text, controls, JSON.stringify(NAN_MARK));
+    return JSON.parse(marked, (_key, value: unknown) => (value === NAN_MARK ? Number.NaN : value));
+  }
 }
+
+/**
+ * The text with what Python's readers take beyond JSON written as JSON does: `nan` for NaN, numbers too large for
+ * Infinity, and where `controls` are taken, line ends and tabs in a text as escapes.
+ */
+function rewriteLoose(text: string, controls: boolean, nan: string): string {
+  const word = /"|-?Infinity|NaN/g;
+  const parts: string[] = [];
+  let from = 0;
+  for (let found = word.exec(text); found !== null; found = word.exec(text)) {
+    parts.push(text.slice(from, found.index));
+    from = word.lastIndex;
+    if (found[0] === "NaN") parts.push(nan);
+    else if (found[0] !== '"') parts.push(found[0].replace("Infinity", "1e999"));
+    else {
+      from = textEnd(text, found.index + 1);
+      const whole = text.slice(found.index, from);
+      parts.push(controls ? whole.replace(CONTROLS, escapeControl) : whole);
+      word.lastIndex = from;
+    }
+  }
+  return parts.join("") + text.slice(from);
+}
+
+/** The place behind the quote that closes a text which begins at `from`. */
+function textEnd(text: string, from: number): number {
+  for (let at = from; ; ) {
+    const quote = text.indexOf('"', at);
+    if (quote < 0) return text.length;
+    let slashes = 0;
+    while (text[quote - slashes - 1] === "\\" && quote - slashes > from) slashes++;
+    at = quote + 1;
+    if (slashes % 2 === 0) return at;
+  }
+}
+
+/** Control characters but NUL, which no reader takes. */
+const CONTROLS = /[\u0001-\u001f]/g;
+const escapeControl = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;

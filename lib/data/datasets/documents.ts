@@ -65,7 +65,7 @@ export class DocumentReader {
     const [name] = this.#missing;
     const first = this.#first;
     if (name !== undefined && first !== undefined)
-      throw missingColumn(this.#entry.files[0]!, name, Object.keys(first.value));
+      throw missingColumn(this.#entry.files[0]!, name, Object.keys(first.value), first.value);
   }
 }
 
@@ -112,11 +112,14 @@ function cell(row: Row, column: string): unknown {
 
 function textOf(value: unknown, column: string, row: Row, inside?: string): string {
   if (typeof value !== "string") {
-    if (inside === undefined && (value === undefined || value === null)) return "";
+    // NaN stands for a missing text where pandas' rows were written by Python's json
+    if (inside === undefined && (value === undefined || value === null || Number.isNaN(value))) return "";
     const what = inside === undefined ? "" : `: ${inside}`;
     throw new UserError(
-      `${row.place}: column ${JSON.stringify(column)}${what} must be text, not ${kindOf(value)}; correct the row, or name ` +
-        "another column in dataset_info.json",
+      `${row.place}: column ${JSON.stringify(column)}${what} must be text, not ${kindOf(value)}; ` +
+        (Array.isArray(value) && inside === undefined
+          ? "write one row for each text"
+          : "correct the row, or name another column in dataset_info.json"),
     );
   }
   if (/\p{Surrogate}/u.test(value)) {

@@ -1,11 +1,12 @@
 // The short way from files of JSON lines to token ids: whole chunks go to the native encoder as they stand in the file,
-// several at once, and only the rows that it leaves are parsed here. Documents, ids and errors are those of
-// readDocuments and the tokenizer.
+// several at once, and only the rows that it leaves are parsed here. From the first line on that is no row by itself, the
+// rest of a file goes row by row. Documents, ids and errors are those of readDocuments and the tokenizer.
 
 import { isUtf8 } from "node:buffer";
 import type { DatasetEntry } from "../datasets/dataset-info.js";
 import { DocumentReader } from "../datasets/documents.js";
-import { parseRow } from "../readers/json-rows.js";
+import { jsonRowsFrom, rowOfLine } from "../readers/json-rows.js";
+import { isBlank } from "../readers/json-values.js";
 import { endOfLines, holdsLines, rowChunks } from "../readers/row-chunks.js";
 import { fileType } from "../readers/rows.js";
 import type { EncodedRows, RowRule } from "../tokenizer/text-addon.js";
@@ -13,6 +14,8 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** Bytes that are parsed here at once while the native encoder is not at work yet. */
 const SLOW_BYTES = 1 << 17;
+/** What is encoded at once where a file goes row by row. */
+const BATCH = { documents: 1000, characters: 1 << 18 };
 
 /** Takes the ids of some documents, end to end, and their lengths. */
 export type OnEncoded = (ids: Int32Array, lengths: Int32Array) => void;
@@ -66,6 +69,8 @@ class RowIntake {
   #line = 1;
   /** Documents that are still wanted. */
   #left = 0;
+  /** What is to go row by row: the bytes at hand from the line on that is no row by itself. */
+  #over: Buffer[] | undefined;
 
   constructor(file: string, tools: Tools) {
     this.#file = file;
@@ -75,11 +80,18 @@ class RowIntake {
   /** Encodes at most `most` documents; returns how many are still missing. */
   async read(most: number): Promise<number> {
     this.#left = most;
-    for await (const chunk of rowChunks(this.#file)) {
-      await this.#push(chunk);
-      if (this.#left === 0) break;
+    const chunks = rowChunks(this.#file);
+    try {
+      while (this.#left > 0 && this.#over === undefined) {
+        const next = await chunks.next();
+        if (next.done) break;
+        await this.#push(next.value);
+      }
+      await this.#drain(0);
+      if (this.#over !== undefined) await this.#readOn(this.#over, chunks);
+    } finally {
+      await chunks.return(undefined);
     }
-    await this.#drain(0);
     return this.#left;
   }
 
@@ -94,22 +106,53 @@ class RowIntake {
         return this.#drain(tokenizer.lanes);
       }
       await this.#drain(0);
+      if (this.#over !== undefined) {
+        this.#over.push(chunk);
+        return;
+      }
       const end = endOfLines(chunk, SLOW_BYTES);
       await this.#take(chunk.subarray(0, end), unread(chunk.subarray(0, end)));
       chunk = chunk.subarray(end);
     }
   }
 
+  /** Reads the rest of the file row by row. */
+  async #readOn(first: readonly Buffer[], others: AsyncIterable<Buffer>): Promise<void> {
+    const parts = async function* (): AsyncGenerator<Buffer> {
+      yield* first;
+      yield* others;
+    };
+    const { reader, rule, tokenizer, onEncoded } = this.#tools;
+    let texts: string[] = [];
+    let characters = 0;
+    const flush = async () => {
+      if (texts.length > 0)
+        join(NONE, new Int32Array(texts.length).fill(-1), await tokenizer.encodeBatch(texts), onEncoded);
+      texts = [];
+      characters = 0;
+    };
+    for await (const { value, line } of jsonRowsFrom(this.#file, parts(), this.#line)) {
+      texts.push(reader.document({ value, place: `${this.#file}:${line}` }) + rule.separator);
+      characters += texts.at(-1)!.length;
+      if (--this.#left === 0) break;
+      if (texts.length >= BATCH.documents || characters >= BATCH.characters) await flush();
+    }
+    await flush();
+  }
+
   async #drain(to: number): Promise<void> {
     while (this.#encoding.length > to) {
       const { chunk, rows } = this.#encoding.shift()!;
-      await this.#take(chunk, await rows);
+      const encoded = await rows;
+      if (this.#over === undefined) await this.#take(chunk, encoded);
+      else this.#over.push(chunk);
     }
   }
 
   /** Takes the documents of a chunk in order: those that are encoded, and those that are still to be. */
   async #take(chunk: Buffer, { ids, lengths, left, lines }: EncodedRows): Promise<void> {
-    const count = Math.min(lengths.length, this.#left);
+    let count = Math.min(lengths.length, this.#left);
+    let linesRead = lines;
     const { reader, rule, tokenizer, onEncoded } = this.#tools;
     const texts: string[] = [];
     for (let i = 0; i < count && texts.length * 3 < left.length; i++) {
@@ -117,18 +160,24 @@ class RowIntake {
       else {
         const [from, to, line] = left.subarray(3 * texts.length) as unknown as [number, number, number];
         const at = this.#line + line;
-        const value = parseRow(this.#file, chunk.subarray(from, to), at);
-        texts.push(reader.document({ value, place: `${this.#file}:${at}` }) + rule.separator);
+        const value = rowOfLine(this.#file, chunk.subarray(from, to), at);
+        if (value === undefined) {
+          this.#over = [chunk.subarray(from)];
+          linesRead = line;
+          count = i;
+        } else texts.push(reader.document({ value, place: `${this.#file}:${at}` }) + rule.separator);
       }
     }
-    if (count > 0 && texts.length < count) reader.passed();
-    this.#line += lines;
+    if (count > texts.length) reader.passed();
+    this.#line += linesRead;
     this.#left -= count;
     const others = texts.length === 0 ? [] : await tokenizer.encodeBatch(texts);
     if (others.length === 0 && count === lengths.length) onEncoded(ids, lengths);
     else join(ids, lengths.subarray(0, count), others, onEncoded);
   }
 }
+
+const NONE = new Int32Array(0);
 
 /** Puts the ids of rows that were left between those of the others. */
 function join(
@@ -167,13 +216,9 @@ function unread(chunk: Buffer): EncodedRows {
   }
   const rows = left.length / 3;
   return {
-    ids: new Int32Array(0),
+    ids: NONE,
     lengths: new Int32Array(rows).fill(-1),
     left: Int32Array.from(left),
     lines,
   };
-}
-
-function isBlank(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 }

@@ -46,7 +46,7 @@ export const DATA: Mistake[] = [
     name: "a malformed line",
     process: true,
     make: (room) => room.corpus([...ROWS(2), '{"text": "a"', ...ROWS(2)].join("\n")),
-    line: /data\/one\.jsonl:3: malformed JSON .*one object on one line/,
+    line: /data\/one\.jsonl:3: malformed JSON .*each row is one object/,
   },
   {
     name: "a JSON array broken in the middle",

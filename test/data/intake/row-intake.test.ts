@@ -93,6 +93,16 @@ describe("the same documents", () => {
     "blank lines, CRLF, no last line's end": ["\n \r\n", rows(9).replaceAll("\n", "\r\n").trimEnd()],
     "a byte order mark": [`\ufeff${rows(5)}`],
     "packed files": [gzipSync(rows(400))],
+    "rows over several lines": [
+      JSON.stringify({ text: "春", a: { b: [] } }, null, 1)
+        .concat("\n")
+        .repeat(30),
+    ],
+    "rows over several lines behind others": [`${rows(40)}{"text":\n"a"}\n${rows(9)}`, rows(20)],
+    "several rows on a line behind others": [`${rows(40)}{"text":"a"} {"text":"b"}\n${rows(9)}`],
+    "the same behind a chunk": [`${rows(30_000)}{"text":\n"a"}\n${rows(3000)}`],
+    "rows without text": ['null\n{}\n{"text":"a","x":NaN}\n{"text":NaN}\n'],
+    "lines that end in CR": [rows(30).replaceAll("\n", "\r")],
   };
   for (const [name, contents] of Object.entries(files)) {
     it(name, async () => {
@@ -106,8 +116,9 @@ describe("the same documents", () => {
 
   it("the first of them", async () => {
     const entry = dataset([rows(30), rows(30)]);
+    const loose = dataset([rows(3) + rows(30).replaceAll("}", "\n}"), rows(30)]);
     for (const most of [1, 3, 4, 29, 30, 31, 60, 61])
-      expect(await shortWay(entry, most)).toEqual(await longWay(entry, most));
+      for (const one of [entry, loose]) expect(await shortWay(one, most)).toEqual(await longWay(one, most));
   });
 
   it("of two columns", async () => {
@@ -131,6 +142,9 @@ describe("the same faults", () => {
     "malformed JSON": `${rows(30)}\n{"text": "a"\n${rows(3)}`,
     "no object": `${rows(2)}[1]\n`,
     "another kind": `${rows(2)}\n\n{"text": 7}\n`,
+    "a fault in rows over several lines": `${rows(20)}{"text":\n"a"}\n{"text":\nb}\n`,
+    "a comma behind a row": `${rows(20)}{"text":"a"},\n{"text":"a"}`,
+    "a row that is cut short": `${rows(20)}{"text":"a`,
     "half a pair": `${rows(2)}{"text": "\\ud800"}\n`,
     "bytes of another encoding": Buffer.concat([
       Buffer.from(rows(40)),
