@@ -99,6 +99,7 @@ export class ValueSplitter {
     if (this.#pendingBytes > LONGEST_VALUE) throw tooLong(this.#file, this.#valueLine);
   }
 
+  /** The last value, where the file's end closes it. @throws UserError where an array is cut short */
   *end(): Generator<RawValue> {
     if (this.#ended) return;
     if (this.#mode === "array") {
