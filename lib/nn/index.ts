@@ -10,6 +10,14 @@ export { forwardAll, Module } from "./module.js";
 export { RMSNorm } from "./norm.js";
 export { Projection } from "./projection.js";
 export {
+  dynamicLevels,
+  FOUR_BIT_TYPES,
+  type FourBitFormat,
+  type FourBitType,
+  fourBitLevels,
+  Linear4bit,
+} from "./quantized/index.js";
+export {
   type Keeping,
   type Recalled,
   recallable,

@@ -29,6 +29,8 @@ export abstract class Module {
    * true.
    */
   training = true;
+  /** Whether {@link Module.to} leaves the dtypes of the module's own tensors alone: codes, and what they are read with. */
+  readonly keepsDTypes: boolean = false;
 
   /** Own children: `q_proj`, `layers.0`, `layers.1`, ... */
   *namedChildren(): IterableIterator<[string, Module]> {
@@ -125,9 +127,14 @@ export abstract class Module {
 
   /** Moves or casts every parameter; those that already fit stay as they are, shared storage included. */
   to(options: { dtype?: DType; device?: Device }): this {
-    this.mapParameters((parameter) =>
-      scope(() => parameter.detach().to(options)).requiresGrad_(parameter.requiresGrad),
-    );
+    const kept = new Set<Tensor>();
+    for (const { owner, tensor } of this.parameterSlots()) if (owner.keepsDTypes) kept.add(tensor);
+    const { device } = options;
+    const still = device === undefined ? {} : { device };
+    this.mapParameters((parameter) => {
+      const wanted = kept.has(parameter) ? still : options;
+      return scope(() => parameter.detach().to(wanted)).requiresGrad_(parameter.requiresGrad);
+    });
     return this;
   }
 

@@ -44,6 +44,8 @@ const fused =
       b: readonly Tensor[],
       scalings: readonly number[],
       dropout: number,
+      wide: undefined,
+      stored: DType,
     ) => Tensor[]
   >("qwen_pt::lora_linear");
 
@@ -56,6 +58,8 @@ const recall = op<
     scalings: readonly number[],
     given: readonly Tensor[],
     dropout: number,
+    wide: undefined,
+    stored: DType,
   ) => Tensor[]
 >("qwen_pt::lora_linear_recalled");
 
@@ -163,28 +167,38 @@ export class LoraLinear extends Module {
   forwardTogether(layers: readonly Layer[], x: Tensor): Tensor[] | undefined {
     const loras: LoraLinear[] = [];
     const weights: Tensor[] = [];
+    let each = 0; // tensors of a weight
+    const stored = this.base_layer.dtype;
     for (const layer of layers) {
       if (!(layer instanceof LoraLinear && layer.#isPlain(x) && layer.dropout === this.dropout))
         return undefined;
-      const [weight] = layer.base_layer.operands?.() ?? [];
-      if (weight === undefined) return undefined;
+      const operands = layer.base_layer.operands?.() ?? [];
+      const [weight] = operands;
+      if (weight === undefined || layer.base_layer.dtype !== stored) return undefined;
+      // one operator takes them where all are stored alike; numbers are multiplied in their own dtype, codes in any
+      if (weights.length > 0 && each !== operands.length) return undefined;
+      if (operands.length === 1 && autocastDType() === undefined && weight.dtype !== x.dtype)
+        return undefined;
+      each = operands.length;
       loras.push(layer);
-      weights.push(weight);
+      weights.push(...operands);
     }
     const a = loras.map(({ lora_A }) => lora_A.weight);
     const b = loras.map(({ lora_B }) => lora_B.weight);
     const scalings = loras.map(({ scaling }) => scaling);
     const rate = this.training ? this.dropout : 0;
-    const plain = (): Tensor[] => fused(x, weights, a, b, scalings, rate);
-    return recallable(plain, plain, (given) => recall(x, weights, a, b, scalings, given, rate));
+    const plain = (): Tensor[] => fused(x, weights, a, b, scalings, rate, undefined, stored);
+    return recallable(plain, plain, (given) =>
+      recall(x, weights, a, b, scalings, given, rate, undefined, stored),
+    );
   }
 
   #isPlain(x: Tensor): boolean {
-    const { weight, bias, dtype: stored } = this.base_layer;
+    const { weight, bias } = this.base_layer;
     if (!this.enabled) return false;
     if (this.lora_magnitude_vector !== undefined || bias !== undefined || weight.requiresGrad) return false;
     const { dtype } = this.lora_A.weight;
-    return autocastDType() !== undefined || (x.dtype === dtype && stored === dtype);
+    return autocastDType() !== undefined || x.dtype === dtype;
   }
 
   /** B A * scaling, [out, in], in the adapter's dtype. */

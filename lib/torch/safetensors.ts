@@ -4,6 +4,7 @@ import { UserError } from "../errors.js";
 import { guarded } from "./errors.js";
 import { wrapHandle } from "./handle.js";
 import { native, type SafetensorsHandle } from "./native.js";
+import { op } from "./operator.js";
 import "./tensor.js"; // registers the class that wrapHandle makes
 import type { Tensor } from "./tensor.js";
 
@@ -125,6 +126,12 @@ export function loadSafetensors(path: string): Map<string, Tensor> {
   }
   return tensors;
 }
+
+/**
+ * Lets go of the memory that a file's pages take under a tensor that was read and not written: they are read again where
+ * they are needed once more. Does nothing to a tensor that is not on a file's pages.
+ */
+export const releasePages = op<(tensor: Tensor) => void>("qwen_pt::release_pages");
 
 /**
  * Writes tensors to a file, byte for byte as the reference writer would. The bytes go to a file beside it, reach the

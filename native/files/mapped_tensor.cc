@@ -2,9 +2,15 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <cstring>
+
+#if !defined(_WIN32)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 namespace qwen_pt {
 
@@ -29,6 +35,24 @@ at::Tensor mappedTensor(std::shared_ptr<FileMapping> mapping, char* data, c10::I
       .target_device(at::kCPU)
       .make_tensor();
 }
+
+namespace {
+
+/// Lets go of the pages of a tensor that was read and never written: they come from the file again if it is read once
+/// more. Whole pages only, so that neighbours keep theirs; nothing where the tensor is not on a file's pages.
+void releasePages(const at::Tensor& tensor) {
+#if defined(__linux__)
+  if (!tensor.has_storage() || !isMapped(tensor.storage())) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.const_data_ptr()), end = begin + tensor.nbytes();
+  const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+#endif
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) { library.def("release_pages(Tensor tensor) -> ()", releasePages); }
 
 bool isMapped(const c10::Storage& storage) { return storage.data_ptr().get_deleter() == releaseMapping; }
 

@@ -1,7 +1,8 @@
 // Frozen linear layers of one input, each with its low-rank update (Hu et al. 2021, arXiv:2106.09685), as one node of
 // autograd:
 //
-//   lora_linear(x [..., in], weights [out_i, in], a [r_i, in], b [out_i, r_i], scalings, dropout, wide) -> [..., out_i] each
+//   lora_linear(x [..., in], weights [out_i, in], a [r_i, in], b [out_i, r_i], scalings, dropout, wide, stored)
+//     -> [..., out_i] each
 //   lora_linear_recalled(the same but for `given` [..., out_i] after scalings) -> given, as if they had been computed
 //   y_i = x W_i^T + s_i (x_i A_i^T) B_i^T,  x_i = x, or what dropout leaves of it, drawn for each layer in turn
 //
@@ -9,9 +10,10 @@
 // dx_i = g_i A_i, or what dropout passes of it. Every product with the rank in it is made in the cheap order, [out, in]
 // never exists, x is read once for all A and kept once; of a dropout its mask is kept, a byte an element. It is drawn and
 // divided in dtype `wide` (x's own unless given; under autocast the adapter's); on the CPU PEFT draws the same. Composed of ATen
-// operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without.
+// operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without. They
+// may be codes, each with its state after it in the list (products/frozen_weight.h).
 
-#include "products/frozen_product.h"
+#include "products/frozen_weight.h"
 #include "products/low_rank.h"
 
 #include <ATen/TensorOperators.h>
@@ -68,20 +70,36 @@ struct Dropping {
   Tensor factors(const Tensor& mask) const { return mask.to(wide).div_(1 - rate); }
 };
 
-void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings, bool drops) {
-  const size_t count = weights.size();
-  TORCH_CHECK(count > 0 && a.size() == count && b.size() == count && scalings.size() == count,
-              "as many a, b and scalings are needed as weights, got ", a.size(), ", ", b.size(), ", ", scalings.size(),
-              " and ", count);
+/// What is multiplied by an input: the layers' operands, in turn.
+struct Layers {
+  TensorList weights, a, b;
+  Scalings scalings;
+  std::optional<at::ScalarType> stored;  // what the values of codes are rounded to
+
+  size_t count() const { return a.size(); }
+  /// Of the products.
+  at::ScalarType dtype() const { return a[0].scalar_type(); }
+  std::vector<FrozenWeight> frozen() const { return frozenWeights(weights, count(), a[0].size(1), stored); }
+};
+
+void check(const Tensor& x, const Layers& of, bool drops) {
+  const size_t count = of.count();
+  TORCH_CHECK(count > 0 && of.weights.size() % count == 0 && of.b.size() == count && of.scalings.size() == count,
+              "as many a, b and scalings are needed as weights, got ", count, ", ", of.b.size(), ", ",
+              of.scalings.size(), " and ", of.weights.size());
   TORCH_CHECK(x.dim() >= 1, "x must be [..., in]");
+  for (const Tensor& each : of.a) TORCH_CHECK(each.dim() == 2, "a must be [rank, in], not ", each.sizes());
+  const std::vector<FrozenWeight> weights = of.frozen();
   for (size_t i = 0; i < count; ++i) {
-    TORCH_CHECK(weights[i].dim() == 2 && a[i].dim() == 2 && b[i].dim() == 2 && weights[i].size(1) == x.size(-1) &&
-                    a[i].size(1) == x.size(-1) && b[i].size(1) == a[i].size(0) && b[i].size(0) == weights[i].size(0),
-                "x ", x.sizes(), ", weight ", weights[i].sizes(), ", a ", a[i].sizes(), " and b ", b[i].sizes(),
-                " do not belong together");
+    const Tensor &a = of.a[i], &b = of.b[i];
+    TORCH_CHECK(b.dim() == 2 && weights[i].columns() == x.size(-1) && a.size(1) == x.size(-1) &&
+                    b.size(1) == a.size(0) && b.size(0) == weights[i].rows(),
+                "x ", x.sizes(), ", weight [", weights[i].rows(), ", ", weights[i].columns(), "], a ", a.sizes(),
+                " and b ", b.sizes(), " do not belong together");
     // what is dropped may be wider than what is multiplied
-    const at::ScalarType dtype = drops ? weights[0].scalar_type() : x.scalar_type();
-    for (const Tensor* each : {&weights[i], &a[i], &b[i]}) {
+    const at::ScalarType dtype = drops ? of.dtype() : x.scalar_type();
+    for (const Tensor* each : {&a, &b, &weights[i].weight()}) {
+      if (weights[i].isCodes() && each == &weights[i].weight()) continue;
       TORCH_CHECK(each->scalar_type() == dtype, "x is ", dtype, " and an operand ", each->scalar_type(),
                   ": cast one of them");
     }
@@ -89,14 +107,18 @@ void check(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scal
 }
 
 std::vector<Tensor> composite(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                              double dropout, std::optional<at::ScalarType> wide) {
+                              double dropout, std::optional<at::ScalarType> wide,
+                              std::optional<at::ScalarType> stored) {
   const Dropping dropping(dropout, wide, x);
-  check(x, weights, a, b, scalings, dropping.any());
-  const at::ScalarType dtype = weights[0].scalar_type();
+  const Layers of{weights, a, b, scalings, stored};
+  check(x, of, dropping.any());
+  const std::vector<FrozenWeight> frozen = of.frozen();
   std::vector<Tensor> outs;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const Tensor seen = dropping.any() ? at::dropout(x.to(dropping.wide), dropout, /*train=*/true).to(dtype) : x;
-    outs.push_back(at::linear(x.to(dtype), weights[i]) + at::linear(at::linear(seen, a[i]), b[i]) * scalings[i]);
+  for (size_t i = 0; i < of.count(); ++i) {
+    const Tensor seen = dropping.any() ? at::dropout(x.to(dropping.wide), dropout, /*train=*/true).to(of.dtype()) : x;
+    const Tensor weight =
+        frozen[i].isCodes() ? frozen[i].composedValues(0, frozen[i].rows(), of.dtype()) : frozen[i].weight();
+    outs.push_back(at::linear(x.to(of.dtype()), weight) + at::linear(at::linear(seen, a[i]), b[i]) * scalings[i]);
   }
   return outs;
 }
@@ -190,30 +212,32 @@ Tensor hidden(const Tensor& rows, const Tensor& narrow, TensorList a, const Drop
 }
 
 /// The outputs, computed unless they are given.
-std::vector<Tensor> forwardOf(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                              TensorList given, const Dropping& dropping, Kept* kept) {
-  check(x, weights, a, b, scalings, dropping.any());
+std::vector<Tensor> forwardOf(const Tensor& x, const Layers& of, TensorList given, const Dropping& dropping,
+                              Kept* kept) {
+  check(x, of, dropping.any());
+  const std::vector<FrozenWeight> weights = of.frozen();
   const Tensor rows = x.reshape({-1, x.size(-1)});
-  const Tensor narrow = rows.to(weights[0].scalar_type());
-  const Tensor h = hidden(rows, narrow, a, dropping, kept);
-  const std::vector<int64_t> starts = rankStarts(a);
+  const Tensor narrow = rows.to(of.dtype());
+  const Tensor h = hidden(rows, narrow, of.a, dropping, kept);
+  const std::vector<int64_t> starts = rankStarts(of.a);
   std::vector<Tensor> outs;
-  for (size_t i = 0; i < weights.size(); ++i) {
+  for (size_t i = 0; i < of.count(); ++i) {
     if (!given.empty()) {
       outs.push_back(at::alias(given[i]));
       continue;
     }
-    Tensor out = frozenForward(narrow, weights[i]);
-    update(out, h.narrow(1, starts[i], a[i].size(0)), b[i].t(), scalings[i]);
-    outs.push_back(out.view(shapeOf(x, weights[i].size(0))));
+    Tensor out = weights[i].forward(narrow);
+    update(out, h.narrow(1, starts[i], of.a[i].size(0)), of.b[i].t(), of.scalings[i]);
+    outs.push_back(out.view(shapeOf(x, weights[i].rows())));
   }
   if (kept != nullptr) kept->h = h;
   return outs;
 }
 
 std::vector<Tensor> withoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                                    double dropout, std::optional<at::ScalarType> wide) {
-  return forwardOf(x, weights, a, b, scalings, {}, Dropping(dropout, wide, x), nullptr);
+                                    double dropout, std::optional<at::ScalarType> wide,
+                                    std::optional<at::ScalarType> stored) {
+  return forwardOf(x, {weights, a, b, scalings, stored}, {}, Dropping(dropout, wide, x), nullptr);
 }
 
 using torch::autograd::AutogradContext;
@@ -221,14 +245,16 @@ using torch::autograd::variable_list;
 
 struct LoraLinear : torch::autograd::Function<LoraLinear> {
   static variable_list forward(AutogradContext* context, const Tensor& x, TensorList weights, TensorList a,
-                               TensorList b, Scalings scalings, TensorList given, const Dropping& dropping) {
+                               TensorList b, const Layers& of, TensorList given, const Dropping& dropping) {
     at::AutoDispatchBelowADInplaceOrView below;
     Kept kept;
-    std::vector<Tensor> outs = forwardOf(x, weights, a, b, scalings, given, dropping, &kept);
+    std::vector<Tensor> outs = forwardOf(x, of, given, dropping, &kept);
     variable_list saved{x, kept.h};
     for (TensorList each : {weights, a, b, TensorList(kept.masks)}) saved.insert(saved.end(), each.begin(), each.end());
     context->save_for_backward(saved);
-    context->saved_data["scalings"] = scalings.vec();
+    context->saved_data["scalings"] = of.scalings.vec();
+    context->saved_data["weights"] = static_cast<int64_t>(weights.size());
+    context->saved_data["stored"] = static_cast<int64_t>(of.stored.value_or(at::kFloat));
     context->saved_data["given"] = static_cast<int64_t>(given.size());
     context->saved_data["rate"] = dropping.rate;
     context->saved_data["wide"] = static_cast<int64_t>(dropping.wide);
@@ -241,36 +267,37 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "lora_linear has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const std::vector<double> scalings = context->saved_data["scalings"].toDoubleVector();
-    const size_t count = scalings.size();
+    const size_t count = scalings.size(), held = context->saved_data["weights"].toInt();
     const TensorList all(saved);
-    const TensorList weights = all.slice(2, count), a = all.slice(2 + count, count),
-                     b = all.slice(2 + 2 * count, count);
-    const TensorList masks = all.slice(2 + 3 * count);
+    const TensorList masks = all.slice(2 + held + 2 * count);
+    const Layers of{all.slice(2, held), all.slice(2 + held, count), all.slice(2 + held + count, count), scalings,
+                    static_cast<at::ScalarType>(context->saved_data["stored"].toInt())};
+    const std::vector<FrozenWeight> weights = of.frozen();
     const Tensor& x = saved[0];
     const Dropping dropping(context->saved_data["rate"].toDouble(),
                             static_cast<at::ScalarType>(context->saved_data["wide"].toInt()), x);
     const bool wantsX = context->saved_data["wants_x"].toBool();
     const Tensor rows = x.reshape({-1, x.size(-1)});
-    const Tensor narrow = rows.to(weights[0].scalar_type());
-    const std::vector<int64_t> starts = rankStarts(a);
-    // x, weights, a, b, scalings, given, dropping
-    variable_list grads(3 + 3 * count + context->saved_data["given"].toInt());
+    const Tensor narrow = rows.to(of.dtype());
+    const std::vector<int64_t> starts = rankStarts(of.a);
+    // x, weights, a, b, layers, given, dropping
+    variable_list grads(3 + held + 2 * count + context->saved_data["given"].toInt());
     Tensor dRows, dDropped;  // of x as the base layers see it, and through the masks
     for (size_t i = 0; i < count; ++i) {
       if (!outputs[i].defined()) continue;
       const Tensor dOut = outputs[i].reshape({rows.size(0), -1});
-      const Tensor g = projected(dOut, b[i].t()).mul_(scalings[i]);
-      const Tensor h = saved[1].narrow(1, starts[i], a[i].size(0));
+      const Tensor &a = of.a[i], g = projected(dOut, of.b[i].t()).mul_(scalings[i]);
+      const Tensor h = saved[1].narrow(1, starts[i], a.size(0));
       std::optional<DroppedRows> dropped;
-      if (dropping.any()) dropped.emplace(rows, masks[i], dropping, a[i].size(0), a[i].scalar_type());
-      grads[1 + count + i] = dropped ? dropped->reduced(g) : reduced(g, narrow);
-      grads[1 + 2 * count + i] = reduced(h, dOut).mul_(scalings[i]).t();
+      if (dropping.any()) dropped.emplace(rows, masks[i], dropping, a.size(0), a.scalar_type());
+      grads[1 + held + i] = dropped ? dropped->reduced(g) : reduced(g, narrow);
+      grads[1 + held + count + i] = reduced(h, dOut).mul_(scalings[i]).t();
       if (!wantsX) continue;
-      dRows = frozenInputGradient(dOut, weights[i], dRows);
+      dRows = weights[i].inputGradient(dOut, dRows);
       if (dropped) {
-        dropped->pass(g, a[i], dDropped);
+        dropped->pass(g, a, dDropped);
       } else {
-        update(dRows, g, a[i], 1);
+        update(dRows, g, a, 1);
       }
     }
     if (dDropped.defined()) dRows = (dRows + dDropped).to(x.scalar_type());
@@ -280,22 +307,22 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
 };
 
 /// What is given in place of the outputs: of their shapes and dtype.
-void checkGiven(const Tensor& x, TensorList weights, TensorList given) {
-  TORCH_CHECK(given.size() == weights.size(), "as many results must be given as weights, not ", given.size(), " for ",
-              weights.size());
+void checkGiven(const Tensor& x, const Layers& of, TensorList given) {
+  TORCH_CHECK(given.size() == of.count(), "as many results must be given as weights, not ", given.size(), " for ",
+              of.count());
   for (size_t i = 0; i < given.size(); ++i) {
-    const at::ScalarType dtype = weights[i].scalar_type();
-    TORCH_CHECK(given[i].scalar_type() == dtype && given[i].sizes() == shapeOf(x, weights[i].size(0)),
-                "a given result is ", given[i].scalar_type(), " ", given[i].sizes(), ", not ", dtype, " ",
-                shapeOf(x, weights[i].size(0)));
+    const std::vector<int64_t> shape = shapeOf(x, of.b[i].size(0));
+    TORCH_CHECK(given[i].scalar_type() == of.dtype() && given[i].sizes() == shape, "a given result is ",
+                given[i].scalar_type(), " ", given[i].sizes(), ", not ", of.dtype(), " ", shape);
   }
 }
 
 std::vector<Tensor> recalledWithoutGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
                                             Scalings scalings, TensorList given, double dropout,
-                                            std::optional<at::ScalarType> wide) {
-  check(x, weights, a, b, scalings, Dropping(dropout, wide, x).any());
-  checkGiven(x, weights, given);
+                                            std::optional<at::ScalarType> wide, std::optional<at::ScalarType> stored) {
+  const Layers of{weights, a, b, scalings, stored};
+  check(x, of, Dropping(dropout, wide, x).any());
+  checkGiven(x, of, given);
   std::vector<Tensor> outs;
   for (const Tensor& each : given) outs.push_back(at::alias(each));
   return outs;
@@ -311,27 +338,30 @@ bool isRecorded(const Tensor& x, TensorList weights, TensorList a, TensorList b)
 }
 
 std::vector<Tensor> withGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                                 double dropout, std::optional<at::ScalarType> wide) {
+                                 double dropout, std::optional<at::ScalarType> wide,
+                                 std::optional<at::ScalarType> stored) {
   if (!isRecorded(x, weights, a, b)) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return withoutGradient(x, weights, a, b, scalings, dropout, wide);
+    return withoutGradient(x, weights, a, b, scalings, dropout, wide, stored);
   }
   const Dropping dropping(dropout, wide, x);
-  check(x, weights, a, b, scalings, dropping.any());
-  return LoraLinear::apply(x, weights, a, b, scalings, TensorList(), dropping);
+  const Layers of{weights, a, b, scalings, stored};
+  check(x, of, dropping.any());
+  return LoraLinear::apply(x, weights, a, b, of, TensorList(), dropping);
 }
 
 std::vector<Tensor> recalledWithGradient(const Tensor& x, TensorList weights, TensorList a, TensorList b,
                                          Scalings scalings, TensorList given, double dropout,
-                                         std::optional<at::ScalarType> wide) {
+                                         std::optional<at::ScalarType> wide, std::optional<at::ScalarType> stored) {
   if (!isRecorded(x, weights, a, b)) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return recalledWithoutGradient(x, weights, a, b, scalings, given, dropout, wide);
+    return recalledWithoutGradient(x, weights, a, b, scalings, given, dropout, wide, stored);
   }
   const Dropping dropping(dropout, wide, x);
-  check(x, weights, a, b, scalings, dropping.any());
-  checkGiven(x, weights, given);
-  return LoraLinear::apply(x, weights, a, b, scalings, given, dropping);
+  const Layers of{weights, a, b, scalings, stored};
+  check(x, of, dropping.any());
+  checkGiven(x, of, given);
+  return LoraLinear::apply(x, weights, a, b, of, given, dropping);
 }
 
 /// Under autocast, in its dtype: what libtorch does for each product.
@@ -343,6 +373,12 @@ std::vector<Tensor> cast(TensorList from) {
   return to;
 }
 
+/// The weights; codes and their state stay as they are.
+template <c10::DeviceType device>
+std::vector<Tensor> castWeights(TensorList weights, size_t count) {
+  return weights.size() == count ? cast<device>(weights) : weights.vec();
+}
+
 /// x as the products take it; where something is dropped first, as it is.
 template <c10::DeviceType device>
 Tensor input(const Tensor& x, double dropout) {
@@ -351,26 +387,27 @@ Tensor input(const Tensor& x, double dropout) {
 
 template <c10::DispatchKey key, c10::DeviceType device>
 std::vector<Tensor> underAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b, Scalings scalings,
-                                  double dropout, std::optional<at::ScalarType> wide) {
+                                  double dropout, std::optional<at::ScalarType> wide,
+                                  std::optional<at::ScalarType> stored) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto lora =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::lora_linear", "").typed<decltype(composite)>();
   if (!wide && !a.empty()) wide = a[0].scalar_type();
-  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings,
-                   dropout, wide);
+  return lora.call(input<device>(x, dropout), castWeights<device>(weights, a.size()), cast<device>(a), cast<device>(b),
+                   scalings, dropout, wide, stored);
 }
 
 template <c10::DispatchKey key, c10::DeviceType device>
 std::vector<Tensor> recalledUnderAutocast(const Tensor& x, TensorList weights, TensorList a, TensorList b,
                                           Scalings scalings, TensorList given, double dropout,
-                                          std::optional<at::ScalarType> wide) {
+                                          std::optional<at::ScalarType> wide, std::optional<at::ScalarType> stored) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto lora = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("qwen_pt::lora_linear_recalled", "")
                                .typed<decltype(recalledWithGradient)>();
   if (!wide && !a.empty()) wide = a[0].scalar_type();
-  return lora.call(input<device>(x, dropout), cast<device>(weights), cast<device>(a), cast<device>(b), scalings, given,
-                   dropout, wide);
+  return lora.call(input<device>(x, dropout), castWeights<device>(weights, a.size()), cast<device>(a), cast<device>(b),
+                   scalings, given, dropout, wide, stored);
 }
 
 }  // namespace
@@ -378,13 +415,13 @@ std::vector<Tensor> recalledUnderAutocast(const Tensor& x, TensorList weights, T
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def(
       "lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, float dropout=0., "
-      "ScalarType? wide=None) -> Tensor[]");
+      "ScalarType? wide=None, ScalarType? stored=None) -> Tensor[]");
   library.def(
       "lora_linear_recalled(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, Tensor[] given, "
-      "float dropout=0., ScalarType? wide=None) -> Tensor[]");
+      "float dropout=0., ScalarType? wide=None, ScalarType? stored=None) -> Tensor[]");
   library.def(
       "composite_lora_linear(Tensor x, Tensor[] weights, Tensor[] a, Tensor[] b, float[] scalings, float dropout=0., "
-      "ScalarType? wide=None) -> Tensor[]",
+      "ScalarType? wide=None, ScalarType? stored=None) -> Tensor[]",
       composite);
 }
 

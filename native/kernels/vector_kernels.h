@@ -3,6 +3,7 @@
 
 #include "attention_kernel.h"
 #include "products/fixed_point_kernel.h"
+#include "products/four_bit_kernel.h"
 #include "products/low_rank_kernel.h"
 #include "products/panel_kernel.h"
 #include "rows_kernel.h"
@@ -17,6 +18,7 @@ struct VectorKernels {
   CrossEntropyKernel crossEntropy;
   PanelKernel panel;
   LowRankKernel lowRank;
+  FourBitKernel fourBit;
   /// Empty where the processor has no instructions for it.
   FixedPointKernel fixedPoint;
 };

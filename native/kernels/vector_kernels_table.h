@@ -6,6 +6,7 @@
 #include "cross_entropy_rows.h"
 #include "norm_rows.h"
 #include "products/fixed_point_rows.h"
+#include "products/four_bit_rows.h"
 #include "products/low_rank_rows.h"
 #include "products/panel_rows.h"
 #include "swiglu_rows.h"
@@ -126,10 +127,7 @@ void panelNarrow(c10::ScalarType dtype, const float* from, void* to, int64_t cou
 void panelDot(c10::ScalarType dtype, const float* x, int64_t xStride, int64_t m, const void* rows, int64_t rowStride,
               int64_t count, int64_t width, float* out, int64_t outStride) {
   forProductType(dtype, [&](auto zero) {
-    using In = decltype(zero);
-    if constexpr (sizeof(In) == 2) {
-      dotRows<In>(x, xStride, m, static_cast<const In*>(rows), rowStride, count, width, out, outStride);
-    }
+    dotRows(x, xStride, m, static_cast<const decltype(zero)*>(rows), rowStride, count, width, out, outStride);
   });
 }
 
@@ -154,6 +152,11 @@ void lowRankReduceRows(const LowRankInput& of, int64_t rows, int64_t first, int6
                        float* d, int64_t dStride) {
   forNarrowType(of.dtype,
                 [&](auto zero) { LowRank<decltype(zero)>::reduce(of, rows, first, end, h, ranks, d, dStride); });
+}
+
+void fourBitDecode(c10::ScalarType dtype, const uint8_t* codes, const float* levels, const float* scales, int64_t block,
+                   int64_t count, float* to) {
+  forProductType(dtype, [&](auto zero) { fourBitDecodeRow<decltype(zero)>(codes, levels, scales, block, count, to); });
 }
 
 #if defined(CPU_CAPABILITY_AVX2)
@@ -195,6 +198,7 @@ VectorKernels makeTable(const char* capability) {
           {crossEntropyRows},
           {panelWiden, panelNarrow, panelDot},
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
+          {fourBitDecode},
           fixedPointTable()};
 }
 

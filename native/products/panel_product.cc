@@ -14,6 +14,7 @@
 #include <ATen/ops/mm_cpu_dispatch.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace qwen_pt {
 
@@ -74,10 +75,10 @@ struct Product {
   const int64_t m, n, k;
 };
 
-/// Few rows: every weight is read once, where it lies.
+/// Few rows: every weight is read once, where it lies, or a row of it in a buffer.
 bool byDots(const Product& of) {
   const auto dense = of.w.dense(0, 0);
-  return dense && c10::elementSize(dense->dtype) == 2 && of.transposed && of.m <= kDotRows && of.x.stride(1) == 1;
+  return !(dense && c10::elementSize(dense->dtype) != 2) && of.transposed && of.m <= kDotRows && of.x.stride(1) == 1;
 }
 
 void dots(const Product& of) {
@@ -90,8 +91,15 @@ void dots(const Product& of) {
     kernel.widen(of.x.scalar_type(), from + i * of.x.stride(0) * of.x.element_size(), wide + i * of.k, of.k);
   }
   at::parallel_for(0, of.n, std::max<int64_t>(65536 / std::max<int64_t>(of.k, 1), 1), [&](int64_t first, int64_t end) {
-    const auto dense = *of.w.dense(first, 0);
-    kernel.dot(dense.dtype, wide, of.k, of.m, dense.data, dense.stride, end - first, of.k, sum + first, of.n);
+    if (const auto dense = of.w.dense(first, 0)) {
+      kernel.dot(dense->dtype, wide, of.k, of.m, dense->data, dense->stride, end - first, of.k, sum + first, of.n);
+      return;
+    }
+    std::vector<float> row(of.k);
+    for (int64_t i = first; i < end; ++i) {
+      of.w.widen(i, 1, 0, of.k, row.data(), of.k);
+      kernel.dot(at::kFloat, wide, of.k, of.m, row.data(), of.k, 1, of.k, sum + i, of.n);
+    }
   });
   auto* to = static_cast<char*>(of.out.data_ptr());
   for (int64_t i = 0; i < of.m; ++i) {

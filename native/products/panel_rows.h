@@ -5,6 +5,8 @@
 #include "kernels/widen.h"
 #include "panel_kernel.h"
 
+#include <tuple>
+
 namespace qwen_pt {
 namespace {
 
@@ -28,17 +30,22 @@ struct PanelRows {
   }
 };
 
-/// One row of 16-bit numbers against M rows of floats.
+/// One row of numbers against M rows of floats.
 template <int M, typename In>
 void dotRow(const float* x, int64_t xStride, const In* row, int64_t width, float* out, int64_t outStride) {
   using Vec = at::vec::Vectorized<float>;
-  using Narrow = at::vec::Vectorized<In>;
-  constexpr int64_t kHalf = Narrow::size() / 2;
+  constexpr int64_t kHalf = Vec::size(), kBoth = 2 * kHalf;
   Vec low[M], high[M];
   for (int m = 0; m < M; ++m) low[m] = high[m] = Vec(0.f);
   int64_t i = 0;
-  for (; i + Narrow::size() <= width; i += Narrow::size()) {
-    const auto [first, second] = at::vec::convert_to_float<In>(Narrow::loadu(row + i));
+  for (; i + kBoth <= width; i += kBoth) {
+    Vec first, second;
+    if constexpr (sizeof(In) == 2) {
+      std::tie(first, second) = at::vec::convert_to_float<In>(at::vec::Vectorized<In>::loadu(row + i));
+    } else {
+      first = Vec::loadu(row + i);
+      second = Vec::loadu(row + i + kHalf);
+    }
     for (int m = 0; m < M; ++m) {
       low[m] = at::vec::fmadd(first, Vec::loadu(x + m * xStride + i), low[m]);
       high[m] = at::vec::fmadd(second, Vec::loadu(x + m * xStride + i + kHalf), high[m]);

@@ -7,6 +7,7 @@ import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
 import type { DType } from "../../torch/index.js";
 import { Fields } from "../files/fields.js";
+import { parseQuantization, type Quantization, quantizationConfig } from "../files/quantization.js";
 import type { RopeConfig } from "../parts/rope-config.js";
 import { parseRope } from "../parts/rope-config.js";
 
@@ -48,6 +49,8 @@ export interface Qwen3Config {
   rope: RopeConfig;
   /** `torch_dtype` or `dtype`: what the weights are stored in, by its own account. */
   dtype: DType | undefined;
+  /** What the linear layers are kept in; undefined: in `dtype`. */
+  quantization: Quantization | undefined;
   /** The object that was read, for keys that only other programs know. */
   raw: Record<string, unknown>;
 }
@@ -109,6 +112,7 @@ export function parseConfig(raw: unknown, source = "config.json"): Qwen3Config {
     eos_token_id: fields.tokenIds("eos_token_id"),
     rope: parseRope(fields, max_position_embeddings),
     dtype: parseDtype(fields),
+    quantization: parseQuantization(fields.raw["quantization_config"], source),
     raw: { ...(raw as Record<string, unknown>) },
   };
   checkShapes(config, fields);
@@ -132,9 +136,6 @@ function checkArchitecture(fields: Fields): void {
       type === "qwen3" ? "architectures" : "model_type",
       `${what} is not supported; a dense Qwen3 model is needed (model_type "qwen3", architectures ["Qwen3ForCausalLM"])`,
     );
-  }
-  if (fields.raw["quantization_config"] !== undefined && fields.raw["quantization_config"] !== null) {
-    fields.fail("quantization_config", "quantized checkpoints are not supported; use the original weights");
   }
 }
 
@@ -195,6 +196,8 @@ export function writeConfig(config: Qwen3Config, dtype: DType): Record<string, u
   raw["architectures"] = ["Qwen3ForCausalLM"];
   raw["model_type"] = "qwen3";
   raw["dtype" in raw ? "dtype" : "torch_dtype"] = dtype;
+  if (config.quantization === undefined) delete raw["quantization_config"];
+  else raw["quantization_config"] = quantizationConfig(config.quantization, dtype);
   raw["tie_word_embeddings"] = config.tie_word_embeddings;
   raw["vocab_size"] = config.vocab_size;
   raw["max_position_embeddings"] = config.max_position_embeddings;

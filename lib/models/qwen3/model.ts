@@ -16,6 +16,7 @@ import {
 } from "../../nn/index.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
 import { arange, op, tensor } from "../../torch/index.js";
+import { quantizeLayers } from "../files/quantized-weights.js";
 import type { KVCache } from "../parts/kv-cache.js";
 import type { Rope } from "../parts/rope.js";
 import { normRope, RotaryEmbedding } from "../parts/rope.js";
@@ -228,6 +229,7 @@ export class Qwen3ForCausalLM extends Module {
       head.weight = this.model.embed_tokens.weight;
     }
     this.rotary = new RotaryEmbedding(config);
+    if (config.quantization !== undefined) quantizeLayers(this, config.quantization);
   }
 
   /** The blocks, in order. */

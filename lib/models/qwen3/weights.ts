@@ -20,6 +20,7 @@ import {
 } from "../../torch/index.js";
 import type { StoredTensor } from "../files/checkpoint-files.js";
 import { INDEX, openCheckpoint, SINGLE } from "../files/checkpoint-files.js";
+import { takeQuantized } from "../files/quantized-weights.js";
 import type { Qwen3Config } from "./config.js";
 import { readConfig, writeConfig } from "./config.js";
 import { hasHeadOfItsOwn, untie } from "./head.js";
@@ -29,6 +30,8 @@ import { Qwen3ForCausalLM } from "./model.js";
 export interface LoadOptions {
   /** Cast to this; default: as stored. */
   dtype?: DType;
+  /** Weights that are quantized while they are loaded are rounded to this first. Default: `dtype`. */
+  quantizedFrom?: DType;
   /** Where to put the weights. Default: the CPU, on the pages of the files. */
   device?: Device;
   /** Told where the files contradict each other and one of them is followed. */
@@ -51,20 +54,28 @@ export function loadWeights(model: Qwen3ForCausalLM, dir: string, options: LoadO
         `${dir}: config.json says tie_word_embeddings: true, but lm_head.weight differs from the embedding; the head is kept, and the two are trained and saved apart`,
       );
     }
-    checkFit(model, dir, stored);
-    model.mapParameters((_, name) => {
+    const { dtype, device, quantizedFrom = dtype } = options;
+    const taken = takeQuantized(model, dir, stored, { dtype: quantizedFrom, device });
+    checkFit(model, dir, stored, taken);
+    model.mapParameters((parameter, name) => {
+      if (taken.has(name)) return parameter;
       const { tensor } = stored.get(name) as StoredTensor;
-      const { dtype, device } = options;
       if (dtype === undefined && device === undefined) return tensor;
       return tensor.to({ ...(dtype !== undefined && { dtype }), ...(device !== undefined && { device }) });
     });
   });
 }
 
-/** Every tensor that the model needs is there, in its shape, and none that it has no place for. */
-function checkFit(model: Qwen3ForCausalLM, dir: string, stored: ReadonlyMap<string, StoredTensor>): void {
+/** Every tensor that the model needs is there, in its shape, and none that it has no place for; `taken` were seen to. */
+function checkFit(
+  model: Qwen3ForCausalLM,
+  dir: string,
+  stored: ReadonlyMap<string, StoredTensor>,
+  taken: ReadonlySet<string>,
+): void {
   const wanted = model.stateDict();
   for (const [name, parameter] of wanted) {
+    if (taken.has(name)) continue;
     const found = stored.get(name);
     if (found === undefined) {
       throw new UserError(`${dir}: no tensor "${name}"; config.json and the weights do not belong together`);
@@ -82,7 +93,7 @@ function checkFit(model: Qwen3ForCausalLM, dir: string, stored: ReadonlyMap<stri
   for (const [name, { file }] of stored) {
     const redundant = name === "lm_head.weight" && model.config.tie_word_embeddings;
     // transformers of old saved the rotary frequencies too
-    if (!wanted.has(name) && !redundant && !name.endsWith("rotary_emb.inv_freq")) {
+    if (!wanted.has(name) && !taken.has(name) && !redundant && !name.endsWith("rotary_emb.inv_freq")) {
       throw new UserError(
         `${file}: unexpected tensor "${name}"; config.json has no place for it: the two do not belong together`,
       );
@@ -160,7 +171,10 @@ export interface SaveOptions {
 export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOptions = {}): void {
   makeModelFolder(dir);
   const state = model.stateDict();
-  const dtypeOf = (tensor: Tensor): DType => options.dtype ?? tensor.dtype;
+  const kept = new Set<Tensor>();
+  for (const { owner, tensor } of model.parameterSlots()) if (owner.keepsDTypes) kept.add(tensor);
+  const dtypeOf = (tensor: Tensor): DType =>
+    kept.has(tensor) ? tensor.dtype : (options.dtype ?? tensor.dtype);
   const shards = planShards(state, (options.maxShardGigabytes ?? 5) * 1e9, dtypeOf);
   const width = 5;
   const map: Record<string, string> = {};

@@ -1,0 +1,97 @@
+// The linear layers of a model in fewer bits: put in the plain ones' places before there are weights, and filled from a
+// checkpoint that has them so already, or from one of plain weights, a tensor at a time from the mapped file.
+
+import { UserError } from "../../errors.js";
+import { Linear, Linear4bit, type Module } from "../../nn/index.js";
+import {
+  type Device,
+  type DType,
+  isFloatingPoint,
+  isHost,
+  releasePages,
+  scope,
+  type Tensor,
+} from "../../torch/index.js";
+import type { StoredTensor } from "./checkpoint-files.js";
+import type { Quantization } from "./quantization.js";
+
+/** What an output head is called: it keeps its 16 bits, as in transformers. */
+const HEAD = "lm_head";
+
+/** Puts a layer of 4 bits, without values, in the place of every linear layer but the head and those skipped. */
+export function quantizeLayers(model: Module, quantization: Quantization): void {
+  const isSkipped = (path: string): boolean =>
+    [HEAD, ...quantization.skipped].some((name) => path === name || `.${path}.`.includes(`.${name}.`));
+  for (const [path, layer] of [...model.namedModules()]) {
+    if (!(layer instanceof Linear) || isSkipped(path)) continue;
+    const { inFeatures, outFeatures, dtype, bias } = layer;
+    model.replace(
+      path,
+      new Linear4bit(inFeatures, outFeatures, quantization, { dtype, bias: bias !== undefined }),
+    );
+    for (const parameter of layer.parameters()) parameter.dispose();
+  }
+}
+
+/** How the layers' weights are taken. */
+export interface TakeOptions {
+  /** Plain weights are rounded to this before they are quantized. Default: as stored. */
+  dtype?: DType | undefined;
+  device?: Device | undefined;
+}
+
+/**
+ * Fills the model's layers of 4 bits from a checkpoint, and gives the names of what is dealt with: parameters of the
+ * model and tensors of the checkpoint alike.
+ * @throws UserError naming file and tensor where one is missing, damaged or of another shape
+ */
+export function takeQuantized(
+  model: Module,
+  dir: string,
+  stored: ReadonlyMap<string, StoredTensor>,
+  { dtype, device }: TakeOptions,
+): Set<string> {
+  const done = new Set<string>();
+  for (const [path, layer] of model.namedModules()) {
+    if (!(layer instanceof Linear4bit)) continue;
+    const key = `${path}.weight`;
+    const found = stored.get(key);
+    if (found === undefined)
+      throw new UserError(`${dir}: no tensor "${key}"; config.json and the weights do not belong together`);
+    const parts = partsOf(key, stored);
+    scope(() => {
+      if (parts.size > 1) layer.adopt(parts, `${found.file}: ${key}`);
+      else quantizeInto(layer, found, key, dtype);
+    });
+    if (device !== undefined && !isHost(device)) layer.to({ device });
+    for (const part of parts.keys()) done.add(part === "" ? key : `${key}.${part}`);
+    for (const { name } of layer.parameterSlots(path)) if (name.startsWith(key)) done.add(name);
+  }
+  return done;
+}
+
+function partsOf(key: string, stored: ReadonlyMap<string, StoredTensor>): Map<string, Tensor> {
+  const parts = new Map<string, Tensor>();
+  for (const [name, { tensor }] of stored) {
+    if (name === key) parts.set("", tensor);
+    else if (name.startsWith(`${key}.`)) parts.set(name.slice(key.length + 1), tensor);
+  }
+  return parts;
+}
+
+function quantizeInto(layer: Linear4bit, { file, tensor }: StoredTensor, key: string, dtype?: DType): void {
+  const shape = [layer.outFeatures, layer.inFeatures];
+  if (tensor.dtype === "uint8")
+    throw new UserError(
+      `${file}: ${key}: codes without the tensors that they are read with (${key}.absmax ...); download the checkpoint again`,
+    );
+  if (tensor.shape.join() !== shape.join())
+    throw new UserError(
+      `${file}: ${key}: shape [${tensor.shape}] where config.json asks for [${shape}]; the two do not belong together`,
+    );
+  if (!isFloatingPoint(tensor.dtype) || tensor.dtype === "float64")
+    throw new UserError(`${file}: ${key}: dtype ${tensor.dtype} is not quantized; save it in 16 or 32 bits`);
+  layer.quantize(dtype === undefined ? tensor : tensor.to(dtype));
+  // the file's pages have been read for good
+  releasePages(tensor);
+}

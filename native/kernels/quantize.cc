@@ -1,0 +1,188 @@
+// Numbers to codes with a scale for each run of them, equal to bitsandbytes 0.50's on the CPU in every bit:
+//
+//   quantize_4bit(numbers, levels [16], run) -> codes [n / 2, 1] uint8, the first of two in the high bits; absmax [runs]
+//   quantize_blockwise(numbers, levels [256], run) -> codes uint8 of the numbers' shape; absmax [runs]
+//   dequantize_blockwise(codes, levels [256], absmax, run) -> float of the codes' shape
+//
+// Dettmers et al. 2022 (arXiv:2110.02861) and 2023 (arXiv:2305.14314). A code is the nearest level's, a tie the lower one's;
+// of 256 levels the nearest is looked up in 65,536 steps, as bitsandbytes does.
+
+#include "vector_kernels.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/argsort.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <tuple>
+#include <vector>
+
+namespace qwen_pt {
+
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kLongestRun = 4096;
+constexpr float kLeastScale = 1e-38f;
+
+void check(const Tensor& numbers, const Tensor& levels, int64_t count, int64_t run) {
+  const auto dtype = numbers.scalar_type();
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf,
+              "numbers of 16 bits or float32 are quantized, not ", dtype);
+  TORCH_CHECK(levels.scalar_type() == at::kFloat && levels.is_contiguous() && levels.numel() == count, count,
+              " levels of float32 are needed");
+  TORCH_CHECK(run >= 2 && run <= kLongestRun && run % 2 == 0, "a run is 2 to 4096 numbers, not ", run);
+}
+
+/// Calls body(first, numbers as float, their count) for each run.
+template <typename Body>
+void forRuns(const Tensor& numbers, int64_t run, const Body& body) {
+  const int64_t size = numbers.numel(), runs = (size + run - 1) / run;
+  const auto* from = static_cast<const char*>(numbers.const_data_ptr());
+  at::parallel_for(0, runs, std::max<int64_t>(32768 / run, 1), [&](int64_t begin, int64_t end) {
+    std::array<float, kLongestRun> wide;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i * run, count = std::min(run, size - first);
+      vectorKernels().panel.widen(numbers.scalar_type(), from + first * numbers.element_size(), wide.data(), count);
+      body(i, wide.data(), count);
+    }
+  });
+}
+
+float largest(const float* numbers, int64_t count) {
+  float most = 0;
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(numbers[i]));
+  return most;
+}
+
+/// Which code each place among the sorted levels has, and what lies between two of them.
+struct Places {
+  std::array<float, 15> bounds;
+  std::array<uint8_t, 16> codes;
+
+  explicit Places(const Tensor& levels) {
+    const float* level = levels.const_data_ptr<float>();
+    const Tensor order = at::argsort(levels);
+    for (int64_t i = 0; i < 16; ++i) codes[i] = static_cast<uint8_t>(order.const_data_ptr<int64_t>()[i]);
+    for (int64_t i = 0; i < 15; ++i) bounds[i] = (level[codes[i]] + level[codes[i + 1]]) / 2;
+  }
+};
+
+constexpr int64_t kTogether = 32;
+
+/// Codes of `count` numbers of a run, scaled to [-1, 1] in place.
+void place(const Places& places, const float* scaled, int64_t count, uint8_t* codes) {
+  for (int64_t start = 0; start < count; start += kTogether) {
+    alignas(32) float part[kTogether] = {};
+    alignas(32) int32_t above[kTogether] = {};
+    const int64_t size = std::min(kTogether, count - start);
+    std::copy_n(scaled + start, size, part);
+    for (const float bound : places.bounds) {
+      for (int64_t i = 0; i < kTogether; ++i) above[i] += part[i] > bound ? 1 : 0;
+    }
+    for (int64_t i = 0; i < size; ++i) codes[start + i] = places.codes[above[i]];
+  }
+}
+
+std::tuple<Tensor, Tensor> quantizeFourBit(const Tensor& given, const Tensor& levels, int64_t run) {
+  check(given, levels, 16, run);
+  const Tensor numbers = given.contiguous();
+  const int64_t size = numbers.numel(), runs = (size + run - 1) / run;
+  const Tensor codes = at::empty({(size + 1) / 2, 1}, numbers.options().dtype(at::kByte));
+  const Tensor absmax = at::empty({runs}, numbers.options().dtype(at::kFloat));
+  const Places places(levels);
+  auto* to = codes.data_ptr<uint8_t>();
+  float* scales = absmax.data_ptr<float>();
+  forRuns(numbers, run, [&](int64_t index, float* x, int64_t count) {
+    const float most = largest(x, count), scale = std::max(most, kLeastScale);
+    const bool whole = count == run;
+    scales[index] = whole ? most : scale;
+    const float factor = 1.0f / scale;
+    for (int64_t i = 0; i < count; ++i) x[i] = std::clamp(whole ? x[i] * factor : x[i] / scale, -1.0f, 1.0f);
+    std::array<uint8_t, kLongestRun + 1> each;
+    place(places, x, count, each.data());
+    // a last number without a partner has zero for one
+    const float zero = 0;
+    if (count % 2 != 0) place(places, &zero, 1, each.data() + count);
+    uint8_t* pair = to + index * run / 2;
+    for (int64_t i = 0; i < count; i += 2) *pair++ = static_cast<uint8_t>(each[i] << 4 | each[i + 1]);
+  });
+  return {codes, absmax};
+}
+
+constexpr int64_t kSteps = 65536;
+
+std::vector<uint8_t> nearestByStep(const Tensor& levels) {
+  const float* level = levels.const_data_ptr<float>();
+  std::vector<uint8_t> nearest(kSteps);
+  int64_t code = 0;
+  for (int64_t i = 0; i < kSteps; ++i) {
+    const float value = -1.0f + (2.0f * static_cast<float>(i)) / (kSteps - 1);
+    while (code < 255 && 0.5f * (level[code] + level[code + 1]) < value) ++code;
+    nearest[i] = static_cast<uint8_t>(code);
+  }
+  return nearest;
+}
+
+std::tuple<Tensor, Tensor> quantizeBlockwise(const Tensor& given, const Tensor& levels, int64_t run) {
+  check(given, levels, 256, run);
+  const Tensor numbers = given.contiguous();
+  const Tensor codes = at::empty(numbers.sizes(), numbers.options().dtype(at::kByte));
+  const Tensor absmax = at::empty({(numbers.numel() + run - 1) / run}, numbers.options().dtype(at::kFloat));
+  const std::vector<uint8_t> nearest = nearestByStep(levels);
+  auto* to = codes.data_ptr<uint8_t>();
+  float* scales = absmax.data_ptr<float>();
+  forRuns(numbers, run, [&](int64_t index, const float* x, int64_t count) {
+    const float most = scales[index] = largest(x, count);
+    uint8_t* code = to + index * run;
+    if (most == 0) {
+      std::fill_n(code, count, uint8_t(0));
+      return;
+    }
+    const float factor = 1.0f / most;
+    for (int64_t i = 0; i < count; ++i) {
+      const float value = std::clamp(x[i] * factor, -1.0f, 1.0f);
+      // rounded once: bitsandbytes is compiled with fused multiply-adds
+      code[i] = nearest[static_cast<uint16_t>(
+          static_cast<float>(static_cast<double>((value + 1.0f) * 0.5f) * (kSteps - 1) + 0.5))];
+    }
+  });
+  return {codes, absmax};
+}
+
+Tensor dequantizeBlockwise(const Tensor& given, const Tensor& levels, const Tensor& absmax, int64_t run) {
+  const Tensor codes = given.contiguous();
+  TORCH_CHECK(codes.scalar_type() == at::kByte && levels.scalar_type() == at::kFloat && levels.numel() == 256 &&
+                  absmax.scalar_type() == at::kFloat && absmax.is_contiguous() && run > 0 &&
+                  absmax.numel() == (codes.numel() + run - 1) / run,
+              "uint8 codes, 256 levels and a scale for each run are needed");
+  const Tensor out = at::empty(codes.sizes(), codes.options().dtype(at::kFloat));
+  const auto* code = codes.const_data_ptr<uint8_t>();
+  const float *level = levels.const_data_ptr<float>(), *scales = absmax.const_data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  at::parallel_for(0, codes.numel(), 32768, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) to[i] = level[code[i]] * scales[i / run];
+  });
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def("quantize_4bit(Tensor numbers, Tensor levels, int run) -> (Tensor, Tensor)");
+  library.def("quantize_blockwise(Tensor numbers, Tensor levels, int run) -> (Tensor, Tensor)");
+  library.def("dequantize_blockwise(Tensor codes, Tensor levels, Tensor absmax, int run) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) {
+  library.impl("quantize_4bit", quantizeFourBit);
+  library.impl("quantize_blockwise", quantizeBlockwise);
+  library.impl("dequantize_blockwise", dequantizeBlockwise);
+}
+
+}  // namespace qwen_pt

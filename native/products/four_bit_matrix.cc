@@ -1,0 +1,101 @@
+// Codes of 4 bits as a matrix that products read.
+
+#include "four_bit_matrix.h"
+
+#include "kernels/vector_kernels.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace qwen_pt {
+
+namespace {
+
+bool isFloats(const at::Tensor& t) { return t.scalar_type() == at::kFloat && t.is_contiguous(); }
+
+constexpr int64_t kRunsAtOnce = 64;
+
+}  // namespace
+
+int64_t runLength(int64_t count, int64_t runs) {
+  TORCH_CHECK(runs > 0 && runs <= count, "the scales of a quantized weight do not belong to its codes");
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>((count + runs - 1) / runs)));
+}
+
+FourBitState::FourBitState(at::TensorList list) {
+  TORCH_CHECK(list.size() == 2 || list.size() == 5, "the state of a weight of 4 bits is 2 or 5 tensors, not ",
+              list.size());
+  levels = list[0];
+  absmax = list[1];
+  TORCH_CHECK(isFloats(levels) && levels.numel() == kFourBitLevels && absmax.is_contiguous(),
+              "16 levels of float32 are needed");
+  if (list.size() == 2) {
+    TORCH_CHECK(isFloats(absmax), "absmax must be float32 where it is not quantized");
+    return;
+  }
+  nestedAbsmax = list[2];
+  nestedLevels = list[3];
+  offset = list[4];
+  TORCH_CHECK(absmax.scalar_type() == at::kByte && isFloats(nestedAbsmax) && isFloats(nestedLevels) &&
+                  nestedLevels.numel() == 256 && isFloats(offset) && offset.numel() == 1,
+              "quantized scales are uint8, with float32 scales, 256 levels and an offset");
+}
+
+FourBitMatrix::FourBitMatrix(const at::Tensor& codes, const FourBitState& state, int64_t rows, int64_t columns,
+                             c10::ScalarType dtype)
+    : codes_(codes.const_data_ptr<uint8_t>()),
+      rows_(rows),
+      columns_(columns),
+      dtype_(dtype),
+      block_(runLength(rows * columns, state.absmax.numel())),
+      levels_(state.levels.const_data_ptr<float>()) {
+  TORCH_CHECK(codes.is_contiguous() && codes.numel() == (rows * columns + 1) / 2, codes.numel(),
+              " bytes of codes do not hold [", rows, ", ", columns, "]");
+  if (!state.nested()) {
+    scales_ = state.absmax.const_data_ptr<float>();
+    return;
+  }
+  nested_ = {state.absmax.const_data_ptr<uint8_t>(), state.nestedLevels.const_data_ptr<float>(),
+             state.nestedAbsmax.const_data_ptr<float>(), *state.offset.const_data_ptr<float>(),
+             runLength(state.absmax.numel(), state.nestedAbsmax.numel())};
+}
+
+/// The scales of `count` runs, at most kRunsAtOnce.
+const float* FourBitMatrix::scales(int64_t first, int64_t count, float* memory) const {
+  if (scales_ != nullptr) return scales_ + first;
+  for (int64_t i = 0; i < count; ++i) {
+    memory[i] = nested_.levels[nested_.codes[first + i]] * nested_.absmax[(first + i) / nested_.length];
+  }
+  // a loop by itself: two roundings, where one expression might become a fused multiply-add
+  for (int64_t i = 0; i < count; ++i) memory[i] += nested_.offset;
+  return memory;
+}
+
+/// `count` numbers from the first on, row ends or not.
+void FourBitMatrix::run(int64_t first, int64_t count, float* to) const {
+  const FourBitKernel& kernel = vectorKernels().fourBit;
+  float memory[kRunsAtOnce];
+  while (count > 0) {
+    const int64_t within = first % block_;
+    // whole runs at once; the rest of one that is entered in the middle, or in the middle of a byte, by itself
+    int64_t part = std::min(within == 0 ? kRunsAtOnce * block_ : block_ - within, count);
+    const float* scale = scales(first / block_, (within + part + block_ - 1) / block_, memory);
+    const uint8_t* codes = codes_ + first / 2;
+    uint8_t second;
+    if (first % 2 != 0) {
+      second = static_cast<uint8_t>(*codes << 4);
+      codes = &second;
+      part = 1;
+    }
+    kernel.decode(dtype_, codes, levels_, scale, block_, part, to);
+    first += part;
+    count -= part;
+    to += part;
+  }
+}
+
+void FourBitMatrix::widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const {
+  for (int64_t i = 0; i < height; ++i) run((row + i) * columns_ + column, width, to + i * ld);
+}
+
+}  // namespace qwen_pt

@@ -1,0 +1,233 @@
+// Products with a frozen weight in either form. Dense ones are frozen_product.cc's. Codes are multiplied by whatever suits
+// the processor: in integers, through panels of float, or, where it multiplies 16 bits itself and on every other device,
+// by libtorch's product of a panel in x's dtype.
+//
+//   dequantize_4bit(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize_4bit by ATen alone
+//   product_4bit(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16) on any
+//     processor, for tests and measurements
+
+#include "frozen_weight.h"
+
+#include "fixed_point_product.h"
+#include "four_bit_matrix.h"
+#include "frozen_product.h"
+#include "kernels/round_up.h"
+#include "kernels/vector_kernels.h"
+#include "panel_product.h"
+#include "product_kind.h"
+#include "tensors/placement.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bitwise_and.h>
+#include <ATen/ops/bitwise_right_shift.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/div.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/stack.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace qwen_pt {
+
+namespace {
+
+using at::Tensor;
+using at::TensorList;
+
+constexpr int64_t kLeastRows = 64;       // fewer cost less in float than packing integers would
+constexpr int64_t kHostPanel = 1 << 18;  // numbers in a panel of the processor's 16-bit product: half a megabyte
+constexpr int64_t kDevicePanel = 1 << 24;
+
+bool isNarrow(at::ScalarType dtype) { return dtype == at::kBFloat16 || dtype == at::kHalf; }
+
+/// A vector's elements from index [first / divisor, ...) on, `count` of them, each `divisor` times.
+Tensor spread(const Tensor& vector, int64_t count, int64_t divisor) {
+  const Tensor index = at::arange(count, vector.options().dtype(at::kLong));
+  return at::index_select(vector, 0, at::div(index, divisor, "floor").to(at::kLong));
+}
+
+/// All scales as float, in bitsandbytes' order of roundings.
+Tensor scalesOf(const FourBitState& state) {
+  if (!state.nested()) return state.absmax;
+  const int64_t runs = state.absmax.numel();
+  const Tensor outer = spread(state.nestedAbsmax, runs, runLength(runs, state.nestedAbsmax.numel()));
+  return at::index_select(state.nestedLevels, 0, state.absmax.reshape({-1}).to(at::kInt)).mul(outer).add(state.offset);
+}
+
+ProductKind kindOf(const Tensor& x, const Tensor& codes) {
+  if (!isOnHost(x) || !isOnHost(codes)) return ProductKind::native;
+  const auto dtype = x.scalar_type();
+  if (dtype == at::kFloat) return ProductKind::panels;
+  if (!isNarrow(dtype)) return ProductKind::native;
+  const ProductKind kind = frozenProductKind(dtype);
+  if (kind == ProductKind::int16 && x.size(0) < kLeastRows) return ProductKind::panels;
+  // few rows: every code is read once, whatever the processor multiplies
+  return kind == ProductKind::native && x.size(0) <= kDotRows ? ProductKind::panels : kind;
+}
+
+Tensor laid(const Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); }
+
+void multiply(ProductKind kind, const Tensor& x, const StoredMatrix& w, bool transposed, const Tensor& out,
+              float beta) {
+  if (kind == ProductKind::int16) {
+    fixedPointProduct(x, w, transposed, out, beta);
+  } else {
+    panelProduct(laid(x), w, transposed, out, 1, beta);
+  }
+}
+
+}  // namespace
+
+FrozenWeight::FrozenWeight(const Tensor& weight, TensorList state, int64_t columns,
+                           std::optional<at::ScalarType> stored)
+    : weight_(weight), state_(state.vec()), columns_(columns), stored_(stored.value_or(at::kFloat)) {
+  if (state_.empty()) {
+    TORCH_CHECK(weight.dim() == 2, "a weight must be [out, in], not ", weight.sizes());
+    rows_ = weight.size(0);
+    columns_ = weight.size(1);
+    return;
+  }
+  TORCH_CHECK(weight.scalar_type() == at::kByte && weight.is_contiguous() && columns > 0,
+              "codes of 4 bits are uint8, two in each");
+  TORCH_CHECK(isNarrow(stored_) || stored_ == at::kFloat, "values of 4 bits are of 16 bits or float32, not ", stored_);
+  rows_ = 2 * weight.numel() / columns;
+}
+
+int64_t FrozenWeight::panelRows() const {
+  const FourBitState state(state_);
+  const int64_t run = runLength(rows_ * columns_, state.absmax.numel());
+  const int64_t most = isOnHost(weight_) ? kHostPanel : kDevicePanel;
+  return roundUp(std::max<int64_t>(most / columns_, 1), run);
+}
+
+Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype) const {
+  const FourBitState state(state_);
+  const int64_t run = runLength(rows_ * columns_, state.absmax.numel());
+  const int64_t from = first * columns_, size = count * columns_, runs = (size + run - 1) / run;
+  const Tensor codes = weight_.reshape({-1}).narrow(0, from / 2, (size + 1) / 2);
+  const Tensor each = at::stack({at::bitwise_right_shift(codes, 4), at::bitwise_and(codes, 15)}, -1).reshape({-1});
+  Tensor values = at::index_select(state.levels, 0, each.to(at::kInt));
+  if (runs * run != values.numel()) values = at::constant_pad_nd(values, {0, runs * run - values.numel()});
+  const Tensor scales = scalesOf(state).narrow(0, from / run, runs);
+  values = values.view({runs, run}).mul(scales.view({-1, 1})).reshape({-1}).narrow(0, 0, size);
+  return values.to(stored_).to(dtype).view({count, columns_});
+}
+
+Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype) const {
+  if (!isCodes()) return weight_.narrow(0, first, count).to(dtype);
+  if (!isOnHost(weight_) || !(isNarrow(dtype) || dtype == at::kFloat)) return composedValues(first, count, dtype);
+  const FourBitMatrix matrix(weight_, FourBitState(state_), rows_, columns_, stored_);
+  const Tensor out = at::empty({count, columns_}, weight_.options().dtype(dtype));
+  auto* to = static_cast<char*>(out.data_ptr());
+  const int64_t bytes = columns_ * out.element_size();
+  at::parallel_for(0, count, std::max<int64_t>(32768 / columns_, 1), [&](int64_t begin, int64_t end) {
+    std::vector<float> row(columns_);
+    for (int64_t i = begin; i < end; ++i) {
+      matrix.widen(first + i, 1, 0, columns_, row.data(), columns_);
+      vectorKernels().panel.narrow(dtype, row.data(), to + i * bytes, columns_, 1, 0);
+    }
+  });
+  return out;
+}
+
+template <typename Body>
+void FrozenWeight::forPanels(at::ScalarType dtype, const Body& body) const {
+  const int64_t height = panelRows();
+  for (int64_t row = 0; row < rows_; row += height) {
+    const int64_t count = std::min(height, rows_ - row);
+    body(row, count, values(row, count, dtype));
+  }
+}
+
+Tensor FrozenWeight::forward(const Tensor& x) const {
+  if (!isCodes()) return frozenForward(x, weight_);
+  TORCH_CHECK(x.size(1) == columns_, "x ", x.sizes(), " and a weight of ", columns_, " columns do not belong together");
+  Tensor out = at::empty({x.size(0), rows_}, x.options());
+  const ProductKind kind = kindOf(x, weight_);
+  if (kind == ProductKind::native) {
+    forPanels(x.scalar_type(), [&](int64_t row, int64_t count, const Tensor& panel) {
+      out.narrow(1, row, count).copy_(at::mm(x, panel.t()));
+    });
+    return out;
+  }
+  multiply(kind, x, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, stored_), true, out, 0);
+  return out;
+}
+
+Tensor FrozenWeight::inputGradient(const Tensor& dOut, Tensor sum) const {
+  if (!isCodes()) return frozenInputGradient(dOut, weight_, sum);
+  TORCH_CHECK(dOut.size(1) == rows_, "a gradient ", dOut.sizes(), " and a weight of ", rows_,
+              " rows do not belong together");
+  const ProductKind kind = kindOf(dOut, weight_);
+  const bool given = sum.defined();
+  if (kind == ProductKind::native || (given && sum.stride(1) != 1)) {
+    forPanels(dOut.scalar_type(), [&](int64_t row, int64_t count, const Tensor& panel) {
+      const Tensor part = dOut.narrow(1, row, count);
+      sum = sum.defined() ? sum.addmm_(part, panel) : at::mm(part, panel);
+    });
+    return sum;
+  }
+  if (!given) sum = at::empty({dOut.size(0), columns_}, dOut.options());
+  multiply(kind, dOut, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, stored_), false, sum, given);
+  return sum;
+}
+
+std::vector<FrozenWeight> frozenWeights(TensorList list, size_t count, int64_t columns,
+                                        std::optional<at::ScalarType> stored) {
+  TORCH_CHECK(count > 0 && list.size() % count == 0, list.size(), " tensors are not as many for each of ", count,
+              " weights");
+  const size_t each = list.size() / count;
+  std::vector<FrozenWeight> made;
+  made.reserve(count);
+  for (size_t i = 0; i < list.size(); i += each) {
+    made.emplace_back(list[i], list.slice(i + 1, each - 1), columns, stored);
+  }
+  return made;
+}
+
+namespace {
+
+Tensor dequantize(const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored, at::ScalarType dtype) {
+  const FrozenWeight weight(codes, state, columns, stored);
+  return weight.values(0, weight.rows(), dtype);
+}
+
+Tensor composite(const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored, at::ScalarType dtype) {
+  const FrozenWeight weight(codes, state, columns, stored);
+  return weight.composedValues(0, weight.rows(), dtype);
+}
+
+Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored,
+               bool transposed, std::string_view kind) {
+  TORCH_CHECK(kind == "panels" || kind == "int16", "kind must be panels or int16, not ", kind);
+  TORCH_CHECK(kind != "int16" || hasFixedPoint(), "int16 products need AVX2");
+  const FrozenWeight weight(codes, state, columns, stored);
+  const FourBitMatrix matrix(codes, FourBitState(state), weight.rows(), columns, stored);
+  const Tensor out = at::empty({x.size(0), transposed ? weight.rows() : columns}, x.options());
+  multiply(kind == "int16" ? ProductKind::int16 : ProductKind::panels, x.contiguous(), matrix, transposed, out, 0);
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def(
+      "dequantize_4bit(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> Tensor");
+  library.def(
+      "composite_dequantize_4bit(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> "
+      "Tensor",
+      composite);
+  library.def(
+      "product_4bit(Tensor x, Tensor codes, Tensor[] state, int columns, ScalarType stored, bool transposed, str kind) "
+      "-> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("dequantize_4bit", dequantize); }
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("product_4bit", product); }
+
+}  // namespace qwen_pt

@@ -1,0 +1,51 @@
+// A weight that is not trained, as a layer holds it: a matrix of numbers, or codes of 4 bits with the state that they are
+// read with. Layers multiply by it in either form; of codes never more than a panel exists as numbers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace qwen_pt {
+
+class FrozenWeight {
+ public:
+  /// `weight` [rows, columns]. With a state (four_bit_matrix.h): codes, of as many rows as there are for `columns`, whose
+  /// values are rounded to `stored` before they are multiplied in x's dtype.
+  FrozenWeight(const at::Tensor& weight, at::TensorList state, int64_t columns, std::optional<at::ScalarType> stored);
+
+  int64_t rows() const { return rows_; }
+  int64_t columns() const { return columns_; }
+  /// Whether x may be of any dtype, and not the weight's alone.
+  bool isCodes() const { return !state_.empty(); }
+  const at::Tensor& weight() const { return weight_; }
+
+  /// x w^T [m, rows]. Below autograd.
+  at::Tensor forward(const at::Tensor& x) const;
+  /// dOut w [m, columns], added to `sum` in place where that is defined. Below autograd.
+  at::Tensor inputGradient(const at::Tensor& dOut, at::Tensor sum = at::Tensor()) const;
+  /// Rows [first, first + count) as numbers of a dtype.
+  at::Tensor values(int64_t first, int64_t count, at::ScalarType dtype) const;
+  /// The same of codes by ATen operators: what every device does that has no kernel here.
+  at::Tensor composedValues(int64_t first, int64_t count, at::ScalarType dtype) const;
+
+ private:
+  /// Rows of which values are made at once; a multiple of a run, so that panels begin where a run does.
+  int64_t panelRows() const;
+  /// Calls body(first row, rows, their values).
+  template <typename Body>
+  void forPanels(at::ScalarType dtype, const Body& body) const;
+
+  at::Tensor weight_;
+  std::vector<at::Tensor> state_;
+  int64_t rows_, columns_;
+  at::ScalarType stored_;
+};
+
+/// The weights of `count` layers that share an input of this width, from a list of each one's tensor and state in turn.
+std::vector<FrozenWeight> frozenWeights(at::TensorList list, size_t count, int64_t columns,
+                                        std::optional<at::ScalarType> stored);
+
+}  // namespace qwen_pt
