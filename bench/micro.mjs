@@ -4,7 +4,7 @@
 // A lever is turned off by putting a layer of plain ATen operators in a fused one's place, as a user could.
 import { readFileSync } from "node:fs";
 import { addLora, call, loadModel, microStep, Qwen3ForCausalLM, readConfig } from "../dist/index.js";
-import { initializeWeights, Qwen3Attention, Qwen3MLP } from "../dist/models/qwen3/index.js";
+import { initializeWeights, Qwen3Attention, Qwen3MLP } from "../dist/models/families/qwen3/index.js";
 import { Module, RMSNorm } from "../dist/public/nn.js";
 import { LoraLinear } from "../dist/public/peft.js";
 

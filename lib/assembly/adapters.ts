@@ -2,7 +2,7 @@
 // PiSSA leaves beside it. How an adapter computes: lib/peft.
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
-import type { Qwen3ForCausalLM } from "../models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../models/families/qwen3/index.js";
 import {
   type AdapterConfig,
   adapterState,

@@ -6,7 +6,6 @@ import type { Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
 import type { Emit } from "../events.js";
 import { HeldSlices, type TrainingMethod } from "../methods/index.js";
-import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import {
   initializeWeights,
   loadWeights,
@@ -16,7 +15,8 @@ import {
   readConfig,
   saveModel,
   scaleRope,
-} from "../models/qwen3/index.js";
+} from "../models/families/qwen3/index.js";
+import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";

@@ -1,7 +1,7 @@
 // Which of a model's own parameters a recipe trains where no adapter does: `full` and `freeze`, by the recipe's keys.
 import type { Recipe } from "../config/index.js";
 import { headSlices, type Slices } from "../methods/index.js";
-import type { Qwen3ForCausalLM } from "../models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../models/families/qwen3/index.js";
 import { freeze, full } from "../peft/index.js";
 import type { DType } from "../torch/index.js";
 

@@ -2,8 +2,8 @@
 // Not here: tokenizing and chat formats.
 
 import { UserError } from "../errors.js";
+import type { Qwen3ForCausalLM } from "../models/families/qwen3/model.js";
 import { KVCache } from "../models/parts/kv-cache.js";
-import type { Qwen3ForCausalLM } from "../models/qwen3/model.js";
 import type { Tensor } from "../torch/index.js";
 import { noGrad, op, scope, tensor } from "../torch/index.js";
 

@@ -11,7 +11,7 @@ import {
   type Qwen3ForCausalLM,
   readConfig,
   scaleRope,
-} from "../models/qwen3/index.js";
+} from "../models/families/qwen3/index.js";
 import { enlarge } from "../models/resize-vocabulary.js";
 import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
 import { type Device, type DType, defaultDevice, isHost } from "../torch/index.js";

@@ -3,4 +3,4 @@
 
 export type { Block, CausalModel, EmbeddingTable } from "./causal-model.js";
 export { countParameters } from "./causal-model.js";
-export * from "./qwen3/index.js";
+export * from "./families/qwen3/index.js";

@@ -3,7 +3,7 @@
 // way to begin rows is in resize-vocabulary.ts.
 import type { Embedding, Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, scope, type Tensor, tensor } from "../torch/index.js";
-import type { Qwen3ForCausalLM } from "./qwen3/index.js";
+import type { Qwen3ForCausalLM } from "./families/qwen3/index.js";
 import { rowsFor } from "./resize-vocabulary.js";
 
 /** How new rows begin. */

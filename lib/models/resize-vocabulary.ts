@@ -2,7 +2,7 @@
 // tokens they stand for: see lib/data/tokenizer/added-tokens.ts.
 import { Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, op, randn, scope, type Tensor, tensor } from "../torch/index.js";
-import type { Qwen3ForCausalLM } from "./qwen3/index.js";
+import type { Qwen3ForCausalLM } from "./families/qwen3/index.js";
 
 const choleskyEx = op<(self: Tensor) => [Tensor, Tensor]>("aten::linalg_cholesky_ex");
 

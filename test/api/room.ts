@@ -14,7 +14,12 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM, saveModel } from "../../lib/models/qwen3/index.js";
+import {
+  initializeWeights,
+  parseConfig,
+  Qwen3ForCausalLM,
+  saveModel,
+} from "../../lib/models/families/qwen3/index.js";
 import { addonPath, manualSeed } from "../../lib/torch/index.js";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));

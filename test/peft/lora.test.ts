@@ -1,7 +1,7 @@
 // LoRA against PEFT 0.18.1: initial draws, logits, gradients, updates, dropout, autocast, merge, whole modules.
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import type { Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { Linear } from "../../lib/nn/index.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { adapters, addLora, type LoraLinear, loadAdapter, mergeAdapter } from "../../lib/peft/index.js";

@@ -3,7 +3,7 @@
 // through one place (read-together.ts), which is counted here.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
-import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { addLora, full } from "../../lib/peft/index.js";
 import type * as Reading from "../../lib/step/read-together.js";
 import type { DType, Tensor } from "../../lib/torch/index.js";

@@ -10,7 +10,7 @@ import {
   prepareTrainingData,
   type TokenBlocks,
 } from "../../lib/data/index.js";
-import type { Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { microStep } from "../../lib/step/micro-step.js";
 import { noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
 import * as models from "../fixtures/model/read.js";

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Batch } from "../../lib/data/index.js";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { AdamW, decayGroups } from "../../lib/optim/index.js";
 import { freeze, full } from "../../lib/peft/index.js";
 import { microStep } from "../../lib/step/index.js";

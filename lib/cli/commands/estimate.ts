@@ -2,7 +2,7 @@
 // measurement are lib/train's.
 
 import type { Recipe } from "../../config/index.js";
-import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
 import { count } from "../../words.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";

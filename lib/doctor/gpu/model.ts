@@ -1,7 +1,7 @@
 // A tiny Qwen3 with random weights on a device beside the processor in float64: logits, gradients of every parameter,
 // and the weights after three AdamW steps.
 import { messageOf } from "../../errors.js";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
 import { AdamW, decayGroups } from "../../optim/index.js";
 import { full as trainAll } from "../../peft/index.js";
 import {

@@ -4,7 +4,7 @@
 
 import type { Recipe } from "../../config/index.js";
 import type { Emit } from "../../events.js";
-import type { Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost } from "../../torch/index.js";
 import { gigabytes } from "../../words.js";

@@ -6,7 +6,7 @@ import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
 import type { Recipe } from "../../config/index.js";
-import { type Qwen3Config, Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import { type Qwen3Config, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
 import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
 import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "../../step/loss.js";

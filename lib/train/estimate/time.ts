@@ -5,7 +5,7 @@
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
-import { initializeWeights, type Qwen3Config, Qwen3ForCausalLM } from "../../models/qwen3/index.js";
+import { initializeWeights, type Qwen3Config, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
 import { causalAttention } from "../../nn/index.js";
 import { clipGradNorm } from "../../optim/index.js";
 import { headLoss, nextTokenLabels } from "../../step/loss.js";

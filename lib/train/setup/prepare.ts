@@ -30,7 +30,7 @@ import type { Emit } from "../../events.js";
 import { datasetFetcher } from "../../hub/index.js";
 import { documentArrangement, type RunOrder, type TrainingMethod } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
-import { type Qwen3ForCausalLM, readConfig } from "../../models/qwen3/index.js";
+import { type Qwen3ForCausalLM, readConfig } from "../../models/families/qwen3/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";

@@ -12,7 +12,7 @@ import {
   Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../../lib/models/qwen3/index.js";
+} from "../../../lib/models/families/qwen3/index.js";
 import { loadSafetensors, manualSeed, noGrad, scope, tensor } from "../../../lib/torch/index.js";
 import { python } from "../../train/python.js";
 import { distance, fixture, folder, only, type Ran, run, weightsFile } from "../../train/runs.js";

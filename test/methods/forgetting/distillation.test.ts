@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { collate } from "../../../lib/data/index.js";
 import { Distillation, distillationLoss, type HeadRows } from "../../../lib/methods/index.js";
-import { loadModel, type Qwen3ForCausalLM, saveModel } from "../../../lib/models/qwen3/index.js";
+import { loadModel, type Qwen3ForCausalLM, saveModel } from "../../../lib/models/families/qwen3/index.js";
 import { addLora, full, LoraLinear, withoutAdapter } from "../../../lib/peft/index.js";
 import { microStep } from "../../../lib/step/index.js";
 import {

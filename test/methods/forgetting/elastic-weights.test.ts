@@ -15,7 +15,7 @@ import {
   loadFisher,
   saveFisher,
 } from "../../../lib/methods/index.js";
-import { loadModel, type Qwen3ForCausalLM } from "../../../lib/models/qwen3/index.js";
+import { loadModel, type Qwen3ForCausalLM } from "../../../lib/models/families/qwen3/index.js";
 import { addLora, baseWeights, full, LoraLinear, withoutAdapter } from "../../../lib/peft/index.js";
 import { headLoss, nextTokenLabels } from "../../../lib/step/loss.js";
 import { manualSeed, noGrad, ops, saveSafetensors, type Tensor, zeros } from "../../../lib/torch/index.js";

@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../../lib/errors.js";
 import { HeldSlices, headSlices } from "../../../lib/methods/index.js";
-import type { Qwen3ForCausalLM } from "../../../lib/models/qwen3/index.js";
-import { loadModel } from "../../../lib/models/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../../lib/models/families/qwen3/index.js";
+import { loadModel } from "../../../lib/models/families/qwen3/index.js";
 import { AdamW, decayGroups } from "../../../lib/optim/index.js";
 import { freeze } from "../../../lib/peft/index.js";
 import { microStep } from "../../../lib/step/index.js";

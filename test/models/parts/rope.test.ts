@@ -1,6 +1,10 @@
 // Inverse frequencies, cos and sin of every rotary type against transformers 5.6, at a tiny and at Qwen3's own size.
 import { describe, expect, it } from "vitest";
-import { inverseFrequencies, parseConfig, RotaryEmbedding } from "../../../lib/models/qwen3/index.js";
+import {
+  inverseFrequencies,
+  parseConfig,
+  RotaryEmbedding,
+} from "../../../lib/models/families/qwen3/index.js";
 import { liveTensors } from "../../../lib/torch/index.js";
 import { collect } from "../../fixtures/collect.js";
 import * as fixture from "../../fixtures/model/read.js";

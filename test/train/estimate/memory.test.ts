@@ -8,7 +8,7 @@ import { dispatch } from "../../../lib/cli/dispatch.js";
 import { type RecipeInput, resolveRecipe } from "../../../lib/config/index.js";
 import { loadTokenizer } from "../../../lib/data/index.js";
 import type { TrainEvent } from "../../../lib/events.js";
-import { parseConfig, type Qwen3ForCausalLM, readConfig } from "../../../lib/models/qwen3/index.js";
+import { parseConfig, type Qwen3ForCausalLM, readConfig } from "../../../lib/models/families/qwen3/index.js";
 import { addonPath } from "../../../lib/torch/native.js";
 import { availableMemory } from "../../../lib/train/estimate/available-memory.js";
 import {

@@ -2,11 +2,11 @@
 
 import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../../errors.js";
-import { writeJson } from "../../files/json.js";
-import { makeFolder } from "../../files/make-folder.js";
-import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../../nn/index.js";
-import type { Device, DType, Tensor } from "../../torch/index.js";
+import { messageOf, UserError } from "../errors.js";
+import { writeJson } from "../files/json.js";
+import { makeFolder } from "../files/make-folder.js";
+import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
+import type { Device, DType, Tensor } from "../torch/index.js";
 import {
   bytesPerElement,
   empty,
@@ -17,14 +17,14 @@ import {
   saveSafetensors,
   scope,
   zeros,
-} from "../../torch/index.js";
-import type { StoredTensor } from "../files/checkpoint-files.js";
-import { INDEX, openCheckpoint, SINGLE } from "../files/checkpoint-files.js";
-import { takeQuantized } from "../files/quantized-weights.js";
-import type { Qwen3Config } from "./config.js";
-import { readConfig, writeConfig } from "./config.js";
-import { hasHeadOfItsOwn, untie } from "./head.js";
-import { Qwen3ForCausalLM } from "./model.js";
+} from "../torch/index.js";
+import type { Qwen3Config } from "./families/qwen3/config.js";
+import { readConfig, writeConfig } from "./families/qwen3/config.js";
+import { Qwen3ForCausalLM } from "./families/qwen3/model.js";
+import type { StoredTensor } from "./files/checkpoint-files.js";
+import { INDEX, openCheckpoint, SINGLE } from "./files/checkpoint-files.js";
+import { takeQuantized } from "./files/quantized-weights.js";
+import { hasHeadOfItsOwn, untie } from "./tied-head.js";
 
 /** How weights are loaded. */
 export interface LoadOptions {

@@ -1,8 +1,8 @@
 // Qwen3ForCausalLM as plain PyTorch operators. Field names are checkpoint keys.
 // Not here: files (weights.ts), sampling (inference/generate.ts), adapters (peft wraps the projections by name).
 
-import { UserError } from "../../errors.js";
-import type { Layer, WeightedLayer } from "../../nn/index.js";
+import { UserError } from "../../../errors.js";
+import type { Layer, WeightedLayer } from "../../../nn/index.js";
 import {
   causalAttention,
   Embedding,
@@ -13,13 +13,13 @@ import {
   recomputeAll,
   shapeOnly,
   swiglu,
-} from "../../nn/index.js";
-import type { Device, DType, Tensor } from "../../torch/index.js";
-import { arange, op, tensor } from "../../torch/index.js";
-import { quantizeLayers } from "../files/quantized-weights.js";
-import type { KVCache } from "../parts/kv-cache.js";
-import type { Rope } from "../parts/rope.js";
-import { normRope, RotaryEmbedding } from "../parts/rope.js";
+} from "../../../nn/index.js";
+import type { Device, DType, Tensor } from "../../../torch/index.js";
+import { arange, op, tensor } from "../../../torch/index.js";
+import { quantizeLayers } from "../../files/quantized-weights.js";
+import type { KVCache } from "../../parts/kv-cache.js";
+import type { Rope } from "../../parts/rope.js";
+import { normRope, RotaryEmbedding } from "../../parts/rope.js";
 import type { Qwen3Config } from "./config.js";
 
 interface Placement {

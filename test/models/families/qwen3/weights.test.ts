@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { UserError } from "../../../lib/errors.js";
+import { UserError } from "../../../../lib/errors.js";
 import {
   initializeWeights,
   loadModel,
@@ -13,8 +13,8 @@ import {
   Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../../lib/models/qwen3/index.js";
-import type { Tensor } from "../../../lib/torch/index.js";
+} from "../../../../lib/models/families/qwen3/index.js";
+import type { Tensor } from "../../../../lib/torch/index.js";
 import {
   getRngState,
   liveTensors,
@@ -25,9 +25,9 @@ import {
   saveSafetensors,
   tensor,
   zeros,
-} from "../../../lib/torch/index.js";
-import { collect } from "../../fixtures/collect.js";
-import * as fixture from "../../fixtures/model/read.js";
+} from "../../../../lib/torch/index.js";
+import { collect } from "../../../fixtures/collect.js";
+import * as fixture from "../../../fixtures/model/read.js";
 
 const temporary = (): string => mkdtempSync(join(tmpdir(), "qwen-pt-"));
 const load = (dir: string): Qwen3ForCausalLM => loadModel(dir);

@@ -5,9 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { generateTokens } from "../../../lib/inference/index.js";
-import { loadModel, Qwen3ForCausalLM, readConfig, saveModel } from "../../../lib/models/qwen3/index.js";
-import { loadWeights } from "../../../lib/models/qwen3/weights.js";
+import { generateTokens } from "../../../../lib/inference/index.js";
+import {
+  loadModel,
+  Qwen3ForCausalLM,
+  readConfig,
+  saveModel,
+} from "../../../../lib/models/families/qwen3/index.js";
+import { loadWeights } from "../../../../lib/models/weights.js";
 import {
   adapterState,
   addLora,
@@ -15,9 +20,9 @@ import {
   mergeAdapter,
   saveAdapter,
   saveConverted,
-} from "../../../lib/peft/index.js";
-import { loadSafetensors, manualSeed, noGrad, type Tensor, tensor } from "../../../lib/torch/index.js";
-import * as fixture from "../../fixtures/model/read.js";
+} from "../../../../lib/peft/index.js";
+import { loadSafetensors, manualSeed, noGrad, type Tensor, tensor } from "../../../../lib/torch/index.js";
+import * as fixture from "../../../fixtures/model/read.js";
 
 interface Case {
   what: string;

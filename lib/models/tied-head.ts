@@ -1,10 +1,10 @@
 // The head of a model that says it is tied: whether a checkpoint has another one, and the model that keeps it. Merging an
 // adapter that trained both tables leaves such a folder behind. Not here: what tied training does.
 
-import { Linear } from "../../nn/index.js";
-import { empty, op, scope, type Tensor } from "../../torch/index.js";
-import type { StoredTensor } from "../files/checkpoint-files.js";
-import type { Qwen3ForCausalLM } from "./model.js";
+import { Linear } from "../nn/index.js";
+import { empty, op, scope, type Tensor } from "../torch/index.js";
+import type { Qwen3ForCausalLM } from "./families/qwen3/model.js";
+import type { StoredTensor } from "./files/checkpoint-files.js";
 
 const equal = op<(self: Tensor, other: Tensor) => boolean>("aten::equal");
 

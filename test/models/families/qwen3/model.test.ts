@@ -1,12 +1,17 @@
 // Logits, every gradient and three AdamW updates against transformers 5.6, to the bounds that the design states.
 import { describe, expect, it } from "vitest";
-import { KVCache, parseConfig, Qwen3ForCausalLM, readConfig } from "../../../lib/models/qwen3/index.js";
-import { loadWeights } from "../../../lib/models/qwen3/weights.js";
-import { AdamW, decayGroups } from "../../../lib/optim/index.js";
-import { full } from "../../../lib/peft/index.js";
-import type { DType, Tensor } from "../../../lib/torch/index.js";
-import { arange, noGrad, scope, tensor } from "../../../lib/torch/index.js";
-import * as fixture from "../../fixtures/model/read.js";
+import {
+  KVCache,
+  parseConfig,
+  Qwen3ForCausalLM,
+  readConfig,
+} from "../../../../lib/models/families/qwen3/index.js";
+import { loadWeights } from "../../../../lib/models/weights.js";
+import { AdamW, decayGroups } from "../../../../lib/optim/index.js";
+import { full } from "../../../../lib/peft/index.js";
+import type { DType, Tensor } from "../../../../lib/torch/index.js";
+import { arange, noGrad, scope, tensor } from "../../../../lib/torch/index.js";
+import * as fixture from "../../../fixtures/model/read.js";
 
 const BOUNDS = { float32: { once: 1e-5, updates: 5e-5 }, float64: { once: 1e-9, updates: 1e-9 } } as const;
 const ADAM = { learningRate: 1e-2, eps: 1e-8 };

@@ -3,13 +3,13 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
-import type { DType } from "../../torch/index.js";
-import { Fields } from "../files/fields.js";
-import { parseQuantization, type Quantization, quantizationConfig } from "../files/quantization.js";
-import type { RopeConfig } from "../parts/rope-config.js";
-import { parseRope } from "../parts/rope-config.js";
+import { messageOf, UserError } from "../../../errors.js";
+import { parseJson } from "../../../files/json.js";
+import type { DType } from "../../../torch/index.js";
+import { Fields } from "../../files/fields.js";
+import { parseQuantization, type Quantization, quantizationConfig } from "../../files/quantization.js";
+import type { RopeConfig } from "../../parts/rope-config.js";
+import { parseRope } from "../../parts/rope-config.js";
 
 /** A dense Qwen3 model, by the names of its config.json. */
 export interface Qwen3Config {

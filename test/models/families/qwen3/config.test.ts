@@ -3,8 +3,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { UserError } from "../../../lib/errors.js";
-import { parseConfig, readConfig, scaleRope, writeConfig } from "../../../lib/models/qwen3/index.js";
+import { UserError } from "../../../../lib/errors.js";
+import {
+  parseConfig,
+  readConfig,
+  scaleRope,
+  writeConfig,
+} from "../../../../lib/models/families/qwen3/index.js";
 
 const small = {
   architectures: ["Qwen3ForCausalLM"],

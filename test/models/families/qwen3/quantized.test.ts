@@ -10,11 +10,11 @@ import {
   type Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../../lib/models/qwen3/index.js";
-import { Linear, Linear4bit } from "../../../lib/nn/index.js";
-import { loadSafetensors, noGrad, saveSafetensors, type Tensor } from "../../../lib/torch/index.js";
-import * as plain from "../../fixtures/model/read.js";
-import * as fixture from "../../fixtures/quantized/read.js";
+} from "../../../../lib/models/families/qwen3/index.js";
+import { Linear, Linear4bit } from "../../../../lib/nn/index.js";
+import { loadSafetensors, noGrad, saveSafetensors, type Tensor } from "../../../../lib/torch/index.js";
+import * as plain from "../../../fixtures/model/read.js";
+import * as fixture from "../../../fixtures/quantized/read.js";
 
 const logits = fixture.tensors("logits");
 const room = mkdtempSync(join(tmpdir(), "quantized-"));
