@@ -55,13 +55,17 @@ export type { TrainingMethod } from "./methods/index.js";
 export {
   type CausalModel,
   countParameters,
+  type FamilyModel,
   initializeWeights,
   KVCache,
   loadModel,
+  type ModelConfig,
+  type ModelFamily,
   parseConfig,
   type Qwen3Config,
   Qwen3ForCausalLM,
   readConfig,
+  registerFamily,
   saveModel,
   writeConfig,
 } from "./models/index.js";

@@ -2,7 +2,7 @@
 // PiSSA leaves beside it. How an adapter computes: lib/peft.
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
-import type { Qwen3ForCausalLM } from "../models/families/qwen3/index.js";
+import { type FamilyModel, familyOf, type ModelConfig } from "../models/index.js";
 import {
   type AdapterConfig,
   adapterState,
@@ -32,14 +32,14 @@ export interface AdaptedRecipe extends Recipe {
   readonly tokenIndices?: TokenIndices;
 }
 
-/** The recipe's new adapter. */
-export function loraConfig(recipe: AdaptedRecipe): LoraConfig {
+/** The recipe's new adapter for a model of this configuration. */
+export function loraConfig(recipe: AdaptedRecipe, model: ModelConfig): LoraConfig {
   const all = recipe.lora_target.length === 1 && recipe.lora_target[0] === "all";
   return {
     rank: recipe.lora_rank,
     alpha: recipe.lora_alpha,
     dropout: recipe.lora_dropout,
-    targets: all ? "all" : recipe.lora_target,
+    targets: all ? (familyOf(model).loraTargets ?? "all") : recipe.lora_target,
     ...(recipe.lora_layers !== null && { layers: recipe.lora_layers }),
     modulesToSave: recipe.additional_target ?? [],
     ...(recipe.tokenIndices !== undefined && { tokenIndices: recipe.tokenIndices }),
@@ -58,7 +58,7 @@ export function loraConfig(recipe: AdaptedRecipe): LoraConfig {
  * @throws UserError where an adapter does not fit the model
  */
 export function adaptModel(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   recipe: AdaptedRecipe,
   base: string,
   resume: string | undefined,
@@ -70,7 +70,7 @@ export function adaptModel(
     mergeAdapter(model);
   }
   const continued = recipe.create_new_adapter ? undefined : given.at(-1);
-  let config: LoraConfig | AdapterConfig = loraConfig(recipe);
+  let config: LoraConfig | AdapterConfig = loraConfig(recipe, model.config);
   if (continued === undefined) addLora(model, config);
   else config = loadAdapter(model, continued, { trainable: true, savedDtype: config.savedDtype });
   const first = recipe.pissa_convert && recipe.pissa_init ? copyState(model) : undefined;
@@ -82,7 +82,7 @@ export function adaptModel(
   };
 }
 
-function copyState(model: Qwen3ForCausalLM): Map<string, Tensor> {
+function copyState(model: FamilyModel): Map<string, Tensor> {
   return new Map(
     [...adapterState(model)].map(([key, tensor]) => [key, noGrad(() => keep(tensor.detach().clone()))]),
   );
@@ -90,7 +90,7 @@ function copyState(model: Qwen3ForCausalLM): Map<string, Tensor> {
 
 /** LLaMA-Factory's three folders: the first adapter, the trained one, and their difference as plain LoRA. */
 function savePissa(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   config: LoraConfig | AdapterConfig,
   base: string,
   first: ReadonlyMap<string, Tensor>,

@@ -7,15 +7,17 @@ import { UserError } from "../errors.js";
 import type { Emit } from "../events.js";
 import { HeldSlices, type TrainingMethod } from "../methods/index.js";
 import {
+  buildEmptyModel,
+  type FamilyModel,
+  familyOf,
   initializeWeights,
   loadWeights,
-  parseConfig,
-  type Qwen3Config,
-  Qwen3ForCausalLM,
-  readConfig,
+  type ModelConfig,
+  type PositionScaling,
+  parseModelConfig,
+  readModelConfig,
   saveModel,
-  scaleRope,
-} from "../models/families/qwen3/index.js";
+} from "../models/index.js";
 import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
@@ -39,17 +41,32 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
 }
 
 /** config.json with the recipe's `rope_scaling` or `rope_parameters` applied. */
-export function modelConfig(recipe: Recipe, emit: Emit): Qwen3Config {
-  const config = readConfig(recipe.model_name_or_path);
+export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
+  const config = readModelConfig(recipe.model_name_or_path);
   if (recipe.rope_parameters !== null) {
-    const raw = { ...config.raw, rope_parameters: recipe.rope_parameters };
-    delete (raw as Record<string, unknown>)["rope_scaling"];
-    return parseConfig(raw, `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`);
+    const raw: Record<string, unknown> = { ...config.raw, rope_parameters: recipe.rope_parameters };
+    delete raw["rope_scaling"];
+    const source = `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`;
+    return parseModelConfig(raw, source);
   }
   if (recipe.rope_scaling === null) return config;
-  const scaled = scaleRope(config, recipe.rope_scaling, recipe.cutoff_len);
+  const scaled = scaledPositions(config, recipe.rope_scaling, recipe.cutoff_len);
   for (const note of scaled.notes) emit({ type: "message", ...note });
-  return { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
+  return scaled.config;
+}
+
+/**
+ * A configuration for more positions, and what to say of it.
+ * @throws UserError where the model's family cannot
+ */
+export function scaledPositions(
+  config: ModelConfig,
+  type: PositionScaling,
+  cutoffLength: number | undefined,
+) {
+  const family = familyOf(config);
+  if (family.scalePositions !== undefined) return family.scalePositions(config, type, cutoffLength);
+  throw new UserError(`rope_scaling: its positions cannot be scaled (${family.models}); remove it`);
 }
 
 /** What a model is built for. */
@@ -66,18 +83,18 @@ export interface BaseModelOptions {
 /** The model with its weights, in as many rows as its tokenizer needs. */
 export function loadBase(
   recipe: Recipe,
-  config: Qwen3Config,
+  config: ModelConfig,
   { device, resume, start }: BaseModelOptions,
   onNote?: (text: string) => void,
-): Qwen3ForCausalLM {
+): FamilyModel {
   const onDevice = { ...(!isHost(device) && { device }), ...(onNote && { onNote }) };
   const rows = start === undefined ? config.vocab_size : rowsFor(start.tokens, config.vocab_size);
   if (resume !== undefined && recipe.finetuning_type !== "lora") {
-    const model = new Qwen3ForCausalLM({ ...config, vocab_size: rows });
+    const model = buildEmptyModel({ ...config, vocab_size: rows });
     loadWeights(model, resume, onDevice);
     return model;
   }
-  const model = new Qwen3ForCausalLM(config);
+  const model = buildEmptyModel(config);
   if (recipe.train_from_scratch) initializeWeights(model, config.dtype ?? "float32");
   else
     loadWeights(
@@ -97,7 +114,7 @@ export function loadBase(
  */
 function withNewTokens(
   recipe: Recipe,
-  config: Qwen3Config,
+  config: ModelConfig,
   start: NewRowInit | PieceStart | undefined,
 ): AdaptedRecipe {
   if (start === undefined || recipe.additional_target !== null) return recipe;
@@ -107,7 +124,7 @@ function withNewTokens(
 }
 
 /** Where new tokens have rows; with freeze the whole tables are trained. */
-function tablesOf(config: Qwen3Config, start: NewRowInit | PieceStart | undefined): string[] {
+function tablesOf(config: ModelConfig, start: NewRowInit | PieceStart | undefined): string[] {
   if (start === undefined || !("pieces" in start)) return [];
   return config.tie_word_embeddings ? ["embed_tokens"] : ["embed_tokens", "lm_head"];
 }
@@ -117,7 +134,7 @@ export function buildModel(
   recipe: Recipe,
   building: BaseModelOptions,
   emit: Emit,
-): { model: Qwen3ForCausalLM; weights: Weights; methods: TrainingMethod[] } {
+): { model: FamilyModel; weights: Weights; methods: TrainingMethod[] } {
   const { name, device, resume, start } = building;
   const given = modelConfig(recipe, emit);
   const isLora = recipe.finetuning_type === "lora";

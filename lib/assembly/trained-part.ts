@@ -1,7 +1,8 @@
 // Which of a model's own parameters a recipe trains where no adapter does: `full` and `freeze`, by the recipe's keys.
 import type { Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
 import { headSlices, type Slices } from "../methods/index.js";
-import type { Qwen3ForCausalLM } from "../models/families/qwen3/index.js";
+import { type FamilyModel, familyOf } from "../models/index.js";
 import { freeze, full } from "../peft/index.js";
 import type { DType } from "../torch/index.js";
 
@@ -11,12 +12,12 @@ import type { DType } from "../torch/index.js";
  * @throws UserError for names and numbers that the model does not have
  */
 export function trainPart(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   recipe: Recipe,
   dtype: DType | undefined,
   tables: readonly string[] = [],
 ): ReadonlyMap<string, Slices> {
-  const slices = headSlices(model.config, recipe.freeze_trainable_heads ?? {});
+  const slices = chosenHeads(model, recipe);
   if (recipe.finetuning_type === "full") full(model, dtype);
   else {
     freeze(
@@ -33,4 +34,14 @@ export function trainPart(
     );
   }
   return slices;
+}
+
+function chosenHeads(model: FamilyModel, { freeze_trainable_heads: chosen }: Recipe): Map<string, Slices> {
+  if (chosen === null) return new Map();
+  const family = familyOf(model.config);
+  const sizes = family.headSizes?.(model.config);
+  if (sizes !== undefined) return headSlices(sizes, chosen);
+  throw new UserError(
+    `freeze_trainable_heads: single heads cannot be trained of ${family.models}; use freeze_trainable_layers`,
+  );
 }

@@ -5,7 +5,7 @@ import type { Recipe } from "../config/index.js";
 import { makeFolder } from "../files/make-folder.js";
 import { checkWritable } from "../files/output-file.js";
 import type { HubEvent } from "../hub/index.js";
-import { saveModel } from "../models/families/qwen3/index.js";
+import { saveModel } from "../models/index.js";
 import { scope } from "../torch/index.js";
 import { loadForInference } from "./open-model.js";
 

@@ -2,8 +2,7 @@
 // Not here: tokenizing and chat formats.
 
 import { UserError } from "../errors.js";
-import type { Qwen3ForCausalLM } from "../models/families/qwen3/model.js";
-import { KVCache } from "../models/parts/kv-cache.js";
+import { type FamilyModel, KVCache } from "../models/index.js";
 import type { Tensor } from "../torch/index.js";
 import { noGrad, op, scope, tensor } from "../torch/index.js";
 
@@ -39,13 +38,13 @@ const where = op<(condition: Tensor, self: Tensor, other: Tensor) => Tensor>("at
  *     for (const id of generateTokens(model, prompt, { maxNewTokens: 20 })) ids.push(id);
  */
 export function* generateTokens(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): Generator<number, void, undefined> {
   check(prompt, options);
   const { maxNewTokens = 256, eosTokenIds = model.config.eos_token_id } = options;
-  const device = model.model.embed_tokens.weight.device;
+  const device = model.inputEmbedding.weight.device;
   const wasTraining = model.training;
   const seen = Array.from(prompt);
   const cache = new KVCache();
@@ -74,7 +73,7 @@ export function* generateTokens(
  * The same as an asynchronous iterable that lets other work run between tokens and stops when the signal does.
  */
 export async function* generate(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   prompt: ArrayLike<number>,
   options: GenerateOptions & { signal?: AbortSignal } = {},
 ): AsyncGenerator<number, void, undefined> {

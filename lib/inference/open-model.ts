@@ -2,16 +2,17 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { fetchAdapters } from "../assembly/fetched.js";
+import { scaledPositions } from "../assembly/model.js";
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
 import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
 import {
+  type FamilyModel,
   loadModel,
-  type Qwen3Config,
-  type Qwen3ForCausalLM,
-  readConfig,
-  scaleRope,
-} from "../models/families/qwen3/index.js";
+  type ModelConfig,
+  type PositionScaling,
+  readModelConfig,
+} from "../models/index.js";
 import { enlarge } from "../models/resize-vocabulary.js";
 import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
 import { type Device, type DType, defaultDevice, isHost } from "../torch/index.js";
@@ -29,9 +30,9 @@ export interface InferenceOptions {
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
   /** In place of the folder's config.json. */
-  config?: Qwen3Config;
+  config?: ModelConfig;
   /** Stretches the rotary embedding to twice the positions by this formula. */
-  ropeScaling?: "linear" | "dynamic" | "yarn" | "llama3" | null;
+  ropeScaling?: PositionScaling | null;
   /** Revision, tokens and cache for names on a hub; a recipe has these keys. */
   hub?: HubKeys;
   /** Follows what is fetched. */
@@ -46,16 +47,13 @@ export interface InferenceOptions {
  */
 export async function openModel(
   options: InferenceOptions,
-): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+): Promise<{ model: FamilyModel; tokenizer: Tokenizer }> {
   const { dtype, device = "cpu", onEvent, signal } = options;
   const hub = { keys: options.hub, onEvent, signal };
   const folder = await fetchModel(options.model, hub);
   const adapters = await fetchAdapters(options.adapters ?? [], hub);
-  let config = options.config ?? readConfig(folder);
-  if (options.ropeScaling) {
-    const scaled = scaleRope(config, options.ropeScaling, undefined);
-    config = { ...config, rope: scaled.rope, max_position_embeddings: scaled.maxPositions };
-  }
+  let config = options.config ?? readModelConfig(folder);
+  if (options.ropeScaling) config = scaledPositions(config, options.ropeScaling, undefined).config;
   const tokenizer = await tokenizerOf(folder, adapters);
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
   const rows = Math.max(config.vocab_size, ...adapters.map((dir) => adapterRows(dir) ?? 0));
@@ -98,7 +96,7 @@ const DTYPES: Record<string, DType | undefined> = {
 export async function loadForInference(
   recipe: Recipe,
   options: Pick<InferenceOptions, "merge" | "device" | "onEvent" | "signal"> = {},
-): Promise<{ model: Qwen3ForCausalLM; tokenizer: Tokenizer }> {
+): Promise<{ model: FamilyModel; tokenizer: Tokenizer }> {
   return openModel({
     model: recipe.model_name_or_path,
     adapters: recipe.adapter_name_or_path ?? [],

@@ -38,7 +38,7 @@ export {
   totalWeight,
   type YearCount,
 } from "./order/time-decay.js";
-export { type HeadSizes, HeldSlices, headSlices, type Slices } from "./parts/head-masks.js";
+export { HeldSlices, headSlices, type Slices } from "./parts/head-masks.js";
 export type { Figures, MethodReport, TrainingMethod } from "./training-method.js";
 export {
   entryPieces,

@@ -3,7 +3,7 @@
 // way to begin rows is in resize-vocabulary.ts.
 import type { Embedding, Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, scope, type Tensor, tensor } from "../torch/index.js";
-import type { Qwen3ForCausalLM } from "./families/qwen3/index.js";
+import type { FamilyModel } from "./family.js";
 import { rowsFor } from "./resize-vocabulary.js";
 
 /** How new rows begin. */
@@ -29,9 +29,9 @@ export function newRows({ first, tokens }: PieceStart, rows: number, before: num
  * them where it has too few. A head's rows begin from the head's own. Noise, with the standard deviation
  * 1 / sqrt(width), is drawn from torch's global CPU generator, for the embedding first.
  */
-export function addRows(model: Qwen3ForCausalLM, start: PieceStart): void {
-  const embed = model.model.embed_tokens as Embedding;
-  const head = model.lm_head as Linear;
+export function addRows(model: FamilyModel, start: PieceStart): void {
+  const embed = model.inputEmbedding as Embedding;
+  const head = model.outputHead as Linear;
   const old = embed.weight;
   const tied = head.weight === old;
   const rows = rowsFor(start.tokens, old.shape[0] as number);

@@ -2,7 +2,7 @@
 // tokens they stand for: see lib/data/tokenizer/added-tokens.ts.
 import { Linear } from "../nn/index.js";
 import { cat, empty, keep, noGrad, op, randn, scope, type Tensor, tensor } from "../torch/index.js";
-import type { Qwen3ForCausalLM } from "./families/qwen3/index.js";
+import type { FamilyModel } from "./family.js";
 
 const choleskyEx = op<(self: Tensor) => [Tensor, Tensor]>("aten::linalg_cholesky_ex");
 
@@ -25,13 +25,13 @@ export function rowsFor(tokens: number, rows: number): number {
  * Enlarges the embedding and an untied head to `rows`. Draws from torch's global CPU generator, in the order of
  * transformers (whose own start for new rows is drawn, and then mostly replaced) and LLaMA-Factory.
  */
-export function enlarge(model: Qwen3ForCausalLM, rows: number, start: NewRowInit): void {
-  const embed = model.model.embed_tokens;
+export function enlarge(model: FamilyModel, rows: number, start: NewRowInit): void {
+  const embed = model.inputEmbedding;
   const old = embed.weight;
   const count = rows - (old.shape[0] as number);
   if (count <= 0) return;
   const tied = model.config.tie_word_embeddings;
-  const head = model.lm_head as Linear;
+  const head = model.outputHead as Linear;
   const wide = enlarged(old, rows, () =>
     empty([rows, old.shape[1] as number], { dtype: old.dtype }).normal_(),
   );

@@ -3,7 +3,7 @@
 
 import { Linear } from "../nn/index.js";
 import { empty, op, scope, type Tensor } from "../torch/index.js";
-import type { Qwen3ForCausalLM } from "./families/qwen3/model.js";
+import type { FamilyModel } from "./family.js";
 import type { StoredTensor } from "./files/checkpoint-files.js";
 
 const equal = op<(self: Tensor, other: Tensor) => boolean>("aten::equal");
@@ -18,8 +18,8 @@ export function hasHeadOfItsOwn(stored: ReadonlyMap<string, StoredTensor>): bool
 }
 
 /** Gives a tied model that has no weights yet a head for another table, and says so in its config. */
-export function untie(model: Qwen3ForCausalLM): void {
-  const { lm_head: head, config } = model;
+export function untie(model: FamilyModel): void {
+  const { outputHead: head, config } = model;
   if (!(head instanceof Linear)) return;
   const { shape, dtype, device } = head.weight;
   head.weight = empty([...shape], { dtype, device });

@@ -1,4 +1,4 @@
-// Weights of a Qwen3 model: loaded, drawn from scratch, saved. A parameter's path is its key in the file.
+// Weights of a model of any family: loaded, drawn from scratch, saved. A parameter's path is its key in the file.
 
 import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -18,9 +18,7 @@ import {
   scope,
   zeros,
 } from "../torch/index.js";
-import type { Qwen3Config } from "./families/qwen3/config.js";
-import { readConfig, writeConfig } from "./families/qwen3/config.js";
-import { Qwen3ForCausalLM } from "./families/qwen3/model.js";
+import type { FamilyModel } from "./family.js";
 import type { StoredTensor } from "./files/checkpoint-files.js";
 import { INDEX, openCheckpoint, SINGLE } from "./files/checkpoint-files.js";
 import { takeQuantized } from "./files/quantized-weights.js";
@@ -45,7 +43,7 @@ export interface LoadOptions {
  * the model's config then says that it is not tied, and `onNote` is told, as transformers does.
  * Throws UserError naming file and tensor where one is missing, unknown, or of another shape.
  */
-export function loadWeights(model: Qwen3ForCausalLM, dir: string, options: LoadOptions = {}): void {
+export function loadWeights(model: FamilyModel, dir: string, options: LoadOptions = {}): void {
   scope(() => {
     const stored = openCheckpoint(dir);
     if (model.config.tie_word_embeddings && hasHeadOfItsOwn(stored)) {
@@ -68,7 +66,7 @@ export function loadWeights(model: Qwen3ForCausalLM, dir: string, options: LoadO
 
 /** Every tensor that the model needs is there, in its shape, and none that it has no place for; `taken` were seen to. */
 function checkFit(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   dir: string,
   stored: ReadonlyMap<string, StoredTensor>,
   taken: ReadonlySet<string>,
@@ -106,11 +104,10 @@ function checkFit(
  * The draws are those of transformers 5.6's `AutoModelForCausalLM.from_config`, from torch's global CPU generator
  * and in its order, discarded ones included, so that after `manualSeed(n)` the weights agree bit for bit.
  */
-export function initializeWeights(model: Qwen3ForCausalLM, dtype: DType = "float32"): void {
+export function initializeWeights(model: FamilyModel, dtype: DType = "float32"): void {
   const { initializer_range: std, pad_token_id: pad } = model.config;
-  const modules = [...model.namedModules()]
-    .filter(([name]) => name !== "lm_head")
-    .map(([, module]) => module);
+  const head = model.outputHead;
+  const modules = [...model.namedModules()].map(([, module]) => module).filter((module) => module !== head);
   const fresh = new Map<Tensor, Tensor>();
   const make = (old: Tensor, fill: (shape: readonly number[]) => Tensor): Tensor => {
     const tensor = keep(fill(old.shape));
@@ -136,7 +133,6 @@ export function initializeWeights(model: Qwen3ForCausalLM, dtype: DType = "float
     } else if (module instanceof RMSNorm) make(module.weight, (shape) => ones([...shape], { dtype }));
   }
   // the head comes last; a tied one is drawn too, and dropped
-  const head = model.lm_head;
   if (head instanceof Linear) {
     discardLinear(head, dtype);
     const drawn = scope(() => normal_(empty([...head.weight.shape], { dtype }), 0, std));
@@ -168,7 +164,7 @@ export interface SaveOptions {
  * Weights of an earlier run are replaced once all of the new ones are on the disk.
  * Throws UserError where the disk refuses; what was there before is then still there.
  */
-export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOptions = {}): void {
+export function saveModel(model: FamilyModel, dir: string, options: SaveOptions = {}): void {
   makeModelFolder(dir);
   const state = model.stateDict();
   const kept = new Set<Tensor>();
@@ -209,9 +205,8 @@ export function saveModel(model: Qwen3ForCausalLM, dir: string, options: SaveOpt
     const sorted = Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
     writeJson(join(dir, INDEX), { metadata: { total_size: total }, weight_map: sorted });
   }
-  const dtype = dtypeOf(model.model.embed_tokens.weight);
-  const tie_word_embeddings = !state.has("lm_head.weight");
-  writeJson(join(dir, "config.json"), writeConfig({ ...model.config, tie_word_embeddings }, dtype));
+  const dtype = dtypeOf(model.inputEmbedding.weight);
+  writeJson(join(dir, "config.json"), model.configJson(dtype, !state.has("lm_head.weight")));
 }
 
 function makeModelFolder(dir: string): void {
@@ -258,19 +253,4 @@ function planShards(
     used += bytes;
   }
   return shards;
-}
-
-/**
- * A model with the weights of a folder, frozen: see {@link loadWeights}. `config` replaces what its config.json says
- * (a scaled rotary embedding).
- * @example const model = loadModel("Qwen/Qwen3-0.6B");
- */
-export function loadModel(
-  dir: string,
-  config: Qwen3Config = readConfig(dir),
-  options: LoadOptions = {},
-): Qwen3ForCausalLM {
-  const model = new Qwen3ForCausalLM(config);
-  loadWeights(model, dir, options);
-  return model;
 }

@@ -4,7 +4,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { loadModel, readConfig } from "../../lib/models/families/qwen3/index.js";
+import { loadModel, readConfig } from "../../lib/models/index.js";
 import { adapterState, loadAdapter } from "../../lib/peft/index.js";
 import { installed, root, tinyModel } from "./room.js";
 

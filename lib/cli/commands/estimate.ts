@@ -2,7 +2,7 @@
 // measurement are lib/train's.
 
 import type { Recipe } from "../../config/index.js";
-import type { Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
+import type { FamilyModel } from "../../models/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
 import { count } from "../../words.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
@@ -76,7 +76,7 @@ export const run: CommandMain = async (args, host) => {
 };
 
 /** The data's steps and this machine's speed, both of which take seconds: a line on a terminal says how far it is. */
-async function measure(recipe: Recipe, model: Qwen3ForCausalLM, folder: string, progress: Progress) {
+async function measure(recipe: Recipe, model: FamilyModel, folder: string, progress: Progress) {
   const [train, { loadTokenizer }] = await Promise.all([
     import("../../train/index.js"),
     import("../../data/index.js"),

@@ -1,7 +1,12 @@
 // A tiny Qwen3 with random weights on a device beside the processor in float64: logits, gradients of every parameter,
 // and the weights after three AdamW steps.
 import { messageOf } from "../../errors.js";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
+import {
+  buildEmptyModel,
+  type FamilyModel,
+  initializeWeights,
+  parseModelConfig,
+} from "../../models/index.js";
 import { AdamW, decayGroups } from "../../optim/index.js";
 import { full as trainAll } from "../../peft/index.js";
 import {
@@ -33,16 +38,16 @@ const [ROWS, LENGTH] = [2, 48];
 const STEPS = 3;
 
 /** The model with weights rounded to `rounded`, then held in `dtype` on a device. */
-function modelOf(rounded: DType, dtype: DType, device: Device): Qwen3ForCausalLM {
+function modelOf(rounded: DType, dtype: DType, device: Device): FamilyModel {
   manualSeed(7);
-  const model = new Qwen3ForCausalLM(parseConfig(CONFIG));
+  const model = buildEmptyModel(parseModelConfig(CONFIG));
   initializeWeights(model);
   model.to({ dtype: rounded }).to({ dtype, device });
   trainAll(model, undefined);
   return model.train();
 }
 
-function forward(model: Qwen3ForCausalLM, device: Device): { loss: Tensor; logits: Tensor } {
+function forward(model: FamilyModel, device: Device): { loss: Tensor; logits: Tensor } {
   const ids = tensor(
     Array.from({ length: ROWS * LENGTH }, (_, at) => (at * at + 11 * at) % CONFIG.vocab_size),
     { shape: [ROWS, LENGTH], dtype: "int64", device },

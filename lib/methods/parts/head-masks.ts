@@ -1,18 +1,10 @@
 // Training single attention heads: which slices of which matrices are theirs, and the method that holds the rest of
 // those matrices still. Which parameters ask for gradients at all: see lib/peft.
 import { UserError } from "../../errors.js";
+import type { HeadSizes } from "../../models/index.js";
 import type { Module } from "../../nn/index.js";
 import { keep, noGrad, scope, type Tensor } from "../../torch/index.js";
 import type { TrainingMethod } from "../training-method.js";
-
-/** The sizes that decide where a head lies; config.json's names. */
-export interface HeadSizes {
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
-  readonly head_dim: number;
-  readonly attention_bias: boolean;
-}
 
 /** What is trained of one parameter: ranges [from, to) along a dimension. */
 export interface Slices {

@@ -143,7 +143,7 @@ export class DomainEvaluation {
       adapters: located.adapter_name_or_path ?? [],
       config: modelConfig(located, () => {}),
       device,
-      dtype: model.model.embed_tokens.weight?.dtype, // frozen beside trained rows, it is as the checkpoint has it
+      dtype: model.inputEmbedding.weight?.dtype, // frozen beside trained rows, it is as the checkpoint has it
     });
     setRngState(random, "cpu");
     random.dispose();

@@ -4,7 +4,7 @@
 
 import type { Recipe } from "../../config/index.js";
 import type { Emit } from "../../events.js";
-import type { Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
+import type { FamilyModel } from "../../models/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost } from "../../torch/index.js";
 import { gigabytes } from "../../words.js";
@@ -18,7 +18,7 @@ const MARGIN = 1.15;
  * What may be taken in all: what is left, and what this process has of it already. What else it uses (tokens, a
  * second model) is not available.
  */
-function availableToRun(model: Qwen3ForCausalLM, recipe: Recipe): number {
+function availableToRun(model: FamilyModel, recipe: Recipe): number {
   const { runtime, weights } = estimateMemory(model, recipe, true);
   return availableMemory() + Math.min(process.memoryUsage.rss(), runtime + weights);
 }
@@ -27,11 +27,7 @@ function availableToRun(model: Qwen3ForCausalLM, recipe: Recipe): number {
  * The recipe's own mode, or the fastest that fits with a margin into `available` bytes: keeping all, else selective,
  * else whole blocks again.
  */
-export function chooseCheckpointing(
-  model: Qwen3ForCausalLM,
-  recipe: Recipe,
-  available: number,
-): Checkpointing {
+export function chooseCheckpointing(model: FamilyModel, recipe: Recipe, available: number): Checkpointing {
   if (recipe.gradient_checkpointing !== null) return recipe.gradient_checkpointing;
   const fits = (mode: Checkpointing) => MARGIN * estimateMemory(model, recipe, mode).total <= available;
   return fits(false) ? false : fits("selective") ? "selective" : true;
@@ -42,7 +38,7 @@ export function chooseCheckpointing(
  * does not tell how much it has free: there, whole blocks are computed again.
  */
 export function resolveCheckpointing(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   recipe: Recipe,
   device: Device,
   emit: Emit,
@@ -66,7 +62,7 @@ export function resolveCheckpointing(
 
 /** Says, before the first step, that a run will not fit into what the machine or its container has left. */
 export function warnOfMemory(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   recipe: Recipe,
   mode: Checkpointing,
   emit: Emit,

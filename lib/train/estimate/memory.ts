@@ -6,7 +6,7 @@ import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
 import type { Recipe } from "../../config/index.js";
-import { type Qwen3Config, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
+import { buildEmptyModel, type FamilyModel, familyOf, type ModelConfig } from "../../models/index.js";
 import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
 import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "../../step/loss.js";
@@ -51,14 +51,9 @@ interface Widths {
   intermediate: number;
 }
 
-function widthsOf({ config: c }: Qwen3ForCausalLM): Widths {
-  return {
-    heads: c.num_attention_heads,
-    hidden: c.hidden_size,
-    queries: c.num_attention_heads * c.head_dim,
-    keys: c.num_key_value_heads * c.head_dim,
-    intermediate: c.intermediate_size,
-  };
+function widthsOf({ config }: FamilyModel): Widths {
+  const { heads, kvHeads, headDim, hidden, intermediate } = familyOf(config).blockShape(config);
+  return { heads, hidden, queries: heads * headDim, keys: kvHeads * headDim, intermediate };
 }
 
 interface Storage {
@@ -67,8 +62,8 @@ interface Storage {
   compute: number;
 }
 
-function storageOf(model: Qwen3ForCausalLM, recipe: Recipe): Storage {
-  const embedding = [...model.model.embed_tokens.parameters()][0]?.dtype ?? "float32";
+function storageOf(model: FamilyModel, recipe: Recipe): Storage {
+  const embedding = [...model.inputEmbedding.parameters()][0]?.dtype ?? "float32";
   const { compute } = precisionOf(recipe);
   return { stream: bytesPerElement(embedding), compute: bytesPerElement((compute ?? embedding) as DType) };
 }
@@ -94,7 +89,7 @@ function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths,
 }
 
 /** Bytes a token of the masks that one block's adapters keep of their dropout. */
-function maskBytes({ layers: [block] }: Qwen3ForCausalLM): number {
+function maskBytes({ layers: [block] }: FamilyModel): number {
   const adapters = [...(block?.namedModules() ?? [])].flatMap(([, module]) =>
     module instanceof LoraLinear && module.dropout > 0 ? [module] : [],
   );
@@ -102,29 +97,29 @@ function maskBytes({ layers: [block] }: Qwen3ForCausalLM): number {
 }
 
 /** A recipe's model without its weights, its trained part chosen. Tokens that the recipe adds are left out. */
-export function shapesOf(recipe: Recipe, config: Qwen3Config): Qwen3ForCausalLM {
-  const model = new Qwen3ForCausalLM(config, { dtype: config.dtype ?? "float32" });
+export function shapesOf(recipe: Recipe, config: ModelConfig): FamilyModel {
+  const model = buildEmptyModel(config, { dtype: config.dtype ?? "float32" });
   chooseTrained(model, recipe);
   return model;
 }
 
 /** Makes a model's part that a recipe trains trainable. */
-export function chooseTrained(model: Qwen3ForCausalLM, recipe: Recipe): void {
-  if (recipe.finetuning_type === "lora") addLora(model, { ...loraConfig(recipe), init: true });
+export function chooseTrained(model: FamilyModel, recipe: Recipe): void {
+  if (recipe.finetuning_type === "lora") addLora(model, { ...loraConfig(recipe, model.config), init: true });
   else trainPart(model, recipe, precisionOf(recipe).trainable);
 }
 
 /** Blocks that something must be kept of: those from the first trained one on. */
-export function keptBlocks(model: Qwen3ForCausalLM): number {
+export function keptBlocks(model: FamilyModel): number {
   const isTrained = (parameters: Iterable<{ requiresGrad: boolean }>) =>
     [...parameters].some(({ requiresGrad }) => requiresGrad);
-  if (isTrained(model.model.embed_tokens.parameters())) return model.layers.length;
+  if (isTrained(model.inputEmbedding.parameters())) return model.layers.length;
   const first = model.layers.findIndex((layer) => isTrained(layer.parameters()));
   return first < 0 ? 0 : model.layers.length - first;
 }
 
 /** Bytes that wait for the backward pass, and those of the block that is under way. */
-function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpointing): number {
+function activationBytes(model: FamilyModel, recipe: Recipe, mode: Checkpointing): number {
   const tokens = recipe.per_device_train_batch_size * recipe.cutoff_len;
   const [widths, storage] = [widthsOf(model), storageOf(model, recipe)];
   const blocks = keptBlocks(model);
@@ -143,7 +138,7 @@ function activationBytes(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpoi
 }
 
 /** The peak of a step with a mode of gradient checkpointing. */
-export function estimateMemory(model: Qwen3ForCausalLM, recipe: Recipe, mode: Checkpointing): MemoryEstimate {
+export function estimateMemory(model: FamilyModel, recipe: Recipe, mode: Checkpointing): MemoryEstimate {
   const bytesOf = (parameters: readonly Tensor[]) =>
     parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
   const learning = model.parameters().filter(({ requiresGrad }) => requiresGrad);
@@ -168,7 +163,7 @@ const TABLE_ROWS = 8192;
  * narrow copy meanwhile, and gradients of some rows; a narrow one, a wide gradient twice. Under an adapter of the head
  * all logits are kept.
  */
-function lossBytes(model: Qwen3ForCausalLM, recipe: Recipe): number {
+function lossBytes(model: FamilyModel, recipe: Recipe): number {
   const { compute } = storageOf(model, recipe);
   const { vocab_size, hidden_size } = model.config;
   const tokens = recipe.per_device_train_batch_size * recipe.cutoff_len;

@@ -5,7 +5,13 @@
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
-import { initializeWeights, type Qwen3Config, Qwen3ForCausalLM } from "../../models/families/qwen3/index.js";
+import {
+  buildEmptyModel,
+  type FamilyModel,
+  familyOf,
+  initializeWeights,
+  type ModelConfig,
+} from "../../models/index.js";
 import { causalAttention } from "../../nn/index.js";
 import { clipGradNorm } from "../../optim/index.js";
 import { headLoss, nextTokenLabels } from "../../step/loss.js";
@@ -46,10 +52,10 @@ function timed(body: () => void): number {
 }
 
 /** One block of the model with random weights, its parts trained as the whole model's are. */
-function oneBlock(whole: Qwen3ForCausalLM, recipe: Recipe, config: Qwen3Config): Qwen3ForCausalLM {
+function oneBlock(whole: FamilyModel, recipe: Recipe, config: ModelConfig): FamilyModel {
   const size = Math.min(VOCABULARY, config.vocab_size);
   const small = { ...config, num_hidden_layers: 1, vocab_size: size, pad_token_id: undefined };
-  const model = new Qwen3ForCausalLM(small);
+  const model = buildEmptyModel(small);
   initializeWeights(model, config.dtype ?? "float32");
   // freeze: a block that trains; others have their forward pass alone
   chooseTrained(model, recipe.finetuning_type === "freeze" ? { ...recipe, finetuning_type: "full" } : recipe);
@@ -65,11 +71,11 @@ function oneBlock(whole: Qwen3ForCausalLM, recipe: Recipe, config: Qwen3Config):
 }
 
 /** Attention of one row, forward alone and with its backward pass. */
-function attentionSeconds(config: Qwen3Config, recipe: Recipe, length: number) {
-  const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim } = config;
+function attentionSeconds(config: ModelConfig, recipe: Recipe, length: number) {
+  const { heads, kvHeads, headDim } = familyOf(config).blockShape(config);
   const dtype = precisionOf(recipe).compute ?? config.dtype ?? "float32";
   return scope(() => {
-    const make = (count: number) => randn([1, length, count, head_dim]).to(dtype);
+    const make = (count: number) => randn([1, length, count, headDim]).to(dtype);
     const [q, k, v, seed] = [make(heads), make(kvHeads), make(kvHeads), make(heads)];
     const forward = timed(() => scope(() => noGrad(() => void causalAttention(q, k, v))));
     const both = timed(() =>
@@ -109,7 +115,7 @@ const MEASUREMENTS = 8;
  * @param onMeasured called after each measurement with how many are done, of how many
  */
 export function measureParts(
-  whole: Qwen3ForCausalLM,
+  whole: FamilyModel,
   recipe: Recipe,
   onMeasured: (done: number, total: number) => void = () => {},
 ): MeasuredParts {
@@ -121,7 +127,7 @@ export function measureParts(
   const { config } = whole;
   const { compute } = precisionOf(recipe);
   const model = oneBlock(whole, recipe, config);
-  const elements = (model.layers[0] as Qwen3ForCausalLM["layers"][number])
+  const elements = (model.layers[0] as FamilyModel["layers"][number])
     .parameters()
     .reduce((sum, parameter) => sum + parameter.numel(), 0);
   const most = Math.max(128, Math.min(MOST_TOKENS, Math.floor(BLOCK_OPERATIONS / (2 * elements))));
@@ -159,7 +165,7 @@ export function measureParts(
 }
 
 /** At the measured length and at the recipe's: the same, or longer by its square. */
-function attentionAt(config: Qwen3Config, recipe: Recipe, length: number) {
+function attentionAt(config: ModelConfig, recipe: Recipe, length: number) {
   const none = { forward: 0, both: 0 };
   const { cutoff_len } = recipe;
   if (length === cutoff_len) return { measured: none, full: none };
@@ -173,10 +179,10 @@ function attentionAt(config: Qwen3Config, recipe: Recipe, length: number) {
 }
 
 /** Head and loss of the small vocabulary, with and without gradients. */
-function headSeconds(model: Qwen3ForCausalLM, recipe: Recipe, ids: Int32Array) {
+function headSeconds(model: FamilyModel, recipe: Recipe, ids: Int32Array) {
   const { compute } = precisionOf(recipe);
   const { hidden_size } = model.config;
-  const stream = [...model.model.embed_tokens.parameters()][0]?.dtype ?? "float32";
+  const stream = [...model.inputEmbedding.parameters()][0]?.dtype ?? "float32";
   return scope(() => {
     const targets = nextTokenLabels(ids, 1, ids.length, "cpu");
     const hidden = randn([1, ids.length, hidden_size]).to(stream);
@@ -189,7 +195,7 @@ function headSeconds(model: Qwen3ForCausalLM, recipe: Recipe, ids: Int32Array) {
 
 /** Seconds of one optimizer step: its micro-steps, and the update. */
 export function estimateStep(
-  model: Qwen3ForCausalLM,
+  model: FamilyModel,
   recipe: Recipe,
   mode: Checkpointing,
   parts: MeasuredParts,

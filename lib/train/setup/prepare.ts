@@ -30,7 +30,7 @@ import type { Emit } from "../../events.js";
 import { datasetFetcher } from "../../hub/index.js";
 import { documentArrangement, type RunOrder, type TrainingMethod } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
-import { type Qwen3ForCausalLM, readConfig } from "../../models/families/qwen3/index.js";
+import { type FamilyModel, readModelConfig } from "../../models/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
@@ -48,7 +48,7 @@ export interface Prepared {
   /** The recipe with folders of this machine in place of names on a hub. */
   located: Recipe;
   /** The model, whose trained part is chosen. */
-  model: Qwen3ForCausalLM;
+  model: FamilyModel;
   /** Writes what was trained, and reads it from a checkpoint. */
   weights: Weights;
   /** The tokenizer, with what was added to it. */
@@ -91,7 +91,7 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
   const resume = findResume(given, emit);
   const recipe = await fetchModelFiles(given, emit, signal);
-  const config = readConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
+  const config = readModelConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub: around.hub, signal });
   if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
@@ -185,7 +185,7 @@ async function makeModel(
   setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
   const { model, weights, methods } = buildModel(recipe, building, emit);
-  const reference = (): Qwen3ForCausalLM => {
+  const reference = (): FamilyModel => {
     manualSeed(recipe.seed); // what a fresh model drew, this one draws too
     const config = modelConfig(recipe, () => {});
     return loadBase(recipe, config, { name: "", device, resume: undefined, start });
@@ -216,11 +216,11 @@ async function makeModel(
  * The model's event, with what computes on the processor; and a warning where that is slower than it need be.
  * @throws UserError where nothing is trainable
  */
-function sayModel(model: Qwen3ForCausalLM, recipe: Recipe, device: Device, emit: Emit): void {
+function sayModel(model: FamilyModel, recipe: Recipe, device: Device, emit: Emit): void {
   const { trainable, total } = countParameters(model);
   if (trainable === 0)
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
-  const dtype = model.model.embed_tokens.weight?.dtype ?? model.config.dtype ?? "float32";
+  const dtype = model.inputEmbedding.weight?.dtype ?? model.config.dtype ?? "float32";
   const said = { trainable, total, device, dtype };
   if (!isHost(device)) {
     emit({ type: "model", ...said });

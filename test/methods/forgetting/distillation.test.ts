@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { collate } from "../../../lib/data/index.js";
 import { Distillation, distillationLoss, type HeadRows } from "../../../lib/methods/index.js";
-import { loadModel, type Qwen3ForCausalLM, saveModel } from "../../../lib/models/families/qwen3/index.js";
+import { loadModel, type Qwen3ForCausalLM, saveModel } from "../../../lib/models/index.js";
 import { addLora, full, LoraLinear, withoutAdapter } from "../../../lib/peft/index.js";
 import { microStep } from "../../../lib/step/index.js";
 import {
@@ -38,7 +38,7 @@ const drawn = (shape: number[], scale: number, dtype: DType = "float32"): Tensor
 
 /** The tiny model, moved away from itself and trained whole. */
 function moved(): Qwen3ForCausalLM {
-  const model = loadModel(fixture("model"));
+  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
   full(model, "float32");
   manualSeed(3);
   for (const p of model.parameters()) noGrad(() => p.add_(drawn([...p.shape], 0.02)));
@@ -68,7 +68,7 @@ const plain = <T>(body: () => T): T => body();
 describe("against transformers", () => {
   it("share 0.3 at temperature 2, share 0.8 at temperature 1", { timeout: 120_000 }, () => {
     const student = moved();
-    const teacher = loadModel(fixture("model"));
+    const teacher = loadModel<Qwen3ForCausalLM>(fixture("model"));
     const all = new Map<string, Tensor>();
     const runs = [
       { share: 0.3, temperature: 2 },
@@ -159,7 +159,7 @@ describe("a head", () => {
 
 /** Adapters, the head among them, that do something. */
 function adapted(targets: string[]): Qwen3ForCausalLM {
-  const model = loadModel(fixture("model"));
+  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
   manualSeed(5);
   addLora(model, { rank: 3, alpha: 12, targets, dropout: 0.5 });
   for (const [, module] of model.namedModules())
@@ -180,7 +180,7 @@ describe("an adapter's teacher is the model without it", () => {
     const gradients = new Map([...own.gradients].map(([name, g]) => [name, g.clone()]));
     expect(own.divergence).toBeGreaterThan(0.001);
     expect([...gradients.keys()].every((name) => name.includes("lora_"))).toBe(true);
-    const copy = loadModel(fixture("model"));
+    const copy = loadModel<Qwen3ForCausalLM>(fixture("model"));
     for (const checkpointing of [true, false]) {
       const other = seeded(new Distillation({ ...settings, teacher: copy, asTeacher: plain }), checkpointing);
       expect([other.loss, other.divergence]).toEqual([own.loss, own.divergence]);

@@ -15,7 +15,7 @@ import {
   loadFisher,
   saveFisher,
 } from "../../../lib/methods/index.js";
-import { loadModel, type Qwen3ForCausalLM } from "../../../lib/models/families/qwen3/index.js";
+import { loadModel, type Qwen3ForCausalLM } from "../../../lib/models/index.js";
 import { addLora, baseWeights, full, LoraLinear, withoutAdapter } from "../../../lib/peft/index.js";
 import { headLoss, nextTokenLabels } from "../../../lib/step/loss.js";
 import { manualSeed, noGrad, ops, saveSafetensors, type Tensor, zeros } from "../../../lib/torch/index.js";
@@ -49,7 +49,7 @@ const random = (shape: readonly number[], scale: number): Tensor => {
 
 /** A model with adapters that do something. */
 function adapted(): Qwen3ForCausalLM {
-  const model = loadModel(fixture("model"));
+  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
   manualSeed(5);
   addLora(model, { rank: 3, alpha: 12 });
   for (const [, module] of model.namedModules())
@@ -62,11 +62,11 @@ describe("against PyTorch", () => {
   let fisher: Fisher;
 
   beforeAll(async () => {
-    const base = loadModel(fixture("model"));
+    const base = loadModel<Qwen3ForCausalLM>(fixture("model"));
     fisher = await loadOrEstimateFisher(base);
     const tensors = new Map<string, Tensor>();
     for (const [name, values] of fisher.values) tensors.set(`fisher/${name}`, values);
-    const model = loadModel(fixture("model"));
+    const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
     full(model, "float32");
     manualSeed(1);
     for (const [name, parameter] of model.namedParameters()) {
@@ -142,7 +142,9 @@ describe("against PyTorch", () => {
       model.forward({ inputIds: input }).sum().item(),
       withoutAdapter(model, () => model.forward({ inputIds: input }).sum().item()),
     ]);
-    expect(off).toBe(noGrad(() => loadModel(fixture("model")).forward({ inputIds: input }).sum().item()));
+    expect(off).toBe(
+      noGrad(() => loadModel<Qwen3ForCausalLM>(fixture("model")).forward({ inputIds: input }).sum().item()),
+    );
     expect(on).not.toBe(off);
   });
 });
@@ -180,10 +182,10 @@ describe("the file of Fisher information", () => {
   });
 
   it("models are told apart by their weights, and an adapter does not hide them", () => {
-    const plain = fingerprint(baseWeights(loadModel(fixture("model"))));
+    const plain = fingerprint(baseWeights(loadModel<Qwen3ForCausalLM>(fixture("model"))));
     expect(fingerprint(baseWeights(adapted()))).toBe(plain);
-    expect(fingerprint(baseWeights(loadModel(fixture("model-bfloat16"))))).not.toBe(plain);
-    const moved = loadModel(fixture("model"));
+    expect(fingerprint(baseWeights(loadModel<Qwen3ForCausalLM>(fixture("model-bfloat16"))))).not.toBe(plain);
+    const moved = loadModel<Qwen3ForCausalLM>(fixture("model"));
     noGrad(() => moved.model.norm.parameters()[0].add_(1e-4));
     expect(fingerprint(baseWeights(moved))).not.toBe(plain);
   });
@@ -208,7 +210,7 @@ describe("in a run", () => {
     for (const loss of losses) expect(loss).toBeGreaterThan(0);
     expect(history(free.dir)[0].loss).toBeGreaterThan(0);
     expect(history(free.dir).some((entry) => "ewc_loss" in entry)).toBe(false);
-    const base = loadModel(fixture("model"));
+    const base = loadModel<Qwen3ForCausalLM>(fixture("model"));
     const fisher = (await loadOrEstimateFisher(base)).values;
     const drift = ({ dir }: { dir: string }): number => {
       const weighed = new ElasticWeights(elasticTerms(trained(dir), baseWeights(base), fisher), 2);
@@ -246,7 +248,7 @@ describe("in a run", () => {
 });
 
 function trained(dir: string): Qwen3ForCausalLM {
-  const model = loadModel(dir);
+  const model = loadModel<Qwen3ForCausalLM>(dir);
   full(model, "float32");
   return model;
 }

@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../../lib/errors.js";
 import { HeldSlices, headSlices } from "../../../lib/methods/index.js";
-import type { Qwen3ForCausalLM } from "../../../lib/models/families/qwen3/index.js";
-import { loadModel } from "../../../lib/models/families/qwen3/index.js";
+import type { Qwen3ForCausalLM } from "../../../lib/models/index.js";
+import { loadModel } from "../../../lib/models/index.js";
 import { AdamW, decayGroups } from "../../../lib/optim/index.js";
 import { freeze } from "../../../lib/peft/index.js";
 import { microStep } from "../../../lib/step/index.js";
@@ -59,7 +59,7 @@ describe("which slices are a head's", () => {
 
 /** The tiny model, its heads 2 and 3 of layer 0 and head 1 of layer 1 trained, and what holds the rest. */
 function training(): { model: Qwen3ForCausalLM; held: HeldSlices; slices: ReturnType<typeof headSlices> } {
-  const model = loadModel(fixture("model"));
+  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
   const slices = headSlices(model.config, { 0: [2, 3], 1: [1] });
   freeze(model, { trainableLayers: 0, names: slices.keys() }, "float32");
   return { model, held: new HeldSlices(model, slices), slices };

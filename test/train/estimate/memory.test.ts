@@ -8,7 +8,7 @@ import { dispatch } from "../../../lib/cli/dispatch.js";
 import { type RecipeInput, resolveRecipe } from "../../../lib/config/index.js";
 import { loadTokenizer } from "../../../lib/data/index.js";
 import type { TrainEvent } from "../../../lib/events.js";
-import { parseConfig, type Qwen3ForCausalLM, readConfig } from "../../../lib/models/families/qwen3/index.js";
+import { parseConfig, readConfig } from "../../../lib/models/families/qwen3/index.js";
 import { addonPath } from "../../../lib/torch/native.js";
 import { availableMemory } from "../../../lib/train/estimate/available-memory.js";
 import {
@@ -167,7 +167,7 @@ describe("what is left", () => {
   it("a run that needs more is warned of, with what would help", () => {
     const recipe = resolved({ finetuning_type: "full", disable_gradient_checkpointing: true });
     const events: TrainEvent[] = [];
-    const model: Qwen3ForCausalLM = shapesOf(recipe, readConfig(recipe.model_name_or_path));
+    const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
     resolveCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e12);
     expect(events).toEqual([]);
     resolveCheckpointing(model, recipe, "cpu", (event) => events.push(event), 1e8);

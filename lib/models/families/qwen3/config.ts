@@ -1,18 +1,16 @@
 // config.json of a dense Qwen3 model: read, checked, written. Both spellings of transformers 4 and 5.
 // Not here: what the rotary embedding makes of its parameters (rope.ts).
 
-import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { messageOf, UserError } from "../../../errors.js";
-import { parseJson } from "../../../files/json.js";
 import type { DType } from "../../../torch/index.js";
+import type { ModelConfig } from "../../family.js";
+import { readConfigFile } from "../../files/config-file.js";
 import { Fields } from "../../files/fields.js";
 import { parseQuantization, type Quantization, quantizationConfig } from "../../files/quantization.js";
 import type { RopeConfig } from "../../parts/rope-config.js";
 import { parseRope } from "../../parts/rope-config.js";
 
 /** A dense Qwen3 model, by the names of its config.json. */
-export interface Qwen3Config {
+export interface Qwen3Config extends ModelConfig {
   /** Rows of the embedding and of the head; at least the tokenizer's tokens. */
   vocab_size: number;
   /** Width of the hidden states. */
@@ -62,29 +60,8 @@ const DTYPES: readonly DType[] = ["float32", "bfloat16", "float16", "float64"];
  * Throws UserError, one line with the file and the key, where the file is missing or is no dense Qwen3.
  */
 export function readConfig(dir: string): Qwen3Config {
-  checkFolder(dir);
-  const file = join(dir, "config.json");
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw new UserError(
-      `${file} ${missing ? "is missing" : `cannot be read (${messageOf(error)})`}; model_name_or_path takes ${MODEL_FOLDER}`,
-    );
-  }
-  return parseConfig(parseJson(text, file, "correct it, or copy the file again"), file);
-}
-
-const MODEL_FOLDER = "a folder with a model's config.json, tokenizer.json and model.safetensors";
-
-function checkFolder(dir: string): void {
-  const found = statSync(dir, { throwIfNoEntry: false });
-  if (found?.isDirectory()) return;
-  if (found !== undefined) throw new UserError(`model_name_or_path: ${dir} is a file; name ${MODEL_FOLDER}`);
-  throw new UserError(
-    `model_name_or_path: there is no folder ${dir}; it takes ${MODEL_FOLDER}, or a hub's name (org/name)`,
-  );
+  const { raw, file } = readConfigFile(dir);
+  return parseConfig(raw, file);
 }
 
 /** The same for an object; `source` is what errors call it. Absent optional keys take transformers' defaults. */

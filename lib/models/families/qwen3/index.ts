@@ -1,4 +1,4 @@
-// The dense Qwen3 models; exports only.
+// The dense Qwen3 models, with what their tests and users need of models in general; exports only.
 
 export { openCheckpoint } from "../../files/checkpoint-files.js";
 export { KVCache } from "../../parts/kv-cache.js";
@@ -7,8 +7,7 @@ export { applyRope, inverseFrequencies, RotaryEmbedding } from "../../parts/rope
 export type { RopeConfig, RopeScaling, RopeType } from "../../parts/rope-config.js";
 export { ROPE_TYPES, scaleRope } from "../../parts/rope-config.js";
 export type { SaveOptions } from "../../weights.js";
-export { initializeWeights, loadModel, loadWeights, saveModel } from "../../weights.js";
+export { initializeWeights, loadWeights, saveModel } from "../../weights.js";
 export type { Qwen3Config } from "./config.js";
 export { parseConfig, readConfig, writeConfig } from "./config.js";
-export type { ForwardInput } from "./model.js";
 export { Qwen3Attention, Qwen3DecoderLayer, Qwen3ForCausalLM, Qwen3MLP, Qwen3Model } from "./model.js";

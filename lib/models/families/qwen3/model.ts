@@ -1,5 +1,5 @@
 // Qwen3ForCausalLM as plain PyTorch operators. Field names are checkpoint keys.
-// Not here: files (weights.ts), sampling (inference/generate.ts), adapters (peft wraps the projections by name).
+// Not here: files (models/weights.ts), sampling (inference/generate.ts), adapters (peft wraps the projections by name).
 
 import { UserError } from "../../../errors.js";
 import type { Layer, WeightedLayer } from "../../../nn/index.js";
@@ -16,11 +16,12 @@ import {
 } from "../../../nn/index.js";
 import type { Device, DType, Tensor } from "../../../torch/index.js";
 import { arange, op, tensor } from "../../../torch/index.js";
+import type { FamilyModel, ForwardInput } from "../../family.js";
 import { quantizeLayers } from "../../files/quantized-weights.js";
 import type { KVCache } from "../../parts/kv-cache.js";
 import type { Rope } from "../../parts/rope.js";
 import { normRope, RotaryEmbedding } from "../../parts/rope.js";
-import type { Qwen3Config } from "./config.js";
+import { type Qwen3Config, writeConfig } from "./config.js";
 
 interface Placement {
   dtype: DType;
@@ -192,23 +193,11 @@ export class Qwen3Model extends Module {
   }
 }
 
-/** What {@link Qwen3ForCausalLM.forward} takes. */
-export interface ForwardInput {
-  /** [batch, seq] token ids, int64 */
-  inputIds: Tensor;
-  /** [batch, seq] int64; left out: counted on from what the cache holds */
-  positionIds?: Tensor;
-  /** keys and values of earlier calls; extended by this one */
-  cache?: KVCache;
-  /** only the last position's logits: [batch, 1, vocab] */
-  lastOnly?: boolean;
-}
-
 /**
  * Qwen3 for causal language modelling. `new` allocates nothing (the `meta` device) unless a device is given;
  * `loadWeights` or `initializeWeights` (weights.ts) then fill it.
  */
-export class Qwen3ForCausalLM extends Module {
+export class Qwen3ForCausalLM extends Module implements FamilyModel {
   /** All but the head. */
   model: Qwen3Model;
   /** Tied models: a Linear that holds the very tensor of `embed_tokens`. */
@@ -230,6 +219,16 @@ export class Qwen3ForCausalLM extends Module {
     }
     this.rotary = new RotaryEmbedding(config);
     if (config.quantization !== undefined) quantizeLayers(this, config.quantization);
+  }
+
+  /** The embedding, or the adapter in its place. */
+  get inputEmbedding(): WeightedLayer {
+    return this.model.embed_tokens;
+  }
+
+  /** The head, or the adapter in its place. */
+  get outputHead(): Layer {
+    return this.lm_head;
   }
 
   /** The blocks, in order. */
@@ -298,5 +297,9 @@ export class Qwen3ForCausalLM extends Module {
     for (const layer of this.layers) hidden = layer.forward(hidden, rope, cache);
     if (lastOnly) hidden = hidden.narrow(1, seq - 1, 1);
     return this.head(this.norm(hidden));
+  }
+  /** config.json for weights in `dtype`, whose head is the embedding or its own. */
+  configJson(dtype: DType, isTied: boolean): Record<string, unknown> {
+    return writeConfig({ ...this.config, tie_word_embeddings: isTied }, dtype);
   }
 }

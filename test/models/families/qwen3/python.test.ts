@@ -6,12 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { generateTokens } from "../../../../lib/inference/index.js";
-import {
-  loadModel,
-  Qwen3ForCausalLM,
-  readConfig,
-  saveModel,
-} from "../../../../lib/models/families/qwen3/index.js";
+import { loadModel, Qwen3ForCausalLM, readConfig, saveModel } from "../../../../lib/models/index.js";
 import { loadWeights } from "../../../../lib/models/weights.js";
 import {
   adapterState,
@@ -202,7 +197,7 @@ it.each(cases.map((one, index) => ({ ...one, index })))(
       dtype: `torch.${model.model.embed_tokens.weight.dtype}`,
     });
     if (one.merged === undefined) return;
-    const again = loadModel(folder(one.index), readConfig(folder(one.index)));
+    const again = loadModel<Qwen3ForCausalLM>(folder(one.index), readConfig(folder(one.index)));
     expect([...generateTokens(again, prompt, { maxNewTokens: 24 })]).toEqual(tokens);
   },
 );

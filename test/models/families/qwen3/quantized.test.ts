@@ -10,7 +10,7 @@ import {
   type Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../../../lib/models/families/qwen3/index.js";
+} from "../../../../lib/models/index.js";
 import { Linear, Linear4bit } from "../../../../lib/nn/index.js";
 import { loadSafetensors, noGrad, saveSafetensors, type Tensor } from "../../../../lib/torch/index.js";
 import * as plain from "../../../fixtures/model/read.js";
@@ -38,8 +38,8 @@ function equalStates(a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tens
 
 describe.each(kinds)("a checkpoint of %s", (kind) => {
   it("that bitsandbytes saved has its logits", () => {
-    const model = loadModel(fixture.path(kind));
-    const wide = loadModel(fixture.path(kind), undefined, { dtype: "float32" });
+    const model = loadModel<Qwen3ForCausalLM>(fixture.path(kind));
+    const wide = loadModel<Qwen3ForCausalLM>(fixture.path(kind), undefined, { dtype: "float32" });
     expect(plain.distance(run(wide), logits.get(`${kind}.float32`))).toBeLessThan(1e-5);
     expect(plain.distance(run(model), logits.get(kind))).toBeLessThan(2e-2); // two ways of rounding to bfloat16
     expect(model.find("model.layers.0.mlp.up_proj")).toBeInstanceOf(Linear4bit);
@@ -47,20 +47,22 @@ describe.each(kinds)("a checkpoint of %s", (kind) => {
   });
 
   it("made of a plain one while it is loaded is the same, byte for byte", () => {
-    const made = loadModel(plain.path("tied-bfloat16"), quantizing(kind));
+    const made = loadModel<Qwen3ForCausalLM>(plain.path("tied-bfloat16"), quantizing(kind));
     equalStates(made.stateDict(), loadSafetensors(fixture.path(kind, "model.safetensors")));
   });
 
   it("is saved as transformers saves it, and loads again", () => {
     const dir = join(room, `saved-${kind}`);
-    saveModel(loadModel(plain.path("tied-bfloat16"), quantizing(kind)), dir);
+    saveModel(loadModel<Qwen3ForCausalLM>(plain.path("tied-bfloat16"), quantizing(kind)), dir);
     equalStates(
       loadSafetensors(join(dir, "model.safetensors")),
       loadSafetensors(fixture.path(kind, "model.safetensors")),
     );
     const config = (folder: string) => JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
     expect(config(dir).quantization_config).toEqual(config(fixture.path(kind)).quantization_config);
-    expect(bytes(run(loadModel(dir)))).toBe(bytes(run(loadModel(fixture.path(kind)))));
+    expect(bytes(run(loadModel<Qwen3ForCausalLM>(dir)))).toBe(
+      bytes(run(loadModel<Qwen3ForCausalLM>(fixture.path(kind)))),
+    );
   });
 });
 
@@ -124,7 +126,7 @@ describe("a checkpoint of 4 bits is refused", () => {
       join(dir, "model.safetensors"),
       [...tensors].map(([name, t]) => [name, t.contiguous()] as const),
     );
-    expect(() => loadModel(dir)).toThrow(message);
+    expect(() => loadModel<Qwen3ForCausalLM>(dir)).toThrow(message);
   });
 
   it("with a config.json of another type", () => {
@@ -132,7 +134,7 @@ describe("a checkpoint of 4 bits is refused", () => {
     cpSync(fixture.path("nf4"), dir, { recursive: true });
     const file = join(dir, "config.json");
     writeFileSync(file, readFileSync(file, "utf8").replace('"nf4"', '"fp4"'));
-    expect(() => loadModel(dir)).toThrow(
+    expect(() => loadModel<Qwen3ForCausalLM>(dir)).toThrow(
       /quant_state\.bitsandbytes__fp4: missing; config\.json and the weights/,
     );
   });

@@ -13,7 +13,7 @@ import {
   Qwen3ForCausalLM,
   readConfig,
   saveModel,
-} from "../../../../lib/models/families/qwen3/index.js";
+} from "../../../../lib/models/index.js";
 import type { Tensor } from "../../../../lib/torch/index.js";
 import {
   getRngState,
@@ -30,7 +30,7 @@ import { collect } from "../../../fixtures/collect.js";
 import * as fixture from "../../../fixtures/model/read.js";
 
 const temporary = (): string => mkdtempSync(join(tmpdir(), "qwen-pt-"));
-const load = (dir: string): Qwen3ForCausalLM => loadModel(dir);
+const load = (dir: string): Qwen3ForCausalLM => loadModel<Qwen3ForCausalLM>(dir);
 
 const digest = (t: Tensor): string =>
   createHash("sha256").update(new Uint8Array(t.detach().contiguous().toBytes())).digest("hex").slice(0, 24);
@@ -80,7 +80,9 @@ describe("loading", () => {
       tensors.set("lm_head.weight", tensors.get("model.embed_tokens.weight") as Tensor),
     );
     const notes: string[] = [];
-    const model = loadModel(copied, readConfig(copied), { onNote: (text) => notes.push(text) });
+    const model = loadModel<Qwen3ForCausalLM>(copied, readConfig(copied), {
+      onNote: (text) => notes.push(text),
+    });
     expect(model.headWeight).toBe(model.model.embed_tokens.weight);
     expect(notes).toEqual([]);
     sameWeights(model, load(fixture.path("tied")));
@@ -91,13 +93,13 @@ describe("loading", () => {
     const head = randn([96, 32]);
     const dir = changed("tied", (tensors) => tensors.set("lm_head.weight", head));
     const notes: string[] = [];
-    const model = loadModel(dir, readConfig(dir), { onNote: (text) => notes.push(text) });
+    const model = loadModel<Qwen3ForCausalLM>(dir, readConfig(dir), { onNote: (text) => notes.push(text) });
     expect(notes).toHaveLength(1);
     expect(notes[0]).toMatch(/tie_word_embeddings: true, but lm_head.weight differs/);
     expect(digest(model.headWeight as Tensor)).toBe(digest(head));
     expect(model.config.tie_word_embeddings).toBe(false);
     // what the same files mean where config.json says that they are two
-    const apart = loadModel(dir, { ...readConfig(dir), tie_word_embeddings: false });
+    const apart = loadModel<Qwen3ForCausalLM>(dir, { ...readConfig(dir), tie_word_embeddings: false });
     const inputIds = tensor([3, 14, 15, 92], { dtype: "int64" }).unsqueeze(0);
     expect(model.forward({ inputIds }).tolist()).toEqual(apart.forward({ inputIds }).tolist());
     const saved = temporary();
