@@ -40,6 +40,7 @@ export const parts = {
     "trackers",
     ...computing,
   ],
+  notebook: ["config", "evaluate", "events", "train"],
   init: ["config", "data"],
   doctor: ["install", "config", "data", "events", "train", ...computing],
   cli: [
@@ -58,7 +59,7 @@ export const parts = {
     "torch",
     "models",
   ],
-  public: ["distributed", "data", "methods", ...computing],
+  public: ["distributed", "notebook", "data", "methods", ...computing],
   index: [
     "config",
     "hub",

@@ -1,49 +1,105 @@
-// examples/notebook.ipynb, run by Jupyter's nbclient with the tslab kernel: every cell compiles and runs.
-import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+// examples/notebooks, run by Jupyter's nbclient with the tslab kernel: every cell compiles, runs, and shows what it should.
+import { execFile, execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { installed, root } from "./room.js";
 
-const RUN = `import json, sys
-import nbformat
-from nbclient import NotebookClient
-
-book = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(book, kernel_name="tslab", timeout=100, resources={"metadata": {"path": sys.argv[2]}}).execute()
-print(json.dumps(["".join(out.get("text", "") for out in cell.outputs) for cell in book.cells if cell.cell_type == "code"]))
-`;
+type Output = Record<string, string>;
 
 let room: ReturnType<typeof installed>;
+let environment: NodeJS.ProcessEnv;
 beforeAll(() => {
   room = installed();
   const kernel = path.join(room.dir, "jupyter/kernels/tslab");
   mkdirSync(kernel, { recursive: true });
   const tslab = path.join(root, "node_modules/tslab/bin/tslab");
   const argv = [process.execPath, tslab, "kernel", "--config-path", "{connection_file}"];
-  const spec = { argv, display_name: "TypeScript", language: "typescript" };
+  const spec = { argv, display_name: "TypeScript", language: "typescript", interrupt_mode: "signal" };
   writeFileSync(path.join(kernel, "kernel.json"), JSON.stringify(spec));
+  environment = {
+    ...room.env,
+    JUPYTER_PATH: path.join(room.dir, "jupyter"),
+    JUPYTER_RUNTIME_DIR: path.join(room.dir, "run"),
+    JUPYTER_PLATFORM_DIRS: "1",
+    IPYTHONDIR: room.dir,
+  };
+  cpSync(path.join(import.meta.dirname, "run_notebook.py"), path.join(room.dir, "run_notebook.py"));
+  // a cell imports tslab from the notebook's folder, as a user's would
+  execFileSync("ln", [
+    "-s",
+    path.join(root, "node_modules/tslab"),
+    path.join(room.dir, "node_modules/tslab"),
+  ]);
 });
 afterAll(() => room?.remove());
 
-it("runs in tslab: a tensor, its gradient, two steps of a tiny model", () => {
-  writeFileSync(path.join(room.dir, "run.py"), RUN);
-  const args = ["run.py", path.join(root, "examples/notebook.ipynb"), room.dir];
-  const out = execFileSync(process.env.QWEN_PT_REFERENCE_PYTHON!, args, {
-    cwd: room.dir,
-    env: {
-      ...room.env,
-      JUPYTER_PATH: path.join(room.dir, "jupyter"),
-      JUPYTER_RUNTIME_DIR: path.join(room.dir, "run"),
-      JUPYTER_PLATFORM_DIRS: "1",
-      IPYTHONDIR: room.dir,
-    },
-    encoding: "utf8",
-  });
-  const [gradient, model, steps] = JSON.parse(out) as string[];
-  expect(gradient).toContain("y 14 dy/dx [ 2, 4, 6 ]");
-  expect(model).toContain("total: 21696, trainable: 21696");
-  const [before, after] = steps!.trim().split(" -> ").map(Number);
+async function python(...args: string[]): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(
+    process.env.QWEN_PT_REFERENCE_PYTHON as string,
+    ["run_notebook.py", ...args],
+    { cwd: room.dir, env: environment, maxBuffer: 1 << 26 },
+  );
+  return JSON.parse(stdout.trim().split("\n").at(-1) as string);
+}
+
+const book = (name: string) =>
+  python(path.join(root, "examples/notebooks", `${name}.ipynb`), room.dir) as Promise<Output[][]>;
+const textOf = (outputs: Output[] | undefined) => (outputs ?? []).map(({ text }) => text ?? "").join("");
+
+it("training-loop: a tensor, its gradient, twenty steps of a tiny model in one display", async () => {
+  const [gradient, model, steps] = await book("training-loop");
+  expect(textOf(gradient)).toContain("y 14 dy/dx [ 2, 4, 6 ]");
+  expect(textOf(model)).toContain("total: 21696, trainable: 21696");
+  const displays = steps?.filter((output) => "text/plain" in output);
+  expect(displays).toHaveLength(1);
+  expect(displays?.[0]?.["text/plain"]).toMatch(/^step 20: loss \d/);
+  const [before, after] = (/(\S+) -> (\S+),/.exec(textOf(steps)) ?? []).slice(1).map(Number);
   expect(before).toBeCloseTo(Math.log(96), 0);
-  expect(after).toBeLessThan(before!);
+  expect(after).toBeLessThan(before as number);
+});
+
+it("quick-start: a run in one display, its curve, and what the model writes", async () => {
+  const [, before, run, picture, after] = await book("quick-start");
+  expect(textOf(before)).toContain("春江潮水");
+  const shown = run?.filter((output) => "text/html" in output) ?? [];
+  expect(shown).toHaveLength(1);
+  expect(shown[0]?.["text/html"]).toContain("finished after 30 steps");
+  expect(shown[0]?.["text/html"]).toContain('<progress max="30" value="30"');
+  expect(textOf(run)).toContain("finished 30");
+  expect(
+    Buffer.from(picture?.[0]?.["image/png"] ?? "", "base64")
+      .subarray(1, 4)
+      .toString(),
+  ).toBe("PNG");
+  expect(textOf(after)).not.toBe(textOf(before));
+});
+
+it("incremental-pretraining: prose gains, in a table and in a score", async () => {
+  const [, table, scores] = await book("incremental-pretraining");
+  const change = Number(/prose_heldout<.*?>([-\d.]+) %/.exec(table?.[0]?.["text/html"] ?? "")?.[1]);
+  expect(change).toBeLessThan(-5);
+  const [before, after] = [...textOf(scores).matchAll(/(\d\.\d+) nats/g)].map(([, value]) => Number(value));
+  expect(after).toBeLessThan(before as number);
+});
+
+it("an interrupted kernel saves, and the cell run again goes on", async () => {
+  const code = `
+import * as tslab from "tslab";
+import { trainInCell } from "qwen-pt/notebook";
+await trainInCell(tslab.newDisplay(), {
+  model_name_or_path: ${JSON.stringify(path.join(root, "examples/model"))}, dataset: "prose", stage: "pt",
+  dataset_dir: ${JSON.stringify(path.join(root, "examples/data"))}, output_dir: "saves/stopped", cutoff_len: 32,
+  max_steps: 100000, save_strategy: "no",
+});`;
+  const file = path.join(room.dir, "cell.ts");
+  writeFileSync(file, code);
+  const [first, second] = (await python("--interrupt", file, room.dir)) as [string, string];
+  const steps = (shown: string) => Number(/interrupted after (\d+) steps/.exec(shown)?.[1]);
+  expect(steps(first)).toBeGreaterThan(0);
+  expect(steps(second)).toBeGreaterThan(steps(first));
+  const saved = path.join(room.dir, "saves/stopped");
+  expect(existsSync(path.join(saved, `checkpoint-${steps(second)}`))).toBe(true);
+  expect(readdirSync(saved).filter((name) => name.startsWith("checkpoint-")).length).toBeGreaterThan(0);
 });

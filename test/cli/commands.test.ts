@@ -141,9 +141,7 @@ describe("env", () => {
 
 describe("arguments", () => {
   it("sorts recipe, overrides and options", () => {
-    expect(
-      readArguments("chat", ["a=1", "r.yaml", "b=x=y", "--prompt", "-5", "--model=m"], ["prompt", "model"]),
-    ).toEqual({
+    expect(readArguments("chat", ["a=1", "r.yaml", "b=x=y", "--prompt", "-5", "--model=m"])).toEqual({
       recipe: "r.yaml",
       overrides: ["a=1", "b=x=y"],
       options: { prompt: "-5", model: "m" },
@@ -161,9 +159,9 @@ describe("arguments", () => {
   });
 
   it("a switch takes no value", () => {
-    const found = readArguments("setup", ["--force", "--build", "cpu"], ["build"], ["force"]);
+    const found = readArguments("setup", ["--force", "--build", "cpu"]);
     expect([found.options, [...found.flags]]).toEqual([{ build: "cpu" }, ["force"]]);
-    expect(() => readArguments("setup", ["--forc"], ["build"], ["force"])).toThrow("it has --build, --force");
+    expect(() => readArguments("setup", ["--forc"])).toThrow("it has --build, --plan, --force");
   });
 
   it("quotes for a shell what needs it", () => {

@@ -11,7 +11,7 @@ import { Progress } from "../terminal/progress.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
 export const run: CommandMain = async (args, host) => {
-  const found = readArguments("chat", args, ["model", "adapter", "prompt"]);
+  const found = readArguments("chat", args);
   const { recipe, notes } = await chatRecipe(found.recipe, found.options, found.overrides, host);
   for (const note of notes) host.err.write(`${note}\n`);
   const { openCompleter } = await import("../../inference/completer.js");

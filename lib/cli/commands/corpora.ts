@@ -8,7 +8,7 @@ import type { CommandMain } from "../terminal/host.js";
 const EXAMPLES = fileURLToPath(new URL("../../../examples/data", import.meta.url));
 
 export const run: CommandMain = async (args, host) => {
-  const [dir = EXAMPLES, ...more] = args;
+  const [dir = EXAMPLES, ...more] = args.filter((arg) => arg !== "--json");
   if (more.length > 0 || dir.startsWith("-")) {
     throw new UserError(
       "corpora takes one folder at most, the one of a dataset_info.json; see qwen-pt help corpora",
@@ -16,6 +16,10 @@ export const run: CommandMain = async (args, host) => {
   }
   const { readCorpora, formatCorpus } = await import("../../data/datasets/corpora.js");
   const corpora = readCorpora(dir);
+  if (args.includes("--json")) {
+    host.out.write(`${JSON.stringify(corpora, null, 2)}\n`);
+    return 0;
+  }
   if (corpora.length === 0) {
     host.out.write(`${path.join(dir, "dataset_info.json")} describes no corpus\n`);
     return 0;

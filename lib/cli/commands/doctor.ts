@@ -12,8 +12,7 @@ import type { CommandMain, Host } from "../terminal/host.js";
 const REPORT = "qwen-pt-gpu-report";
 
 export const run: CommandMain = async (args, host) => {
-  const switches = ["json", "gpu", "quick"];
-  const found = neededNothing("doctor", readArguments("doctor", args, ["device", "output"], switches));
+  const found = neededNothing("doctor", readArguments("doctor", args));
   if (found.flags.has("gpu")) return examineGpu(found, host);
   const wrong = [...Object.keys(found.options), ...(found.flags.has("quick") ? ["quick"] : [])][0];
   if (wrong !== undefined) throw new UserError(`doctor: --${wrong} goes with --gpu`);

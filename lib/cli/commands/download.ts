@@ -13,11 +13,7 @@ export const run: CommandMain = async (args, host) => {
   const rest: string[] = [];
   const names: string[] = [];
   for (const arg of args) (isName(arg, rest.at(-1)) ? names : rest).push(arg);
-  const { options, recipe, overrides } = readArguments("download", rest, [
-    "revision",
-    "cache-dir",
-    "adapter",
-  ]);
+  const { options, recipe, overrides } = readArguments("download", rest);
   const stray = recipe ?? overrides[0];
   if (stray !== undefined) {
     throw new UserError(`download: ${stray} is no repository's name; write it such as Qwen/Qwen3-0.6B`);

@@ -7,16 +7,21 @@ import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.js";
 import { packageVersion } from "../../version.js";
-import { memory } from "../terminal/format.js";
+import { memory } from "../../words.js";
+import { neededNothing, readArguments } from "../terminal/arguments.js";
 import type { CommandMain } from "../terminal/host.js";
 
 type Row = [name: string, value: string];
 
-export const run: CommandMain = async (_args, host) => {
-  const print = (rows: Row[]) =>
-    host.out.write(rows.map(([name, value]) => `- ${name}: ${value}\n`).join(""));
+export const run: CommandMain = async (args, host) => {
+  const json = neededNothing("env", readArguments("env", args)).flags.has("json");
+  const shown: Row[] = [];
+  const print = (rows: Row[]) => {
+    shown.push(...rows);
+    if (!json) host.out.write(rows.map(([name, value]) => `- ${name}: ${value}\n`).join(""));
+  };
   const commit = gitCommit();
-  host.out.write("\n");
+  if (!json) host.out.write("\n");
   print([
     ["`qwen-pt` version", packageVersion()],
     ["Platform", platform()],
@@ -29,7 +34,8 @@ export const run: CommandMain = async (_args, host) => {
   ]);
   // last: an addon that does not fit may end the process, and the lines above should be out by then
   print(await torchRows());
-  host.out.write("\n");
+  const plain = shown.map(([name, value]) => [name.replaceAll("`", ""), value]);
+  host.out.write(json ? `${JSON.stringify(Object.fromEntries(plain), null, 2)}\n` : "\n");
   return 0;
 };
 

@@ -4,9 +4,8 @@
 import type { Recipe } from "../../config/index.js";
 import type { FamilyModel } from "../../models/index.js";
 import type { MemoryEstimate } from "../../train/index.js";
-import { count } from "../../words.js";
+import { count, duration, memory } from "../../words.js";
 import { neededRecipe, readArguments } from "../terminal/arguments.js";
-import { duration, memory } from "../terminal/format.js";
 import type { CommandMain } from "../terminal/host.js";
 import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
@@ -29,7 +28,7 @@ const NAMES = new Map<unknown, string>([
 ]);
 
 export const run: CommandMain = async (args, host) => {
-  const found = readArguments("estimate", args, [], ["json"]);
+  const found = readArguments("estimate", args);
   const file = neededRecipe("estimate", found);
   const { loadRecipe } = await import("../../config/index.js");
   const { recipe } = loadRecipe(file, found.overrides, { env: host.env });

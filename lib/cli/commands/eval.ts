@@ -11,13 +11,11 @@ import { Progress } from "../terminal/progress.js";
 import { ShareLine } from "../terminal/share-line.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
-const OPTIONS = ["model", "adapter", "before", "data", "dataset-dir", "length", "documents", "output"];
-
 /** Shows what is fetched from a hub, and ends it. */
 type HubFollower = Required<Pick<InferenceOptions, "onEvent" | "signal">>;
 
 export const run: CommandMain = async (args, host) => {
-  const { recipe, overrides, options } = readArguments("eval", args, OPTIONS);
+  const { recipe, overrides, options, flags } = readArguments("eval", args);
   const [stray] = [recipe, ...overrides].filter((one) => one !== undefined);
   if (stray !== undefined) {
     throw new UserError(`eval: ${stray}: write --model DIR and --data NAMES; see \`qwen-pt help eval\``);
@@ -46,11 +44,11 @@ export const run: CommandMain = async (args, host) => {
       });
       rows.push(...scored.map(([name, score]) => ({ data: name, model: one.name, score })));
     }
-    host.out.write(`${scoreTable(rows)}\n`);
+    host.out.write(flags.has("json") ? `${JSON.stringify(rows, null, 2)}\n` : `${scoreTable(rows)}\n`);
     if (options.output !== undefined) {
       const { writeJson } = await import("../../files/json.js");
       writeJson(options.output, rows);
-      host.out.write(`figures saved in ${options.output}\n`);
+      progress.print(`figures saved in ${options.output}`);
     }
     return 0;
   } catch (error) {

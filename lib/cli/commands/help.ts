@@ -16,10 +16,11 @@ is a .jsonl, .json, .txt, .md, .csv or .parquet file, or a folder; dataset_info.
 
   qwen-pt init
   qwen-pt init mine.yaml --yes --model Qwen/Qwen3-0.6B --data essays.jsonl`,
-  train: `qwen-pt train RECIPE [KEY=VALUE ...]
+  train: `qwen-pt train RECIPE [KEY=VALUE ...] [--json]
 
 Trains from a YAML or JSON recipe, as LLaMA-Factory's \`stage: pt\`. Values after the file override the file's.
 Ctrl-C saves a checkpoint of the last finished step and exits (130); a second one exits immediately.
+--json prints every event of the run as a line of JSON, and messages for people on standard error.
 
   qwen-pt train recipe.yaml
   qwen-pt train recipe.yaml learning_rate=5e-5 output_dir=saves/second`,
@@ -46,7 +47,7 @@ An incrementally pre-trained model continues text; no chat template is applied.
 
   qwen-pt chat --model Qwen/Qwen3-0.6B --adapter saves/Qwen/lora/pretrain --prompt "庆历四年春"
   qwen-pt chat recipe.yaml max_new_tokens=64 do_sample=false < prompts.txt`,
-  eval: `qwen-pt eval --model DIR [--adapter DIR] [--before DIR] --data NAME[,NAME ...]
+  eval: `qwen-pt eval --model DIR [--adapter DIR] [--before DIR] --data NAME[,NAME ...] [--json]
 
 Perplexity, bits per character and next-token accuracy on held-out text, a line a domain. With --adapter (or another
 model as --before) also what they were before: what the training gained, and what it lost.
@@ -68,7 +69,7 @@ on where it was interrupted. The cache is that of the hub's Python client: docs/
   qwen-pt download Qwen/Qwen3-0.6B
   HF_ENDPOINT=https://hf-mirror.com qwen-pt download Qwen/Qwen3-0.6B`,
   corpora:
-    "qwen-pt corpora [FOLDER]\n\nLists the well-known pre-training sets that examples/data/dataset_info.json knows, or those that " +
+    "qwen-pt corpora [FOLDER] [--json]\n\nLists the well-known pre-training sets that examples/data/dataset_info.json knows, or those that " +
     "dataset_info.json in FOLDER describes: name, size, license, where it is from.",
   setup: `qwen-pt setup [--build auto|cpu|cuda|cu126|cu130|cu132] [--plan] [--force]
 
@@ -95,8 +96,15 @@ shapes of Qwen3-0.6B, and writes qwen-pt-gpu-report.md and .json, which name no 
   --device  what is examined; cpu tries the examination itself
   --output  folder of the report [.]
   --quick   small shapes and four steps`,
-  env: "qwen-pt env\n\nPrints versions and hardware. Paste it into a bug report.",
-  version: "qwen-pt version\n\nPrints the version.",
+  completion: `qwen-pt completion bash|zsh|fish
+
+Prints a script that completes commands, options, a recipe's keys and the words that a key takes.
+
+  echo 'source <(qwen-pt completion bash)' >> ~/.bashrc
+  qwen-pt completion zsh > "\${fpath[1]}/_qwen-pt"
+  qwen-pt completion fish > ~/.config/fish/completions/qwen-pt.fish`,
+  env: "qwen-pt env [--json]\n\nPrints versions and hardware. Paste it into a bug report.",
+  version: "qwen-pt version [--json]\n\nPrints the version.",
   help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len",
 };
 

@@ -23,7 +23,6 @@ import { readArguments, shellQuoted } from "../terminal/arguments.js";
 import type { CommandMain, Host } from "../terminal/host.js";
 
 const DEFAULTS = { recipe: "recipe.yaml", model: "Qwen/Qwen3-0.6B", data: "data" };
-const OPTIONS = ["model", "data", "column", "method", "output"];
 
 interface Given {
   model?: string;
@@ -37,7 +36,7 @@ interface Answered extends Required<Given> {
 }
 
 export const run: CommandMain = async (args, host) => {
-  const found = readArguments("init", args, OPTIONS, ["yes", "force"]);
+  const found = readArguments("init", args);
   if (found.overrides[0] !== undefined)
     throw new UserError(`init: ${found.overrides[0]}: write keys into the recipe once it is there`);
   const file = found.recipe ?? DEFAULTS.recipe;

@@ -9,10 +9,7 @@ import type { CommandMain } from "../terminal/host.js";
 import { EXIT_CODES } from "../terminal/signals.js";
 
 export const run: CommandMain = async (args, host) => {
-  const { options, flags } = neededNothing(
-    "setup",
-    readArguments("setup", args, ["build"], ["plan", "force"]),
-  );
+  const { options, flags } = neededNothing("setup", readArguments("setup", args));
   const script = await setupScript();
   const build = checkedBuild(options["build"] ?? "auto", script);
   const say = (text: string) => void host.err.write(`qwen-pt: ${text}\n`);

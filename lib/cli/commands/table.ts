@@ -45,6 +45,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     load: () => import("./setup.js"),
   },
   doctor: { summary: "what is wrong with this installation", load: () => import("./doctor.js") },
+  completion: {
+    summary: "a script that completes commands and keys in a shell",
+    load: () => import("./completion.js"),
+  },
   env: { summary: "versions and hardware, for a bug report", load: () => import("./env.js") },
   version: { summary: "print the version", load: () => import("./version.js") },
 };

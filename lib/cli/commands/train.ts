@@ -23,6 +23,8 @@ export interface Training {
   ): Promise<TrainResult>;
   /** Whether the recipe clears its output folder, and so does not resume by itself. */
   overwrites(recipe: string, overrides: string[]): boolean;
+  /** Events as lines of JSON on standard output, and what is for people on standard error. */
+  readonly json?: boolean;
 }
 
 export const run: CommandMain = async (args, host) => {
@@ -39,7 +41,11 @@ export const run: CommandMain = async (args, host) => {
     neededAddon(); // before any data is read: a package that was never set up says so at once
     return train(...args);
   };
-  return runTraining(recipe, found.overrides, host, { train: checkedTrain, overwrites });
+  return runTraining(recipe, found.overrides, host, {
+    train: checkedTrain,
+    overwrites,
+    json: found.flags.has("json"),
+  });
 };
 
 /** Runs a recipe to its end, or to the first signal. Resolves to the exit code: 0, or 128 and the signal's number. */
@@ -49,7 +55,7 @@ export async function runTraining(
   host: Host,
   training: Training,
 ): Promise<number> {
-  const progress = new Progress({ out: host.out, env: host.env });
+  const progress = new Progress({ out: training.json ? host.err : host.out, env: host.env });
   const watch = watchSignals({
     host,
     onFirst: (cause) => progress.print(firstSignal(cause)),
@@ -57,7 +63,7 @@ export async function runTraining(
   });
   try {
     const overwrites = training.overwrites(recipe, overrides);
-    const onEvent = eventPrinter(progress);
+    const onEvent = training.json ? jsonPrinter(host) : eventPrinter(progress);
     const result = await training.train(recipe, { overrides, signal: watch.signal, onEvent });
     progress.stop();
     if (!result.interrupted) return 0;
@@ -87,6 +93,13 @@ function firstSignal(cause: SignalName | "parent"): string {
   }[cause];
   const again = cause === "SIGINT" ? "; press Ctrl-C again to exit immediately" : "";
   return `${why}: finishing the running micro-step, then saving the last finished step${again}`;
+}
+
+/** A line of JSON an event; numbers that are not finite as text, because JSON has none. */
+function jsonPrinter(host: Host): (event: TrainEvent) => void {
+  const plain = (_: string, value: unknown) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+  return (event) => host.out.write(`${JSON.stringify(event, plain)}\n`);
 }
 
 /** Prints events as they come. The trainable count arrives before the banner that shows it. */

@@ -1,5 +1,6 @@
 // What stands after a command: a recipe's path, key=value overrides, and the few options that a command has.
 import { UserError } from "../../errors.js";
+import { OPTIONS } from "./options.js";
 
 export interface Arguments {
   recipe: string | undefined;
@@ -8,14 +9,9 @@ export interface Arguments {
   flags: Set<string>;
 }
 
-/** Sorts a command's arguments. `known` names its options, each with a value (`--prompt TEXT`, `--prompt=TEXT`);
- * `switches` those without one (`--force`). Throws UserError for anything else. */
-export function readArguments(
-  command: string,
-  args: readonly string[],
-  known: readonly string[] = [],
-  switches: readonly string[] = [],
-): Arguments {
+/** Sorts a command's arguments by what OPTIONS says of it. Throws UserError for anything else. */
+export function readArguments(command: string, args: readonly string[]): Arguments {
+  const { values: known = [], switches = [] } = OPTIONS[command] ?? {};
   const found: Arguments = { recipe: undefined, overrides: [], options: {}, flags: new Set() };
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {

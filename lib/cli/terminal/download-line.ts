@@ -1,6 +1,6 @@
 // How far a download is: one line that is redrawn on a terminal, a plain line now and then in a pipe.
 import type { HubEvent } from "../../hub/index.js";
-import { duration } from "./format.js";
+import { duration } from "../../words.js";
 import type { Progress } from "./progress.js";
 
 /** In a pipe, the time between two lines. */

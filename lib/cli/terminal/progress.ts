@@ -2,8 +2,7 @@
 // It reads train()'s events and a clock; it writes text and nothing else.
 import picocolors from "picocolors";
 import type { BeginEvent, EvaluateEvent, LogEvent, MicroStepEvent, StepEvent } from "../../events.js";
-import { count } from "../../words.js";
-import { duration, memory, rate, significant, speed } from "./format.js";
+import { count, duration, memory, rate, significant, speed } from "../../words.js";
 import type { Output } from "./host.js";
 
 const REDRAW_MS = 200;

@@ -1,5 +1,5 @@
 // How far a piece of work is, by its share: one line that is redrawn on a terminal, a plain line now and then in a pipe.
-import { duration } from "./format.js";
+import { duration } from "../../words.js";
 import type { Progress } from "./progress.js";
 
 /** Milliseconds between two drawings, and between two lines in a pipe. */

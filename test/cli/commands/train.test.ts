@@ -223,3 +223,27 @@ describe("a failing run", () => {
     expect(describeError(undefined, {})).toContain("error: undefined");
   });
 });
+
+describe("--json", () => {
+  it("prints a line an event, and what is for people on standard error", async () => {
+    const host = new FakeHost();
+    const events: TrainEvent[] = [
+      { type: "log", entry: { loss: Number.NaN, step: 1 }, line: {} },
+      { type: "end", result: RESULT },
+    ];
+    const training: Training = {
+      json: true,
+      overwrites: () => false,
+      train: async (_, { onEvent }) => {
+        for (const event of events) onEvent(event);
+        return RESULT;
+      },
+    };
+    expect(await runTraining("r.yaml", [], host, training)).toBe(0);
+    const lines = host.text.trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { type: "log", entry: { loss: "NaN", step: 1 }, line: {} },
+      { type: "end", result: RESULT },
+    ]);
+  });
+});

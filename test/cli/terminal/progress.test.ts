@@ -1,8 +1,9 @@
 // What a run looks like on a terminal, on a narrow one, and in a pipe, by a clock that the test moves.
 import { describe, expect, it } from "vitest";
-import { duration, memory, printable, rate, significant, speed } from "../../../lib/cli/terminal/format.js";
+import { printable } from "../../../lib/cli/terminal/format.js";
 import { banner, Progress, parameterLine } from "../../../lib/cli/terminal/progress.js";
 import type { BeginEvent, StepEvent } from "../../../lib/events.js";
+import { duration, memory, rate, significant, speed } from "../../../lib/words.js";
 import { FakeClock, FakeHost } from "../program.js";
 
 const BEGIN: BeginEvent = {
