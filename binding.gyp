@@ -77,7 +77,7 @@
       "include_dirs": ["native/distributed"],
       "defines": ["USE_DISTRIBUTED", "USE_C10D_GLOO"],
       "libraries": ["<(libtorch)/lib/libtorch_cpu.so", "<(libtorch)/lib/libc10.so"],
-      "ldflags": ["-Wl,-z,now", "-Wl,-rpath,<(libtorch)/lib"],
+      "ldflags": ["-Wl,-z,now,-z,nodelete", "-Wl,-rpath,<(libtorch)/lib"],
     }]}],
   ],
   "targets": [{

@@ -3,7 +3,11 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <unistd.h>
+
+#include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <stdexcept>
@@ -150,17 +154,31 @@ void GroupParts::run() {
   }
 }
 
+namespace {
+
+std::atomic<int> openGroups{0};
+
+// A group that was not closed has threads and sockets that libtorch's own end must not wait for, or meet half-way.
+void leaveAtOnce(int status, void*) {
+  if (openGroups > 0) _exit(status);
+}
+
+}  // namespace
+
 Group::Group(Store& store, int rank, int size, int64_t timeoutMs, const std::string& hostname)
     : parts_(std::make_shared<GroupParts>()) {
   const std::chrono::milliseconds timeout(timeoutMs);
   auto options = c10d::ProcessGroupGloo::Options::create(timeout);
   options->devices.push_back(hostname.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
                                               : c10d::ProcessGroupGloo::createDeviceForHostname(hostname));
+  static std::once_flag once;
+  std::call_once(once, [] { on_exit(leaveAtOnce, nullptr); });
   parts_->rank = rank;
   parts_->size = size;
   auto prefixed = c10::make_intrusive<c10d::PrefixStore>(store.clientAddress().prefix + "gloo", store.parts().store);
   parts_->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, std::move(options));
   parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
+  ++openGroups;
 }
 
 void Group::start(Operation operation, Done done) {
@@ -233,8 +251,12 @@ void Group::close() {
   }
   parts_->thread.join();
   const std::lock_guard lock(parts_->mutex);
-  if (parts_->failed || parts_->pending > 0) parts_->gloo.release();
+  if (parts_->failed || parts_->pending > 0) {
+    parts_->gloo.release();
+    return;
+  }
   parts_->gloo.reset();
+  --openGroups;
 }
 
 Group::~Group() {

@@ -12,6 +12,9 @@ Store::Store(StoreAddress address) : address_(std::move(address)), parts_(std::m
   options.isServer = address_.serves;
   options.waitWorkers = false;  // who comes is counted by keys, so that those who are missing can be named
   options.timeout = std::chrono::milliseconds(address_.timeoutMs);
+  // Node and libtorch both export libuv's functions, in two versions: the loader gives libtorch's server Node's, whose
+  // structures may have other sizes. The server without libuv speaks the same protocol.
+  options.useLibUV = false;
   parts_->store = c10::make_intrusive<c10d::TCPStore>(address_.host, options);
   address_.port = parts_->store->getPort();
 }
