@@ -147,6 +147,7 @@ export const rooms = {
   ],
   methods: ["training-method", "all-methods", "forgetting", "order", "parts", "vocabulary", "index"],
   train: [
+    "strategy",
     "plan",
     "batches",
     "checkpoint",

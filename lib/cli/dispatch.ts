@@ -60,7 +60,7 @@ export function describe(error: unknown, env: NodeJS.ProcessEnv): string {
       .trim() || "unknown error";
   if (env.QWEN_PT_DEBUG) return `error: ${error instanceof Error && error.stack ? error.stack : message}`;
   // an error that crossed from the worker has lost its class but not its name
-  const expected = error instanceof Error && error.name === "UserError";
+  const expected = error instanceof Error && ["UserError", "DistributedError"].includes(error.name);
   return expected
     ? `error: ${message}`
     : `error: ${message} (unexpected: set QWEN_PT_DEBUG=1 for the stack trace)`;

@@ -11,6 +11,7 @@ import { layerSelectionKeys } from "./keys/layer-selection.js";
 import { methodKeys } from "./keys/method.js";
 import { modelKeys } from "./keys/model.js";
 import { outputKeys } from "./keys/output.js";
+import { processKeys } from "./keys/processes.js";
 import { samplingKeys } from "./keys/sampling.js";
 import { timeDecayKeys } from "./keys/time-decay.js";
 import { trainingKeys } from "./keys/training.js";
@@ -21,6 +22,7 @@ const TABLE = {
   ...methodKeys,
   ...trainingKeys,
   ...evaluationKeys,
+  ...processKeys,
   ...inertKeys,
   ...outputKeys,
   ...incrementalKeys,

@@ -3,4 +3,5 @@ export { DataParallel, type Parametrized } from "./data-parallel.js";
 export { type RankPlace, rankPlace } from "./environment.js";
 export { DistributedError, PeerError } from "./errors.js";
 export { GradientBuckets } from "./gradient-buckets.js";
+export { type LaunchPlan, launch, launchPlan } from "./launch.js";
 export { type InitOptions, init, type Reduction, World } from "./world.js";

@@ -23,10 +23,21 @@ export interface EvaluationOptions {
   batchSize: number;
   /** Leave out a last batch that is not full. */
   dropLast: boolean;
+  /** The processes that share a set's batches; default: one. */
+  ranks?: EvaluationRanks;
   /** Asked between batches and blocks of the model; true ends the evaluation without a result. */
   isAborted?: () => boolean;
   /** Called after each batch with the set's name and how many of its batches are done. */
   onBatch?: (progress: { set: string | undefined; done: number; total: number }) => void;
+}
+
+/** The processes of an evaluation, as one of them asks for them. */
+export interface EvaluationRanks {
+  readonly size: number;
+  /** The blocks of an order that are this process's. */
+  share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
+  /** Sums over the processes, element by element. */
+  sum(values: readonly number[]): Promise<number[]>;
 }
 
 /** An evaluation's figures, by set in order: `eval_loss` or `eval_NAME_loss`, and the speeds. */
@@ -53,30 +64,57 @@ export async function evaluateSets(options: EvaluationOptions): Promise<SetMetri
 }
 
 async function evaluateSet(set: EvaluationSet, options: EvaluationOptions): Promise<SetMetrics> {
-  const { batchSize, dropLast, onBatch } = options;
+  const { batchSize, ranks } = options;
   const { length } = set.blocks;
-  const batches = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
   const started = performance.now();
   drawLoaderSeed();
-  let sum = 0;
-  let blocks = 0;
-  for (let at = 0; at < batches; at++) {
-    await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
-    const first = at * batchSize;
-    const size = Math.min(batchSize, length - first);
-    const indices = Array.from({ length: size }, (_, row) => first + row);
-    sum += size * lossOf(batchOf(set.blocks, indices, options.padId), options);
-    blocks += size;
-    onBatch?.({ set: set.name, done: at + 1, total: batches });
-  }
+  const own = await ownSum(set, options);
+  const [sum, blocks, aborted] = (await ranks?.sum([own.sum, own.blocks, Number(own.aborted)])) ?? [
+    own.sum,
+    own.blocks,
+    Number(own.aborted),
+  ];
+  if (aborted) throw new StepAborted("the evaluation was ended early");
   const seconds = (performance.now() - started) / 1000;
   const prefix = set.name === undefined ? "eval" : `eval_${set.name}`;
   return {
-    [`${prefix}_loss`]: sum / blocks,
+    [`${prefix}_loss`]: (sum as number) / (blocks as number),
     [`${prefix}_runtime`]: pythonRound(seconds, 4),
     [`${prefix}_samples_per_second`]: pythonRound(length / seconds, 3),
     [`${prefix}_steps_per_second`]: pythonRound(Math.ceil(length / batchSize) / seconds, 3),
   };
+}
+
+/** The losses of this process's batches, weighted by their blocks; blocks that only fill up a last batch do not count. */
+async function ownSum(
+  set: EvaluationSet,
+  options: EvaluationOptions,
+): Promise<{ sum: number; blocks: number; aborted: boolean }> {
+  const { batchSize, dropLast, ranks, onBatch } = options;
+  const { length } = set.blocks;
+  const all = Int32Array.from({ length }, (_, block) => block);
+  const order = ranks?.share(all, batchSize, dropLast) ?? all;
+  const batches = dropLast ? Math.floor(order.length / batchSize) : Math.ceil(order.length / batchSize);
+  let sum = 0;
+  let blocks = 0;
+  let before = -1;
+  for (let at = 0; at < batches; at++) {
+    await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
+    const indices = Array.from(order.subarray(at * batchSize, (at + 1) * batchSize));
+    const counted = indices.filter((block) => block > before).length; // after the last block it begins again
+    before = Math.max(before, ...indices);
+    if (counted > 0) {
+      try {
+        sum += counted * lossOf(batchOf(set.blocks, indices, options.padId), options);
+      } catch (error) {
+        if (error instanceof StepAborted) return { sum, blocks, aborted: true };
+        throw error;
+      }
+    }
+    blocks += counted;
+    onBatch?.({ set: set.name, done: at + 1, total: batches });
+  }
+  return { sum, blocks, aborted: false };
 }
 
 function lossOf(batch: Batch, { model, device, compute, isAborted }: EvaluationOptions): number {

@@ -31,6 +31,10 @@ export class AllMethods {
     for (const method of this.#methods) method.maskGradients?.();
   }
 
+  get sharedFigures(): string[] {
+    return this.#methods.flatMap((method) => method.sharedFigures ?? []);
+  }
+
   figures(): Figures {
     return Object.assign({}, ...this.#methods.map((method) => method.figures?.()));
   }

@@ -30,6 +30,8 @@ export interface TrainingMethod {
   addGradients?(): void;
   /** After every method has added, before clipping: clears what must not move. */
   maskGradients?(): void;
+  /** Names of figures that are sums over the window's batches: over those of other processes too, where there are some. */
+  readonly sharedFigures?: readonly string[];
   /** The window's figures, for the log: each is averaged over the steps since the last log entry. */
   figures?(): Figures;
   /** After the optimizer's step, where one was applied. */

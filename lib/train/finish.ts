@@ -7,7 +7,7 @@ import type { DomainReport } from "../evaluate/domain-report.js";
 import { perplexities, type SetMetrics } from "../evaluate/held-out-loss.js";
 import type { TrainEvent, TrainResult } from "../events.js";
 import { writeWhole } from "../files/output-file.js";
-import { addonRecord, buildInfo } from "../torch/index.js";
+import { addonRecord, buildInfo, type DType } from "../torch/index.js";
 import { packageVersion } from "../version.js";
 import type { DomainEvaluation } from "./before-after/domains.js";
 import { writeForgettingReport } from "./before-after/forgetting-report.js";
@@ -20,6 +20,7 @@ import type { Outcome } from "./loop/trainer-options.js";
 import { modelCard } from "./output/card.js";
 import { plotMetrics } from "./output/plot.js";
 import { saveResults, trainMetrics } from "./output/results.js";
+import type { Strategy } from "./strategy/strategy.js";
 
 /** What a run that reached no last step has to say. */
 export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Outcome): TrainResult {
@@ -55,6 +56,8 @@ export interface Finishing {
   evaluates: readonly (string | undefined)[];
   /** What is scored once more. */
   domains: DomainEvaluation | undefined;
+  /** Rank 0 writes; the others take part in the evaluation. */
+  strategy: Strategy;
 }
 
 /**
@@ -64,10 +67,11 @@ export async function finishRun(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  { save, weights, evaluates, domains }: Finishing,
+  { save, weights, evaluates, domains, strategy }: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
   const { progress, history, checkpoints, plan } = trainer;
+  if (strategy.rank > 0) return finishBeside(trainer, recipe, outcome, strategy);
   const dir = recipe.output_dir;
   const metrics = trainMetrics({
     runtimeSeconds: progress.runtimeSeconds,
@@ -80,6 +84,7 @@ export async function finishRun(
   });
   progress.log(metrics);
   takeBest(checkpoints, recipe, weights, emit);
+  await shareBest(trainer, recipe, strategy);
   save(dir);
   for (const folder of weights.finish?.(dir) ?? []) {
     saveCard(recipe, history.entries, folder);
@@ -110,6 +115,24 @@ export async function finishRun(
     ...(evaluation !== undefined && { evaluation }),
     ...(scored !== undefined && { domains: scored }),
   };
+}
+
+/** What a rank that writes nothing does meanwhile: its share of the evaluation. */
+async function finishBeside(
+  trainer: Trainer,
+  recipe: Recipe,
+  outcome: Outcome,
+  strategy: Strategy,
+): Promise<TrainResult> {
+  await shareBest(trainer, recipe, strategy);
+  if (recipe.do_eval) await trainer.evaluate(evaluationDtype(recipe));
+  return result(trainer.progress, recipe, outcome, {});
+}
+
+/** The weights that rank 0 has read again, on every rank. */
+async function shareBest({ optimizer }: Trainer, recipe: Recipe, strategy: Strategy): Promise<void> {
+  if (!recipe.load_best_model_at_end) return;
+  await strategy.broadcast(optimizer.groups.flatMap(({ parameters }) => parameters));
 }
 
 /** Writes what was forgotten and what was gained, where the recipe asks for it. */
@@ -144,14 +167,17 @@ function takeBest(
 
 /** The evaluation after training: eval_results.json with perplexities; undefined where it was aborted. */
 async function evaluateLast(trainer: Trainer, recipe: Recipe): Promise<Record<string, number> | undefined> {
-  const dtype = recipe.bf16_full_eval ? "bfloat16" : recipe.fp16_full_eval ? "float16" : undefined;
-  const found = await trainer.evaluate(dtype);
+  const found = await trainer.evaluate(evaluationDtype(recipe));
   if (found === undefined) return undefined;
   trainer.history.close();
   const logged: SetMetrics = Object.assign({}, ...found.map((entry) => trainer.progress.log(entry)));
   const metrics = { ...logged, ...perplexities(logged) };
   saveResults(recipe.output_dir, "eval", metrics);
   return metrics;
+}
+
+function evaluationDtype(recipe: Recipe): DType | undefined {
+  return recipe.bf16_full_eval ? "bfloat16" : recipe.fp16_full_eval ? "float16" : undefined;
 }
 
 /** Writes README.md: every adapter folder has one, a checkpoint's too, and the output folder. */

@@ -14,6 +14,8 @@ import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { Trainer } from "./loop/trainer.js";
 import { claimOutput } from "./output/output-lock.js";
 import { prepare } from "./setup/prepare.js";
+import { type Joined, joinRun } from "./strategy/join.js";
+import type { Strategy } from "./strategy/strategy.js";
 
 /** An abort before the first step: nothing was written. */
 export class AbortError extends Error {
@@ -36,25 +38,51 @@ export interface RunOptions {
  * @throws UserError for bad input, AbortError where it was aborted before the first step
  */
 export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}): Promise<TrainResult> {
-  const emit = (event: TrainEvent): void => options.onEvent?.(event);
   holdLease();
+  let joined: Joined | undefined;
+  try {
+    joined = await joinRun(loaded.recipe);
+    const result = await runJoined(loaded, options, joined.strategy);
+    await joined.close();
+    return result;
+  } catch (error) {
+    const known = error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
+    throw joined === undefined ? known : await joined.fail(known);
+  } finally {
+    setDeterministic(false);
+    releaseLease();
+  }
+}
+
+/** The run as one of its processes; rank 0 alone prints and writes. */
+async function runJoined(
+  loaded: LoadedRecipe,
+  { onEvent, isAborted, signal }: RunOptions,
+  strategy: Strategy,
+): Promise<TrainResult> {
+  const isMain = strategy.rank === 0;
+  const emit = (event: TrainEvent): void => {
+    if (isMain) onEvent?.(event);
+  };
   let release = (): void => {};
   try {
     optimizerOf(loaded.recipe); // fail on an unknown one before any data is read
-    checkWritable(loaded.recipe.output_dir);
-    release = claimOutput(loaded.recipe.output_dir);
+    if (isMain) {
+      checkWritable(loaded.recipe.output_dir);
+      release = claimOutput(loaded.recipe.output_dir);
+    }
     const hub = datasetFetcher({ keys: loaded.recipe, onEvent: emit });
-    const texts = await readDomains(loaded.recipe, { hub, signal: options.signal });
-    const prepared = await prepare(loaded, emit, options.signal);
+    const texts = isMain ? await readDomains(loaded.recipe, { hub, signal }) : [];
+    const prepared = await prepare(loaded, emit, signal, strategy);
     const { recipe, tokenizer, weights } = prepared;
-    const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted: options.isAborted });
+    const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted });
     const save = (dir: string): void => {
       weights.save(dir);
       saveTokenizer(tokenizer, dir);
       domains?.save(dir);
       if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.history.entries, dir);
     };
-    if (options.isAborted?.() === true) throw new AbortError("aborted before the first step");
+    if (isAborted?.() === true) throw new AbortError("aborted before the first step");
     const trainer: Trainer = new Trainer({
       recipe,
       model: prepared.model,
@@ -68,8 +96,9 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       checkpointing: prepared.checkpointing,
       save,
       resume: prepared.resume,
-      onEvent: options.onEvent,
-      isAborted: options.isAborted,
+      strategy,
+      onEvent: emit,
+      isAborted,
     });
     const outcome = await trainer.run();
     if (outcome.interrupted && outcome.checkpoint === undefined)
@@ -82,17 +111,13 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
           trainer,
           recipe,
           outcome,
-          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name), domains },
+          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name), domains, strategy },
           emit,
         );
     emit({ type: "end", result });
     return result;
-  } catch (error) {
-    throw error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
   } finally {
     release();
-    setDeterministic(false);
-    releaseLease();
   }
 }
 

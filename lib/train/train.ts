@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { type LoadedRecipe, loadRecipe, type RecipeInput, resolveRecipe } from "../config/index.js";
+import { DistributedError, PeerError, rankPlace } from "../distributed/index.js";
 import { UserError } from "../errors.js";
 import type { StepEvent, TrainEvent, TrainResult } from "../events.js";
 import { LeaseError, TorchError } from "../torch/index.js";
@@ -35,11 +36,15 @@ function revive(message: Extract<WorkerMessage, { kind: "error" }>): Error {
     ? new UserError(message.message)
     : message.name === "AbortError"
       ? new AbortError(message.message)
-      : message.code === "ERR_LEASE"
-        ? new LeaseError(message.message, message.code)
-        : message.code?.startsWith("ERR_")
-          ? new TorchError(message.message, message.code)
-          : new Error(message.message);
+      : message.name === "PeerError"
+        ? new PeerError(message.message)
+        : message.name === "DistributedError"
+          ? new DistributedError(message.message)
+          : message.code === "ERR_LEASE"
+            ? new LeaseError(message.message, message.code)
+            : message.code?.startsWith("ERR_")
+              ? new TorchError(message.message, message.code)
+              : new Error(message.message);
   if (message.stack !== undefined) error.stack = message.stack;
   return error;
 }
@@ -63,11 +68,10 @@ export async function train(recipe: string | RecipeInput, options: TrainOptions 
   const onAbort = (): void => {
     Atomics.store(new Int32Array(abort), 0, 1);
   };
-  const tracked = new TrackedEvents(
-    loaded.recipe,
-    [...trackersOf(loaded.recipe), ...(options.trackers ?? [])],
-    (event) => options.onEvent?.(event),
-  );
+  // one of several processes speaks for all
+  const isMain = (rankPlace(process.env)?.rank ?? 0) === 0;
+  const trackers = isMain ? [...trackersOf(loaded.recipe), ...(options.trackers ?? [])] : [];
+  const tracked = new TrackedEvents(loaded.recipe, trackers, (event) => options.onEvent?.(event));
   const workerData: WorkerInput = { loaded, abort };
   const worker = new Worker(workerFile(), { workerData });
   options.signal?.addEventListener("abort", onAbort, { once: true });

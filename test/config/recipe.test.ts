@@ -340,7 +340,7 @@ describe("mistakes", () => {
       "use_llama_pro: true",
       "recipe.yaml:5: use_llama_pro: true is refused: it is not in this version; remove it",
     ],
-    ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: training runs in one process/],
+    ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: every process keeps the whole model/],
     ["fsdp: full_shard auto_wrap", /fsdp.*is refused/],
     ["quantization_bit: 4", /quantization_bit: 4 is refused: the base model is not quantized/],
     ["val_size: 0.1\neval_dataset: a", /recipe\.yaml:\d+: val_size: it excludes eval_dataset; keep one/],
@@ -478,12 +478,16 @@ describe("the environment", () => {
   test("ALLOW_EXTRA_ARGS=0 does not", () => {
     expect(() => load("lora_rnk: 8\n", [], { env: { ALLOW_EXTRA_ARGS: "0" } })).toThrow(UserError);
   });
-  test("WORLD_SIZE above 1 is refused for training only", () => {
-    expect(mistake(() => load("", [], { env: { WORLD_SIZE: "2" } }))).toMatch(
-      /^WORLD_SIZE=2 in the environment: .*one process/,
+  test("what several processes cannot do is refused where there are several", () => {
+    const stream = "streaming: true\nmax_steps: 3\n";
+    const several = { env: { WORLD_SIZE: "2" } };
+    expect(mistake(() => load(stream, [], several))).toMatch(/:5: streaming: a stream is not shared among/);
+    expect(mistake(() => load(`${stream}nproc_per_node: 2\n`))).toMatch(/streaming: a stream is not shared/);
+    expect(mistake(() => load("average_tokens_across_devices: false\n", [], several))).toMatch(
+      /average_tokens_across_devices: the loss of several processes/,
     );
-    expect(() => load("", [], { env: { WORLD_SIZE: "1" } })).not.toThrow();
-    expect(() => load("", [], { env: { WORLD_SIZE: "2" }, for: "chat" })).not.toThrow();
+    expect(() => load(stream, [], { env: { WORLD_SIZE: "1" } })).not.toThrow();
+    expect(load("ddp_timeout: 180000000\n", [], several).recipe.ddp_timeout).toBe(180_000_000);
   });
 });
 

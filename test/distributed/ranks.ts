@@ -4,6 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { expect } from "vitest";
+import type { RecipeInput } from "../../lib/config/index.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const dist = pathToFileURL(path.join(root, "dist")).href;
@@ -91,4 +93,20 @@ ${script}`;
       }),
   );
   return Promise.all(children);
+}
+
+/** Runs recipes one after the other, each in `size` processes; fails where a process does. */
+export async function trainRanks(size: number, recipes: readonly RecipeInput[]): Promise<void> {
+  const ports: number[] = [];
+  for (const _ of recipes) ports.push(await freePort());
+  const script = `
+    const { resolveRecipe } = await import("${dist}/config/index.js");
+    const { runRecipe } = await import("${dist}/train/index.js");
+    const recipes = ${JSON.stringify(recipes)}, ports = ${JSON.stringify(ports)};
+    for (const [at, recipe] of recipes.entries()) {
+      process.env.MASTER_PORT = String(ports[at]);
+      await runRecipe(resolveRecipe(recipe));
+    }`;
+  const ended = await runRanks(script, { size });
+  expect(ended.map(({ code, err }) => [code, err])).toEqual(ended.map(() => [0, ""]));
 }

@@ -2,6 +2,7 @@
 // The run itself is train(), on its own thread; nothing here computes.
 import { maskedOverride } from "../../config/secret.js";
 import { formatSummary } from "../../data/blocks/summary.js";
+import { type LaunchPlan, launch, launchPlan } from "../../distributed/launch.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
 import { metricsTable } from "../../train/output/results.js";
@@ -9,7 +10,7 @@ import { count } from "../../words.js";
 import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
 import { DownloadLine } from "../terminal/download-line.js";
 import { printable } from "../terminal/format.js";
-import type { CommandMain, Host, SignalName } from "../terminal/host.js";
+import type { CommandMain, Host, Output, SignalName } from "../terminal/host.js";
 import { banner, Progress, parameterLine } from "../terminal/progress.js";
 import { type SignalWatch, watchSignals } from "../terminal/signals.js";
 
@@ -30,23 +31,55 @@ export interface Training {
 export const run: CommandMain = async (args, host) => {
   const found = readArguments("train", args);
   const recipe = neededRecipe("train", found);
-  const [{ loadRecipe }, { train }, { neededAddon }] = await Promise.all([
+  const [{ loadRecipe }, { train }, { neededAddon }, { rankPlace }] = await Promise.all([
     import("../../config/index.js"),
     import("../../train/index.js"),
     import("../../torch/native.js"),
+    import("../../distributed/index.js"),
   ]);
+  const { nproc_per_node } = loadRecipe(recipe, found.overrides, { env: host.env }).recipe;
+  const json = found.flags.has("json");
+  const plan = launchPlan(host.env, nproc_per_node);
+  if (plan !== undefined) return startRanks(plan, args, json ? { ...host, out: SILENT } : host);
+  const place = rankPlace(host.env);
   const overwrites = (file: string, overrides: string[]) =>
     loadRecipe(file, overrides, { env: host.env }).recipe.overwrite_output_dir;
   const checkedTrain: typeof train = (...args) => {
     neededAddon(); // before any data is read: a package that was never set up says so at once
     return train(...args);
   };
-  return runTraining(recipe, found.overrides, host, {
-    train: checkedTrain,
-    overwrites,
-    json: found.flags.has("json"),
-  });
+  const shown = place === undefined || place.rank === 0 ? host : { ...host, out: SILENT };
+  try {
+    return await runTraining(recipe, found.overrides, shown, { train: checkedTrain, overwrites, json });
+  } catch (error) {
+    if ((error as Error).name === "PeerError") return 1; // rank 0 says why
+    throw error;
+  }
 };
+
+/** Rank 0 alone shows what a run does. */
+const SILENT: Output = { write: () => true };
+
+/** Starts the processes of a run and waits for them; signals go to the first, which stops all. */
+function startRanks(plan: LaunchPlan, args: readonly string[], host: Host): Promise<number> {
+  const { perNode, nodes, node, address } = plan;
+  const where = nodes > 1 ? ` on machine ${node} of ${nodes}, rank 0 at ${address}` : "";
+  host.out.write(`starting ${perNode} process${perNode === 1 ? "" : "es"}${where}\n`);
+  const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  return launch(plan, {
+    command: process.execPath,
+    args: [process.argv[1] as string, "train", ...args],
+    env: host.env,
+    say: (line) => void host.err.write(`${line}\n`),
+    onSignal: (listener) => {
+      const listeners = names.map((name) => [name, () => listener(name)] as const);
+      for (const [name, heard] of listeners) host.on(name, heard);
+      return () => {
+        for (const [name, heard] of listeners) host.off(name, heard);
+      };
+    },
+  });
+}
 
 /** Runs a recipe to its end, or to the first signal. Resolves to the exit code: 0, or 128 and the signal's number. */
 export async function runTraining(

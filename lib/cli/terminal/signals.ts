@@ -66,7 +66,7 @@ export function watchSignals(options: SignalOptions): SignalWatch {
   for (const [name, listener] of listeners) host.on(name, listener);
 
   let unwatch = () => {};
-  if (throughNpm) {
+  if (throughNpm || host.env.QWEN_PT_LAUNCHER) {
     const ancestry = options.ancestry ?? (() => ancestryOf(host));
     const start = ancestry();
     unwatch = every(PARENT_POLL_MS, () => {

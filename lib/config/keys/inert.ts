@@ -1,55 +1,17 @@
-// The schema's table of training keys that this version has no use for: several processes, diagnosis.
+// The schema's table of training keys that this version has no use for: other launchers and devices, diagnosis.
 import { anything, flag, idle, inGroup, int, refused, silent, text } from "../key.js";
 
-const ONE_PROCESS = "training runs in one process in this version; remove it";
-const UNUSED_PROCESSES = "training runs in one process in this version";
 const OLD = "transformers has dropped it, and it changes nothing here";
 
-const processes = {
-  ddp_timeout: silent(
-    UNUSED_PROCESSES,
-    int({ default: 1800, doc: "Seconds that processes wait for each other." }),
-  ),
-  ddp_backend: silent(UNUSED_PROCESSES, text({ default: null, doc: "Library between processes." })),
-  ddp_find_unused_parameters: silent(
-    UNUSED_PROCESSES,
-    flag({ default: null, doc: "Search for unused parameters." }),
-  ),
-  ddp_bucket_cap_mb: silent(UNUSED_PROCESSES, int({ default: null, doc: "Size of gradient buckets." })),
-  ddp_broadcast_buffers: silent(
-    UNUSED_PROCESSES,
-    flag({ default: null, doc: "Send buffers to all processes." }),
-  ),
-  ddp_static_graph: silent(UNUSED_PROCESSES, flag({ default: null, doc: "The graph does not change." })),
-  local_rank: silent(UNUSED_PROCESSES, int({ default: -1, doc: "Number of the process on its machine." })),
-  deepspeed: refused(ONE_PROCESS, anything({ default: null, doc: "DeepSpeed's configuration." })),
-  fsdp: refused(ONE_PROCESS, anything({ default: null, doc: "Fully sharded data parallelism." })),
-  fsdp_config: silent(
-    "only read beside fsdp, which is refused",
-    anything({ default: null, doc: "Settings of fsdp." }),
-  ),
-  fsdp_min_num_params: silent(
-    "only read beside fsdp, which is refused",
-    int({ default: 0, doc: "Smallest wrapped module." }),
-  ),
-  fsdp_transformer_layer_cls_to_wrap: silent(
-    "only read beside fsdp, which is refused",
-    text({ default: null, doc: "Wrapped layer." }),
-  ),
+const launchers = {
   accelerator_config: refused(
     "accelerate is not used; remove it",
     anything({ default: null, doc: "Settings of accelerate." }),
-  ),
-  parallelism_config: refused(
-    ONE_PROCESS,
-    anything({ default: null, doc: "Tensor, context and pipeline parallelism." }),
   ),
   mp_parameters: silent(OLD, text({ default: "", doc: "SageMaker's model parallelism." })),
   ray_num_workers: silent("Ray is not used", int({ default: 1, doc: "Ray's workers." })),
   ray_init_kwargs: silent("Ray is not used", anything({ default: null, doc: "Ray's settings." })),
   ray_scope: silent("Ray is not used", text({ default: "last", doc: "Ray's scope of a search." })),
-  master_addr: silent(UNUSED_PROCESSES, text({ default: null, doc: "Address of the first process." })),
-  master_port: silent(UNUSED_PROCESSES, anything({ default: null, doc: "Port of the first process." })),
   tpu_num_cores: silent("there are no TPUs here", int({ default: null, doc: "TPU cores." })),
   tpu_metrics_debug: silent("there are no TPUs here", flag({ default: false, doc: "TPU metrics." })),
   use_mps_device: silent(OLD, flag({ default: false, doc: "Apple's GPU." })),
@@ -109,4 +71,4 @@ const diagnosis = {
   use_legacy_prediction_loop: silent(OLD, flag({ default: false, doc: "Older evaluation loop." })),
 };
 
-export const inertKeys = inGroup("training", ["train"], { ...processes, ...diagnosis });
+export const inertKeys = inGroup("training", ["train"], { ...launchers, ...diagnosis });

@@ -20,7 +20,6 @@ import { gradientCheckpointing } from "../values/gradient-checkpointing.js";
 import { schedulerSettings } from "../values/scheduler-settings.js";
 
 const LATER = "it is not in this version; remove it";
-const UNUSED_PROCESSES = "training runs in one process in this version";
 const COMPILED = "there is no compiler to switch on";
 const FUSED = "the built-in fused kernels are always used";
 const LOADER = "blocks are prefetched into memory";
@@ -146,10 +145,6 @@ const optimization = {
     anything({ default: null, doc: "Modules of GaLore or APOLLO." }),
   ),
   adafactor: refused("write optim: adafactor instead", flag({ default: false, doc: "Use Adafactor." })),
-  average_tokens_across_devices: silent(
-    UNUSED_PROCESSES,
-    flag({ default: true, doc: "Count the loss's tokens over all processes." }),
-  ),
   label_smoothing_factor: refused(LATER, float({ default: 0.0, doc: "Label smoothing." })),
   auto_find_batch_size: idle(
     "a batch that does not fit stops the run; lower per_device_train_batch_size",

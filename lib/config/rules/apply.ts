@@ -12,8 +12,8 @@ import {
   device,
   precision,
   purpose,
-  refuseSeveralProcesses,
   schedule,
+  severalProcesses,
   trackers,
   warmUp,
 } from "./train.js";
@@ -22,7 +22,6 @@ import {
 export function applyRules(checked: Checked, setting: Setting): void {
   modelRules(checked, setting);
   if (setting.command === "train") {
-    refuseSeveralProcesses(setting);
     purpose(checked, setting);
     precision(checked, setting);
     data(checked, setting);
@@ -36,6 +35,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     incrementalRules(checked, setting);
     samplingRules(checked, setting);
     device(checked);
+    severalProcesses(checked, setting);
     trackers(checked, setting);
   }
   if (setting.command === "export" && checked.recipe.export_dir === "") {

@@ -5,12 +5,18 @@ import type { Checked, Setting } from "../checked.js";
 import { checkSettings } from "../values/scheduler-settings.js";
 import { dataFault } from "./data.js";
 
-export function refuseSeveralProcesses({ env }: Setting): void {
-  const world = env.WORLD_SIZE?.trim();
-  if (world === undefined || world === "" || world === "1") return;
-  throw new UserError(
-    `WORLD_SIZE=${world} in the environment: training runs in one process in this version; start it without torchrun, or unset WORLD_SIZE`,
-  );
+/** What several processes cannot do yet, by nproc_per_node or torchrun's environment. */
+export function severalProcesses({ recipe }: Checked, setting: Setting): void {
+  const size = Number(setting.env.WORLD_SIZE?.trim() || (recipe.nproc_per_node ?? 1));
+  if (size === 1) return;
+  const refuse = (key: string, why: string): UserError =>
+    new UserError(`${setting.where(key)}: ${key}: ${why}; remove it, or train with one process`);
+  if (recipe.streaming) throw refuse("streaming", "a stream is not shared among processes in this version");
+  if (!recipe.average_tokens_across_devices)
+    throw refuse(
+      "average_tokens_across_devices",
+      "the loss of several processes is divided by the tokens of all",
+    );
 }
 
 export function purpose({ recipe, given, notes }: Checked, setting: Setting): void {

@@ -27,6 +27,7 @@ export interface DistillationOptions {
  * The teacher sees the same tokens, with documents packed apart where they are, without dropout and without noise.
  */
 export class Distillation implements TrainingMethod {
+  readonly sharedFigures = ["distill_loss"];
   readonly #options: DistillationOptions;
   #divergence: Tensor | undefined;
   #lossScale = 1;

@@ -30,18 +30,25 @@ interface Setting {
   /** Tokens of a block. */
   size(block: number): number;
   plan: Plan;
+  /** Blocks of one optimizer step, of all processes. */
+  perStep: number;
 }
 
-/** The run's sampler and lines about it; undefined where blocks are taken as LLaMA-Factory takes them. */
+/**
+ * The run's sampler and lines about it; undefined where blocks are taken as LLaMA-Factory takes them.
+ * @param ranks processes that share the order
+ */
 export function runSampler(
   recipe: Recipe,
   { blocks, sources }: SampledData,
+  ranks = 1,
 ): { sampler: RunOrder; notes: string[] } | undefined {
   if (!packsBySource(recipe) || sources === undefined) return undefined;
   const size = sizes(blocks, recipe);
   const replayRatio = recipe.replay_dataset === null ? undefined : recipe.replay_ratio;
-  const length = wholeBatches(epochLength(sources, size, replayRatio), recipe);
-  const setting: Setting = { recipe, sources, size, plan: planRun(recipe, length) };
+  const length = wholeBatches(epochLength(sources, size, replayRatio), recipe, ranks);
+  const perStep = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * ranks;
+  const setting: Setting = { recipe, sources, size, plan: planRun(recipe, length, ranks), perStep };
   const sampler = new RunOrder({
     sources,
     size,
@@ -89,20 +96,16 @@ function mixtureOf(setting: Setting): MixStage[] | undefined {
 }
 
 /** The share of the blocks that is open as the run goes on; by loss, the scores come later (loss-curriculum.ts). */
-function curriculumOf({ recipe, sources, plan }: Setting): Curriculum | undefined {
+function curriculumOf({ recipe, sources, plan, perStep }: Setting): Curriculum | undefined {
   if (recipe.curriculum_by === null) return undefined;
   const pacing: Pacing = {
     curve: recipe.curriculum_pacing,
     start: recipe.curriculum_start,
     duration: recipe.curriculum_duration * plan.totalSteps,
   };
-  const { per_device_train_batch_size: batch, gradient_accumulation_steps: accumulation } = recipe;
-  const stepOf = (position: number) => {
-    const inEpoch = position % plan.examples;
-    return (
-      Math.floor(position / plan.examples) * plan.stepsPerEpoch + Math.floor(inEpoch / (batch * accumulation))
-    );
-  };
+  const stepOf = (position: number) =>
+    Math.floor(position / plan.examples) * plan.stepsPerEpoch +
+    Math.floor((position % plan.examples) / perStep);
   return { scores: quantiles(sources), open: (position) => competence(stepOf(position), pacing) };
 }
 
@@ -141,15 +144,15 @@ function stageLines(setting: Setting): string[] {
 }
 
 /** Blocks of the run before a step (from 0). */
-function blocksBefore({ plan, recipe }: Setting, step: number): number {
-  const { per_device_train_batch_size: batch, gradient_accumulation_steps: accumulation } = recipe;
-  const rest = (step % plan.stepsPerEpoch) * batch * accumulation;
+function blocksBefore({ plan, perStep }: Setting, step: number): number {
+  const rest = (step % plan.stepsPerEpoch) * perStep;
   return Math.floor(step / plan.stepsPerEpoch) * plan.examples + Math.min(rest, plan.examples);
 }
 
 /** With dataloader_drop_last an epoch has no short batch, so that no draw is lost. */
-function wholeBatches(length: number, recipe: Recipe): number {
-  const { per_device_train_batch_size: batch, dataloader_drop_last: dropLast } = recipe;
+function wholeBatches(length: number, recipe: Recipe, ranks: number): number {
+  const { per_device_train_batch_size: size, dataloader_drop_last: dropLast } = recipe;
+  const batch = size * ranks;
   return dropLast && length > batch ? length - (length % batch) : length;
 }
 

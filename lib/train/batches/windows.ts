@@ -11,6 +11,7 @@ import {
   type TokenBlocks,
 } from "../../data/index.js";
 import { batchesOfStep, type Plan } from "../plan/plan.js";
+import type { Strategy } from "../strategy/strategy.js";
 import { type SourcedBatch, sourceBatches } from "./source-batches.js";
 
 /** What one optimizer step trains on. */
@@ -27,8 +28,10 @@ export interface WindowOptions {
   recipe: Recipe;
   plan: Plan;
   blocks: TokenBlocks;
-  /** The order of an epoch's blocks. */
+  /** The order of an epoch's blocks, of all processes. */
   order: Sampler;
+  /** Which of them are this process's. */
+  strategy: Pick<Strategy, "share">;
   stream?: BlockStream | undefined;
   /** Where blocks have sources: no batch has blocks of two. */
   sampler?: SourceSampler | undefined;
@@ -90,7 +93,11 @@ export class TrainingWindows {
   }
 
   #epoch(epoch: number): Int32Array {
-    if (this.#order?.epoch !== epoch) this.#order = { epoch, blocks: this.#options.order.order(epoch) };
+    if (this.#order?.epoch !== epoch) {
+      const { recipe, order, strategy } = this.#options;
+      const { per_device_train_batch_size: size, dataloader_drop_last: dropLast } = recipe;
+      this.#order = { epoch, blocks: strategy.share(order.order(epoch), size, dropLast) };
+    }
     return this.#order.blocks;
   }
 }

@@ -1,6 +1,6 @@
 // What a checkpoint holds beside the weights, so that a resumed run is the run that was never interrupted, bit for
 // bit: optimizer, schedule, random state, and the sums behind the logged loss. Safetensors and JSON, no pickle.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
 import { writeWhole } from "../../files/output-file.js";
@@ -17,8 +17,11 @@ import { checkLoop, type LoopState } from "./loop-numbers.js";
 
 /** A checkpoint's file of the optimizer's state. */
 export const OPTIMIZER_FILE = "optimizer.safetensors";
-/** A checkpoint's file of random states by device. */
+/** A checkpoint's file of random states by device: rank 0's, and those of the other ranks beside it. */
 export const RANDOM_FILE = "rng_state.safetensors";
+/** The file of a rank's random states. */
+export const randomFile = (rank: number): string =>
+  rank === 0 ? RANDOM_FILE : RANDOM_FILE.replace(".", `_${rank}.`);
 /** A checkpoint's file of where the schedule stands. */
 export const SCHEDULER_FILE = "scheduler.json";
 /** A checkpoint's file of the loop's numbers: {@link LoopState}. */
@@ -27,23 +30,26 @@ export const LOOP_FILE = "loop_state.json";
 /** Random state by device, as {@link saveRunState} writes it. */
 export type RandomStates = ReadonlyMap<Device, Tensor>;
 
-/** Writes optimizer, schedule, random state and loop numbers into a checkpoint folder. */
+/** Writes optimizer, schedule, every rank's random state and loop numbers into a checkpoint folder. */
 export function saveRunState(
   dir: string,
-  state: { optimizer: Optimizer; random: RandomStates; loop: LoopState; learningRate: number },
+  state: { optimizer: Optimizer; random: readonly RandomStates[]; loop: LoopState; learningRate: number },
 ): void {
   saveSafetensors(path.join(dir, OPTIMIZER_FILE), state.optimizer.stateDict(), { format: "pt" });
-  saveSafetensors(path.join(dir, RANDOM_FILE), state.random, { format: "pt" });
+  for (const [rank, random] of state.random.entries())
+    saveSafetensors(path.join(dir, randomFile(rank)), random, { format: "pt" });
   const scheduler = { last_epoch: state.loop.scheduleSteps, last_lr: [state.learningRate] };
   writeWhole(path.join(dir, SCHEDULER_FILE), `${JSON.stringify(scheduler, null, 2)}\n`);
   writeWhole(path.join(dir, LOOP_FILE), `${JSON.stringify(state.loop, null, 2)}\n`);
 }
 
 /**
- * Restores optimizer and random state and returns the loop's numbers. `step`: where trainer_state.json says it stands.
+ * Restores optimizer and random state and returns the loop's numbers. A rank that the run did not have then goes on
+ * with rank 0's random state.
+ * @param step where trainer_state.json says it stands
  * @throws UserError where a file is missing, damaged, or does not fit the run
  */
-export function loadRunState(dir: string, optimizer: Optimizer, step: number): LoopState {
+export function loadRunState(dir: string, optimizer: Optimizer, step: number, rank = 0): LoopState {
   const file = path.join(dir, LOOP_FILE);
   let loop: LoopState;
   try {
@@ -64,7 +70,8 @@ export function loadRunState(dir: string, optimizer: Optimizer, step: number): L
         `${saved}: ${error.message}; resume with the recipe that wrote it (optim, finetuning_type, lora_*, freeze_*)`,
       );
     }
-    for (const [device, state] of loadSafetensors(path.join(dir, RANDOM_FILE)))
+    const own = path.join(dir, randomFile(rank));
+    for (const [device, state] of loadSafetensors(existsSync(own) ? own : path.join(dir, RANDOM_FILE)))
       setRngState(state.clone(), device);
   });
   return loop;

@@ -7,11 +7,11 @@ import { type Recipe, withoutSecrets } from "../../config/index.js";
 import type { TrainEvent } from "../../events.js";
 import { writeWhole } from "../../files/output-file.js";
 import type { GroupRates, Optimizer } from "../../optim/index.js";
-import { type Device, drawingDevices, getRngState, keep, type Tensor } from "../../torch/index.js";
+import { type Device, drawingDevices, getRngState, keep, type Tensor, tensor } from "../../torch/index.js";
 import type { SourceAccount } from "../batches/source-account.js";
 import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "../checkpoint/folder.js";
 import type { LoopState } from "../checkpoint/loop-numbers.js";
-import { loadRunState, saveRunState } from "../checkpoint/run-state.js";
+import { loadRunState, type RandomStates, saveRunState } from "../checkpoint/run-state.js";
 import {
   controlState,
   loadTrainerState,
@@ -21,6 +21,7 @@ import {
 } from "../checkpoint/trainer-state.js";
 import type { BestMetric } from "../plan/best.js";
 import type { Plan } from "../plan/plan.js";
+import type { Strategy } from "../strategy/strategy.js";
 import type { History } from "./history.js";
 import type { Progress } from "./progress.js";
 
@@ -42,6 +43,7 @@ export interface CheckpointsOptions {
   /** Where blocks have sources. */
   account?: SourceAccount | undefined;
   device: Device;
+  strategy: Strategy;
   data: LoopState["data"];
   save(dir: string): void;
   /** Writes what methods need beside that to go on from a checkpoint. */
@@ -70,7 +72,7 @@ export class Checkpoints {
 
   /** Goes on from a checkpoint; the model has its weights already. Warns where the data or the plan have changed. */
   restore(dir: string): void {
-    const { optimizer, lossScale, rates, best, account, progress, history } = this.#options;
+    const { optimizer, lossScale, rates, best, account, progress, history, strategy } = this.#options;
     const state = loadTrainerState(path.join(dir, STATE_FILE));
     const {
       lossScale: scale,
@@ -79,7 +81,7 @@ export class Checkpoints {
       data: before,
       sources,
       ...counts
-    } = loadRunState(dir, optimizer, state.global_step);
+    } = loadRunState(dir, optimizer, state.global_step, strategy.rank);
     progress.restore({ step: state.global_step, epoch: state.epoch }, counts);
     history.entries.push(...state.log_history);
     this.#best = state.best_model_checkpoint;
@@ -157,16 +159,21 @@ export class Checkpoints {
     if (step === saving || existsSync(dir)) this.#best = dir;
   }
 
-  /** Writes a checkpoint of the last finished step, and removes those beyond save_total_limit. */
-  save(forResume = false): string {
-    const { recipe, progress, onEvent } = this.#options;
+  /** Writes a checkpoint of the last finished step, and removes those beyond save_total_limit. Rank 0 writes it. */
+  async save(forResume = false): Promise<string> {
+    const { recipe, progress, strategy, onEvent } = this.#options;
     this.#findBest(progress.step);
     this.#callbacks = this.#callbackState({ should_save: true, should_training_stop: progress.isOver });
+    const random = await this.#randomOfAll();
+    if (strategy.rank > 0) {
+      this.last = checkpointPath(recipe.output_dir, progress.step);
+      return this.last;
+    }
     const dir = writeCheckpoint(recipe.output_dir, progress.step, (folder) => {
       this.#options.save(folder);
       saveTrainerState(this.state(), path.join(folder, STATE_FILE));
       saveArguments(recipe, folder);
-      if (!recipe.save_only_model || forResume) this.#saveForResume(folder);
+      if (!recipe.save_only_model || forResume) this.#saveForResume(folder, random);
     });
     this.last = dir;
     onEvent?.({ type: "checkpoint", step: progress.step, path: dir });
@@ -174,7 +181,16 @@ export class Checkpoints {
     return dir;
   }
 
-  #saveForResume(folder: string): void {
+  /** The random states of every rank. */
+  async #randomOfAll(): Promise<RandomStates[]> {
+    const { strategy } = this.#options;
+    if (strategy.size === 1) return [this.#random];
+    const states = strategy.rank === 0 ? [this.#random] : [];
+    const host = (await strategy.gather(this.#random.get("cpu")?.tolist() as number[])).slice(1);
+    return [...states, ...host.map((bytes) => new Map([["cpu", tensor(bytes, { dtype: "uint8" })]]))];
+  }
+
+  #saveForResume(folder: string, random: readonly RandomStates[]): void {
     const { optimizer, lossScale, rates, best, data, account, progress, saveMethods } = this.#options;
     const loop: LoopState = {
       ...progress.state(),
@@ -185,11 +201,11 @@ export class Checkpoints {
       sources: account?.state(),
     };
     saveMethods?.(folder);
-    saveRunState(folder, { optimizer, random: this.#random, loop, learningRate: progress.learningRate });
+    saveRunState(folder, { optimizer, random, loop, learningRate: progress.learningRate });
   }
 
   /** The checkpoint of an interrupted run: full, whatever save_only_model says; none before the first step. */
-  saveInterrupted(): string | undefined {
+  async saveInterrupted(): Promise<string | undefined> {
     const { recipe, progress } = this.#options;
     if (progress.step === 0) return undefined;
     const saved = this.last === checkpointPath(recipe.output_dir, progress.step);

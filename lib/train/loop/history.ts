@@ -17,6 +17,8 @@ export interface HistoryOptions {
   recipe: Recipe;
   totalSteps: number;
   device: Device;
+  /** Whether trainer_log.jsonl is written by this process. */
+  writes: boolean;
   onEvent?: (event: TrainEvent) => void;
 }
 
@@ -40,7 +42,8 @@ export class History {
 
   /** Opens the log file; of a resumed run's it drops what was written after the checkpoint. */
   open(start: Pick<Position, "step" | "tokensSeen">): void {
-    const { recipe, totalSteps } = this.#options;
+    const { recipe, totalSteps, writes } = this.#options;
+    if (!writes) return;
     const file = path.join(recipe.output_dir, LOG_FILE);
     const resumed = start.step > 0;
     const logged = this.entries.filter(({ step }) => step === start.step).length;

@@ -4,9 +4,9 @@ import { type LossScale, type Precision, scaleGradients } from "../../assembly/p
 import type { Recipe } from "../../config/index.js";
 import { UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
-import type { AllMethods } from "../../methods/index.js";
+import type { AllMethods, Figures } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
-import { clipGradNorm, type GroupRates, gradNorm, type Optimizer } from "../../optim/index.js";
+import type { GroupRates, Optimizer } from "../../optim/index.js";
 import type { ActivationStore } from "../../step/activation-store.js";
 import { microStepLoss, StepAborted } from "../../step/micro-step.js";
 import { readTogether } from "../../step/read-together.js";
@@ -14,6 +14,7 @@ import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, memoryInUse, scope, type Tensor } from "../../torch/index.js";
 import type { SourceLoss } from "../batches/source-account.js";
 import { type SourcedBatch, sourceLoss } from "../batches/source-batches.js";
+import type { Strategy } from "../strategy/strategy.js";
 import type { StepRecord } from "./progress.js";
 
 /** What a step works with. */
@@ -26,6 +27,7 @@ export interface OptimizerStepOptions {
   methods: AllMethods;
   precision: Precision;
   lossScale: LossScale;
+  strategy: Strategy;
   /** What the backward pass computes again. */
   checkpointing: Checkpointing;
   /** Where what is kept for the backward pass waits; undefined for memory. */
@@ -40,8 +42,9 @@ export interface WindowResult {
   /** Each micro-step's share of the step's loss, times the loss scale; on the device. */
   losses: Tensor[];
   batches: readonly SourcedBatch[];
-  /** Of all batches: what each share was divided by. */
+  /** Of all batches, those of other processes too: what each share was divided by. */
   labelled: number;
+  /** Of all processes, once the window is full. */
   tokens: number;
   /** Tokens that num_input_tokens_seen counts: with or without padding. */
   counted: number;
@@ -64,12 +67,15 @@ export class OptimizerStep {
   }
 
   /**
-   * Adds up the gradients of a window; undefined where the run was aborted, and then nothing has changed.
+   * Adds up the gradients of a window, of every process; undefined where the run was aborted on one of them, and then
+   * nothing has changed on any.
    * @param step the step's number, from 1
    */
   async accumulate(window: readonly SourcedBatch[], step: number): Promise<WindowResult | undefined> {
-    const { optimizer, methods, onEvent } = this.#options;
-    const labelled = window.reduce((sum, { labels }) => sum + labels.reduce(countLabel, 0), 0);
+    const { optimizer, methods, strategy, isAborted } = this.#options;
+    const own = window.reduce((sum, { labels }) => sum + labels.reduce(countLabel, 0), 0);
+    const [labelled = own, stopping] = await strategy.sum([own, Number(isAborted())]);
+    if (stopping) return undefined;
     const result: WindowResult = {
       losses: [],
       batches: window,
@@ -80,24 +86,47 @@ export class OptimizerStep {
     };
     optimizer.zeroGrad();
     methods.startWindow();
-    for (const [micro, batch] of window.entries()) {
+    const isWhole = await this.#fill(result, step);
+    const [unfilled, tokens = 0, counted = 0] = await strategy.sum([
+      Number(!isWhole),
+      result.tokens,
+      result.counted,
+    ]);
+    if (unfilled) {
+      this.#drop(result);
+      return undefined;
+    }
+    Object.assign(result, { tokens, counted });
+    await strategy.reduceGradients(this.#trained);
+    return result;
+  }
+
+  /** Takes the micro-steps of a window. False: aborted in between. */
+  async #fill(result: WindowResult, step: number): Promise<boolean> {
+    const { onEvent } = this.#options;
+    const { batches } = result;
+    for (const [micro, batch] of batches.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
       const start = performance.now();
       try {
         result.losses.push(this.#microStep(batch, result));
       } catch (error) {
-        optimizer.zeroGrad();
-        for (const loss of result.losses) loss.dispose();
-        if (error instanceof StepAborted) return undefined;
+        if (error instanceof StepAborted) return false;
+        this.#drop(result);
         throw error;
       }
       const tokens = batch.inputIds.length;
       result.tokens += tokens;
       result.counted += this.#counted(batch);
       const seconds = (performance.now() - start) / 1000;
-      onEvent?.({ type: "microStep", step, micro: micro + 1, accumulation: window.length, tokens, seconds });
+      onEvent?.({ type: "microStep", step, micro: micro + 1, accumulation: batches.length, tokens, seconds });
     }
-    return result;
+    return true;
+  }
+
+  #drop({ losses }: WindowResult): void {
+    this.#options.optimizer.zeroGrad();
+    for (const loss of losses) loss.dispose();
   }
 
   #microStep(batch: SourcedBatch, window: WindowResult): Tensor {
@@ -127,10 +156,11 @@ export class OptimizerStep {
    * Clips and applies what a window left in the gradients, or says why it does not.
    * @param scheduleSteps steps that the schedule has behind it
    */
-  apply(window: WindowResult, scheduleSteps: number): Omit<StepRecord, "epoch"> {
+  async apply(window: WindowResult, scheduleSteps: number): Promise<Omit<StepRecord, "epoch">> {
     const { device, optimizer, methods, lossScale } = this.#options;
     const rates = this.#options.rates.at(scheduleSteps);
-    const { losses, norm } = this.#read(window.losses);
+    const { losses: own, norm } = this.#read(window.losses);
+    const { losses, sources, figures } = await this.#ofAllProcesses(window, own);
     const seconds = (performance.now() - window.started) / 1000;
     const skipped = refusal(losses, norm);
     const overflowed = skipped !== undefined && lossScale.canShrink;
@@ -144,8 +174,8 @@ export class OptimizerStep {
     this.#failures = skipped === undefined ? 0 : this.#failures + 1;
     return {
       losses,
-      bySource: bySource(window, losses),
-      figures: methods.figures(),
+      bySource: sources,
+      figures,
       gradNorm: norm,
       learningRate: rates[0] as number,
       tokens: window.tokens,
@@ -154,6 +184,30 @@ export class OptimizerStep {
       memoryBytes: memoryInUse(device),
       skipped,
       countsForSchedule: !overflowed,
+    };
+  }
+
+  /** What was computed in the window by all processes. */
+  async #ofAllProcesses(
+    window: WindowResult,
+    own: readonly number[],
+  ): Promise<{ losses: number[]; sources: SourceLoss[]; figures: Figures }> {
+    const { strategy, methods } = this.#options;
+    const sources = bySource(window, own);
+    const figures = methods.figures();
+    if (strategy.size === 1) return { losses: [...own], sources, figures };
+    const losses = (await strategy.gather(own)).flat();
+    const numbers = sources.flatMap(({ source, nats, labels, tokens }) => [source, nats, labels, tokens]);
+    const all = (await strategy.gather(numbers)).flat();
+    const shares = methods.sharedFigures.filter((name) => name in figures);
+    const sums = await strategy.sum(shares.map((name) => figures[name] as number));
+    return {
+      losses,
+      sources: Array.from({ length: all.length / 4 }, (_, at) => {
+        const [source = 0, nats = 0, labels = 0, tokens = 0] = all.slice(4 * at, 4 * at + 4);
+        return { source, nats, labels, tokens };
+      }),
+      figures: { ...figures, ...Object.fromEntries(shares.map((name, at) => [name, sums[at] as number])) },
     };
   }
 
@@ -172,13 +226,12 @@ export class OptimizerStep {
 
   /** Clips the gradients, then reads the losses and the gradients' norm from before: the only wait of a step. */
   #read(scaled: readonly Tensor[]): { losses: number[]; norm: number } {
-    const { recipe, methods } = this.#options;
+    const { recipe, methods, strategy } = this.#options;
     const { scale } = this.#options.lossScale;
-    const most = recipe.max_grad_norm;
     return scope(() => {
       scaleGradients(this.#trained, 1 / scale);
       methods.changeGradients();
-      const norm = most > 0 ? clipGradNorm(this.#trained, most) : gradNorm(this.#trained);
+      const norm = strategy.clip(this.#trained, recipe.max_grad_norm);
       const values = readTogether(norm === undefined ? scaled : [...scaled, norm]);
       for (const loss of scaled) loss.dispose();
       return {

@@ -9,6 +9,7 @@ import type { LogEntry } from "../checkpoint/trainer-state.js";
 import type { BestMetric } from "../plan/best.js";
 import type { Moment } from "../plan/intervals.js";
 import type { Plan } from "../plan/plan.js";
+import type { Strategy } from "../strategy/strategy.js";
 import type { History, Position } from "./history.js";
 
 /** What a {@link Progress} works with. */
@@ -17,6 +18,7 @@ export interface ProgressOptions {
   plan: Plan;
   best: BestMetric;
   history: History;
+  strategy: Pick<Strategy, "size">;
   /** Where blocks have sources. */
   account?: SourceAccount | undefined;
   /** Floating point operations a token, forward and backward. */
@@ -147,7 +149,7 @@ export class Progress implements Position {
 
   /** Opens the log, starts the clock and announces the run. */
   begin(): void {
-    const { recipe, plan, history, onEvent } = this.#options;
+    const { recipe, plan, history, strategy, onEvent } = this.#options;
     history.open({ step: this.#startStep, tokensSeen: this.#startTokens });
     this.#started = performance.now();
     const perDeviceBatch = recipe.per_device_train_batch_size;
@@ -159,7 +161,7 @@ export class Progress implements Position {
       totalSteps: plan.totalSteps,
       stepsPerEpoch: plan.stepsPerEpoch,
       perDeviceBatch,
-      totalBatch: perDeviceBatch * accumulation,
+      totalBatch: perDeviceBatch * accumulation * strategy.size,
       accumulation,
       startStep: this.#startStep,
     });

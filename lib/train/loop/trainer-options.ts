@@ -6,6 +6,7 @@ import type { TrainingMethod } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import type { Device } from "../../torch/index.js";
+import type { Strategy } from "../strategy/strategy.js";
 
 /** What a `Trainer` works with; `prepare` makes one from a recipe. */
 export interface TrainerOptions {
@@ -35,6 +36,8 @@ export interface TrainerOptions {
   onEvent?: (event: TrainEvent) => void;
   /** What the recipe adds for incremental pre-training, asked in this order. */
   methods?: readonly TrainingMethod[];
+  /** What several processes change; default: there is one. */
+  strategy?: Strategy;
   /** Asked between blocks of a model: true ends the run after saving the last finished step. */
   isAborted?: () => boolean;
 }

@@ -15,6 +15,7 @@ import { TrainingWindows } from "../batches/windows.js";
 import { BestMetric } from "../plan/best.js";
 import { dueAfter, type Moment } from "../plan/intervals.js";
 import { batchesOfStep, type Plan, planRun } from "../plan/plan.js";
+import { oneProcess, type Strategy } from "../strategy/strategy.js";
 import { Checkpoints } from "./checkpoints.js";
 import { History } from "./history.js";
 import { OptimizerStep } from "./optimizer-step.js";
@@ -45,11 +46,14 @@ export class Trainer {
   readonly #best: BestMetric;
   readonly #step: OptimizerStep;
   readonly #store: DiskStore | undefined;
+  readonly #strategy: Strategy;
 
   constructor(options: TrainerOptions) {
-    const { recipe, model, blocks, sampler, device, onEvent } = options;
-    const plan = planRun(recipe, sampler?.length ?? blocks.length);
+    const { recipe, model, blocks, sampler, device, onEvent, strategy = oneProcess } = options;
+    const order = sampler ?? blockOrder(recipe, blocks.length);
+    const plan = planRun(recipe, order.length, strategy.size);
     this.#options = options;
+    this.#strategy = strategy;
     this.plan = plan;
     this.#methods = new AllMethods(options.methods ?? []);
     this.#precision = precisionOf(recipe);
@@ -60,19 +64,22 @@ export class Trainer {
     this.#windows = new TrainingWindows({
       ...options,
       plan,
-      order: sampler ?? blockOrder(recipe, blocks.length),
+      order,
+      strategy,
     });
     const lossScale = new LossScale(this.#precision.scaled);
     const shared = {
       ...options,
       plan,
+      strategy,
       lossScale,
       optimizer: this.optimizer,
       rates: this.#rates,
       best: this.#best,
     };
     const account = sampler && new SourceAccount(sampler.names, recipe.log_loss_by_source === true);
-    this.history = new History({ recipe, totalSteps: plan.totalSteps, device, onEvent });
+    const { rank } = strategy;
+    this.history = new History({ recipe, totalSteps: plan.totalSteps, device, writes: rank === 0, onEvent });
     const flosPerToken = 6 * countParameters(model).computing;
     this.progress = new Progress({ ...shared, history: this.history, account, flosPerToken });
     this.checkpoints = new Checkpoints({
@@ -89,7 +96,7 @@ export class Trainer {
       precision: this.#precision,
       checkpointing: options.checkpointing ?? recipe.gradient_checkpointing ?? true,
       store: this.#store,
-      isAborted: () => this.#isAborted(),
+      isAborted: () => this.isAborted,
     });
   }
 
@@ -104,14 +111,15 @@ export class Trainer {
 
   async #run(): Promise<Outcome> {
     const { resume } = this.#options;
+    await this.#strategy.broadcast(this.optimizer.groups.flatMap(({ parameters }) => parameters));
     if (resume !== undefined) this.checkpoints.restore(resume);
     this.checkpoints.snapshot();
     this.progress.begin();
     await this.#methods.begin(resume);
     if (!(await this.#catchUp())) return this.#interrupted();
     while (!this.progress.isOver) {
-      if (!(await this.#window()) || !(await this.#after("step")) || this.#isAborted())
-        return this.#interrupted();
+      const goesOn = (await this.#window()) && (await this.#after("step"));
+      if (!goesOn || (await this.#someoneStops())) return this.#interrupted();
     }
     return { interrupted: false, checkpoint: this.checkpoints.last };
   }
@@ -127,7 +135,7 @@ export class Trainer {
     const result = await this.#step.accumulate(batches, progress.step + 1);
     if (result === undefined) return false;
     progress.waitedForData(waited);
-    const record = this.#step.apply(result, progress.scheduleSteps);
+    const record = await this.#step.apply(result, progress.scheduleSteps);
     // In a stream transformers counts as if a pass were as long as the run.
     const position =
       streamed === undefined
@@ -144,8 +152,8 @@ export class Trainer {
     return this.#methods.finish();
   }
 
-  #interrupted(): Outcome {
-    return { interrupted: true, checkpoint: this.checkpoints.saveInterrupted() };
+  async #interrupted(): Promise<Outcome> {
+    return { interrupted: true, checkpoint: await this.checkpoints.saveInterrupted() };
   }
 
   /** What comes before the first step: an evaluation, or what an interruption left undone. False: aborted. */
@@ -174,7 +182,7 @@ export class Trainer {
     const epochEnds = progress.isOver || progress.step % plan.stepsPerEpoch === 0;
     const goesOn = moment === "step" && epochEnds;
     progress.pending = goesOn ? "epoch" : null;
-    if (due.save) this.checkpoints.save();
+    if (due.save) await this.checkpoints.save();
     return goesOn ? this.#after("epoch") : true;
   }
 
@@ -189,7 +197,7 @@ export class Trainer {
    * @param dtype computes in this dtype, for which the model's weights are cast: there is no training afterwards
    */
   async evaluate(dtype?: DType): Promise<SetMetrics[] | undefined> {
-    const { recipe, model, evaluation = [], padId, device, isAborted, onEvent } = this.#options;
+    const { recipe, model, evaluation = [], padId, device, onEvent } = this.#options;
     if (dtype !== undefined) model.to({ dtype });
     const { step } = this.progress;
     return evaluateSets({
@@ -200,12 +208,22 @@ export class Trainer {
       compute: this.#precision.compute,
       batchSize: recipe.per_device_eval_batch_size,
       dropLast: recipe.dataloader_drop_last,
-      isAborted,
+      ranks: this.#strategy,
+      isAborted: () => this.isAborted,
       onBatch: (progress) => onEvent?.({ type: "evaluate", step, ...progress }),
     });
   }
 
-  #isAborted(): boolean {
-    return this.#options.isAborted?.() ?? false;
+  /** Whether some process is to stop: the same answer on every one. */
+  async #someoneStops(): Promise<boolean> {
+    const [stopping = 0] = await this.#strategy.sum([Number(this.isAborted)]);
+    return stopping > 0;
+  }
+
+  /** Whether this process, or another of the run, is to stop. */
+  get isAborted(): boolean {
+    const isOwn = this.#options.isAborted?.() ?? false;
+    if (isOwn) this.#strategy.askToStop();
+    return isOwn || this.#strategy.stopAsked;
   }
 }

@@ -2,12 +2,13 @@
 import type { Recipe } from "../../config/index.js";
 import { batchesPerEpoch } from "../../data/index.js";
 import type { Schedule, ScheduleName, ScheduleSettings } from "../../optim/index.js";
+import { roundsOf } from "../strategy/batch-shares.js";
 
 /** What the recipe's numbers mean for a corpus of a number of blocks. */
 export interface Plan {
   /** Blocks an epoch sees. */
   examples: number;
-  /** Batches that an epoch trains on. */
+  /** Batches that a process trains on in an epoch. */
   batchesPerEpoch: number;
   /** Optimizer steps of an epoch; the last may have fewer batches. */
   stepsPerEpoch: number;
@@ -32,11 +33,13 @@ function stepsOf(value: number, total: number): number {
   return value < 1 ? Math.ceil(total * value) : Math.trunc(value);
 }
 
-/** @param blocks the number of blocks of the corpus */
-export function planRun(recipe: Recipe, blocks: number): Plan {
+/**
+ * @param blocks the number of blocks of the corpus
+ * @param ranks processes that share an epoch's batches
+ */
+export function planRun(recipe: Recipe, blocks: number, ranks = 1): Plan {
   const { per_device_train_batch_size: batch, gradient_accumulation_steps: accumulation, max_steps } = recipe;
-  const all = batchesPerEpoch(blocks, batch);
-  const batches = recipe.dataloader_drop_last ? Math.max(1, Math.floor(blocks / batch)) : all;
+  const batches = batchesOfRank(recipe, blocks, ranks);
   const stepsPerEpoch = Math.max(1, Math.ceil(batches / accumulation));
   const totalSteps = max_steps > 0 ? max_steps : Math.ceil(recipe.num_train_epochs * stepsPerEpoch);
   return {
@@ -55,8 +58,14 @@ export function planRun(recipe: Recipe, blocks: number): Plan {
       baseRate: recipe.learning_rate,
       settings: (recipe.lr_scheduler_kwargs ?? {}) as ScheduleSettings,
     },
-    samples: max_steps > 0 ? max_steps * batch * accumulation : blocks * recipe.num_train_epochs,
+    samples: max_steps > 0 ? max_steps * batch * accumulation * ranks : blocks * recipe.num_train_epochs,
   };
+}
+
+function batchesOfRank(recipe: Recipe, blocks: number, ranks: number): number {
+  const { per_device_train_batch_size: batch, dataloader_drop_last: dropLast } = recipe;
+  if (ranks > 1) return Math.max(1, roundsOf(blocks, batch, dropLast, ranks));
+  return dropLast ? Math.max(1, Math.floor(blocks / batch)) : batchesPerEpoch(blocks, batch);
 }
 
 /** Batches in an epoch's step: the last one takes what is left. */

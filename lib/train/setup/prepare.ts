@@ -37,8 +37,10 @@ import { runSampler } from "../batches/run-sampler.js";
 import { resolveCheckpointing } from "../estimate/choose-checkpointing.js";
 import { LossCurriculum } from "../methods/loss-curriculum.js";
 import { recipeMethods } from "../methods/recipe-methods.js";
+import { oneProcess, type Strategy } from "../strategy/strategy.js";
 import { releaseMemory } from "./free-memory.js";
 import { findResume } from "./resume.js";
+import { factsOf } from "./same-everywhere.js";
 import { computingOf, productsLine, slowness } from "./what-computes.js";
 
 /** Everything that a trainer works with. */
@@ -86,21 +88,19 @@ interface Surroundings {
  * Reads the tokenizer, packs the data, loads the model and makes it trainable.
  * @throws UserError for anything wrong with what the recipe names
  */
-export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSignal): Promise<Prepared> {
+export async function prepare(
+  loaded: LoadedRecipe,
+  emit: Emit,
+  signal?: AbortSignal,
+  strategy: Strategy = oneProcess,
+): Promise<Prepared> {
   const given = loaded.recipe;
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
-  const resume = findResume(given, emit);
-  const recipe = await fetchModelFiles(given, emit, signal);
-  const config = readModelConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
-  const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub: around.hub, signal });
-  if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
-    throw new UserError(
-      `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
-    );
-  }
-  const data = await readData(recipe, tokenizer, around);
-  const sampler = drawOrder(recipe, data, emit);
+  const { resume, recipe, tokenizer, start, data } = await strategy.inTurn("data", () =>
+    readInputs(given, around, strategy.rank === 0),
+  );
+  const sampler = drawOrder(recipe, data, emit, strategy.size);
   const building = {
     name: given.model_name_or_path,
     device: chooseDevice(recipe, emit),
@@ -118,6 +118,8 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
   const checkpointing = resolveCheckpointing(model, given, device, emit);
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
+  if (strategy.size > 1)
+    await strategy.agree("inputs", factsOf({ recipe: given, blocks: data.blocks, model, resume }));
   return {
     recipe: given,
     located: recipe,
@@ -135,6 +137,29 @@ export async function prepare(loaded: LoadedRecipe, emit: Emit, signal?: AbortSi
     resume,
     methods,
   };
+}
+
+/** What a run reads before it builds anything: what the first process fetches and tokenizes, the others find. */
+async function readInputs(given: Recipe, around: Surroundings, isMain: boolean): Promise<Inputs> {
+  const { hub, emit, signal } = around;
+  const resume = findResume(given, emit, isMain);
+  const recipe = await fetchModelFiles(given, emit, signal);
+  const config = readModelConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
+  const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });
+  if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
+    throw new UserError(
+      `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
+    );
+  }
+  return { resume, recipe, tokenizer, start, data: await readData(recipe, tokenizer, around) };
+}
+
+interface Inputs {
+  readonly resume: string | undefined;
+  readonly recipe: Recipe;
+  readonly tokenizer: Tokenizer;
+  readonly start: BaseModelOptions["start"];
+  readonly data: TrainingData;
 }
 
 /** The blocks of a recipe, with what is worth saying of them. */
@@ -167,8 +192,8 @@ async function readData(
 }
 
 /** The order of blocks, where the recipe asks for its own. */
-function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit): RunOrder | undefined {
-  const { sampler, notes = [] } = runSampler(recipe, data) ?? {};
+function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit, ranks: number): RunOrder | undefined {
+  const { sampler, notes = [] } = runSampler(recipe, data, ranks) ?? {};
   for (const text of notes) emit({ type: "message", level: "info", text });
   return sampler;
 }

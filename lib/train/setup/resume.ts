@@ -20,12 +20,15 @@ function resumable(dir: string): string {
 
 /**
  * Where to go on from: the folder that the recipe names, or the last complete checkpoint of output_dir.
+ * @param isMain whether this process is the one that writes there
  * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
  */
-export function findResume(recipe: Recipe, emit: Emit): string | undefined {
+export function findResume(recipe: Recipe, emit: Emit, isMain = true): string | undefined {
   const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
-  checkWritable(output_dir);
-  cleanStale(output_dir);
+  if (isMain) {
+    checkWritable(output_dir);
+    cleanStale(output_dir);
+  }
   if (typeof wanted === "string") {
     verifyCheckpoint(wanted);
     return resumable(wanted);

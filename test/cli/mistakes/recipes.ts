@@ -41,7 +41,7 @@ export const COMMANDS: Mistake[] = [
     name: "WORLD_SIZE=2",
     process: true,
     env: { WORLD_SIZE: "2" },
-    line: /WORLD_SIZE=2 .*one process .*unset WORLD_SIZE/,
+    line: /RANK is not set, though WORLD_SIZE is; start with torchrun or nproc_per_node/,
   },
 ];
 

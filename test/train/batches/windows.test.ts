@@ -6,6 +6,7 @@ import type { Recipe } from "../../../lib/config/index.js";
 import { type BlockStream, batchOf, type Sampler, type TokenBlocks } from "../../../lib/data/index.js";
 import { TrainingWindows } from "../../../lib/train/batches/windows.js";
 import { planRun } from "../../../lib/train/plan/plan.js";
+import { oneProcess } from "../../../lib/train/strategy/strategy.js";
 
 const BLOCKS = 11;
 const block = (index: number) => Int32Array.of(10 * index, 10 * index + 1, 10 * index + 2);
@@ -32,7 +33,7 @@ const plan = planRun(recipe, BLOCKS);
 
 function windows(blocks: Partial<TokenBlocks>, stream?: BlockStream): TrainingWindows {
   const all: TokenBlocks = { length: BLOCKS, tokens: 3 * BLOCKS, get: block, ...blocks };
-  return new TrainingWindows({ recipe, plan, blocks: all, order, stream, padId: -1 });
+  return new TrainingWindows({ recipe, plan, blocks: all, order, strategy: oneProcess, stream, padId: -1 });
 }
 
 describe("windows", () => {

@@ -1,0 +1,52 @@
+// The schema's table of keys about several processes: how many, how long they wait for each other, and what of other
+// trainers' ways to divide a model is refused.
+import { anything, flag, float, inGroup, int, refused, silent, text } from "../key.js";
+
+const SUMMED = "gradients are summed once a window, by torchrun's environment or nproc_per_node";
+const BY_ENVIRONMENT = "torchrun's environment says it (RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT)";
+const NOT_SHARDED =
+  "every process keeps the whole model in this version (data parallelism); remove it, and start several processes with nproc_per_node or torchrun";
+const BESIDE = "only read beside fsdp, which is refused";
+
+/** The keys, by name. */
+export const processKeys = inGroup("training", ["train"], {
+  nproc_per_node: int({
+    default: null,
+    min: 1,
+    doc: "Processes that `qwen-pt train` starts on this machine (data parallelism on the processor); its threads are divided among them. See docs/distributed.md.",
+  }),
+  ddp_timeout: int({
+    default: 1800,
+    min: 1,
+    doc: "Seconds after which a collective of several processes gives up. A rank that is lost is found earlier: heartbeat_timeout.",
+  }),
+  heartbeat_timeout: float({
+    default: 60,
+    above: 0,
+    doc: "Seconds without a sign of life after which a process of several counts as lost and all others end.",
+  }),
+  ddp_backend: silent("processes talk by Gloo", text({ default: null, doc: "Library between processes." })),
+  ddp_find_unused_parameters: silent(SUMMED, flag({ default: null, doc: "Search for unused parameters." })),
+  ddp_bucket_cap_mb: silent(SUMMED, int({ default: null, doc: "Size of gradient buckets." })),
+  ddp_broadcast_buffers: silent(
+    "no buffer of these models changes",
+    flag({ default: null, doc: "Send buffers to all processes." }),
+  ),
+  ddp_static_graph: silent(SUMMED, flag({ default: null, doc: "The graph does not change." })),
+  local_rank: silent(BY_ENVIRONMENT, int({ default: -1, doc: "Number of the process on its machine." })),
+  master_addr: silent(BY_ENVIRONMENT, text({ default: null, doc: "Address of the first process." })),
+  master_port: silent(BY_ENVIRONMENT, anything({ default: null, doc: "Port of the first process." })),
+  average_tokens_across_devices: flag({
+    default: true,
+    doc: "Divide the loss by the tokens of all processes. `false` is refused where there are several.",
+  }),
+  deepspeed: refused(NOT_SHARDED, anything({ default: null, doc: "DeepSpeed's configuration." })),
+  fsdp: refused(NOT_SHARDED, anything({ default: null, doc: "Fully sharded data parallelism." })),
+  fsdp_config: silent(BESIDE, anything({ default: null, doc: "Settings of fsdp." })),
+  fsdp_min_num_params: silent(BESIDE, int({ default: 0, doc: "Smallest wrapped module." })),
+  fsdp_transformer_layer_cls_to_wrap: silent(BESIDE, text({ default: null, doc: "Wrapped layer." })),
+  parallelism_config: refused(
+    "no model or sequence is divided among processes in this version; remove it",
+    anything({ default: null, doc: "Tensor, context and pipeline parallelism." }),
+  ),
+});

@@ -1,0 +1,49 @@
+// Data parallelism: every process has the whole model and its share of the batches; the gradients of a window are summed
+// once, when it is full, because its loss is divided by the labels of all processes.
+import { GradientBuckets, type World } from "../../distributed/index.js";
+import { fromBytes, type Tensor } from "../../torch/index.js";
+import { shareOfRank } from "./batch-shares.js";
+import { oneProcess, type Strategy } from "./strategy.js";
+
+/** The strategy of a world of several processes. */
+export function dataParallel(world: World): Strategy {
+  let buckets: { parameters: readonly Tensor[]; sums: GradientBuckets } | undefined;
+  return {
+    rank: world.rank,
+    size: world.size,
+    share: (order, batchSize, dropLast) => shareOfRank(order, batchSize, dropLast, world),
+    sum: (values) => world.sum(values),
+    gather: (values) => gatherLists(world, values),
+    async reduceGradients(parameters) {
+      if (buckets?.parameters !== parameters)
+        buckets = { parameters, sums: new GradientBuckets(parameters, world) };
+      await buckets.sums.sum();
+    },
+    async broadcast(parameters) {
+      for (const parameter of parameters) await world.broadcast(parameter.detach());
+    },
+    clip: oneProcess.clip, // every process has the whole gradient
+    inTurn: (label, work) => world.firstOnRank0(label, work),
+    agree: (label, facts) => world.agree(label, facts),
+    askToStop: () => world.askToStop(),
+    get stopAsked() {
+      return world.stopAsked;
+    },
+  };
+}
+
+/** Lists of all ranks: their lengths first, then all of them in rows as long as the longest. */
+async function gatherLists(world: World, values: readonly number[]): Promise<number[][]> {
+  const mine = Array.from({ length: world.size }, (_, rank) => (rank === world.rank ? values.length : 0));
+  const lengths = await world.sum(mine);
+  const width = Math.max(...lengths);
+  if (width === 0) return lengths.map(() => []);
+  const row = new Float64Array(width);
+  row.set(values);
+  const input = fromBytes(row.buffer, [width], "float64");
+  const rows = await world.allGather(input);
+  const all = rows.tolist() as number[][];
+  input.dispose();
+  rows.dispose();
+  return all.map((list, rank) => list.slice(0, lengths[rank]));
+}

@@ -1,0 +1,50 @@
+// A process's place in its run, from its environment to a strategy; and what is not built for several processes.
+import type { Recipe } from "../../config/index.js";
+import { init, PeerError, rankPlace, type World } from "../../distributed/index.js";
+import { messageOf, UserError } from "../../errors.js";
+import { accelerator } from "../../torch/index.js";
+import { dataParallel } from "./data-parallel.js";
+import { oneProcess, type Strategy } from "./strategy.js";
+
+/** The strategy of a run, and how this process leaves it. */
+export interface Joined {
+  readonly strategy: Strategy;
+  /** Ends this process's part of a run that went well. */
+  close(): Promise<void>;
+  /** Ends the run on every process because of an error here; gives what is left for this process to throw. */
+  fail(error: unknown): Promise<unknown>;
+}
+
+const alone: Joined = { strategy: oneProcess, close: async () => {}, fail: async (error) => error };
+
+/**
+ * Joins the processes that torchrun's variables name; a process for which they are not set is alone.
+ * @throws UserError for variables that do not fit, and for what is not built
+ */
+export async function joinRun(recipe: Recipe): Promise<Joined> {
+  const place = rankPlace(process.env);
+  if (place === undefined) {
+    const { nproc_per_node: wanted } = recipe;
+    if (wanted !== null && wanted > 1 && process.env["WORLD_SIZE"] === undefined)
+      throw new UserError(
+        `nproc_per_node: ${wanted} processes are started by the command line (qwen-pt train) or torchrun, not by a program; leave it out`,
+      );
+    return alone;
+  }
+  if (!recipe.use_cpu && accelerator() !== undefined)
+    throw new UserError(
+      "several processes: on GPUs they need NCCL, which is not built; set use_cpu: true, or train with one process",
+    );
+  const world = await init({
+    place,
+    timeoutSeconds: recipe.ddp_timeout,
+    heartbeatSeconds: recipe.heartbeat_timeout,
+  });
+  return { strategy: dataParallel(world), close: () => world.close(), fail: (error) => fail(world, error) };
+}
+
+async function fail(world: World, error: unknown): Promise<unknown> {
+  await world.fail(error);
+  const isOwn = !(error instanceof PeerError) && (error as Error)?.name !== "DistributedError";
+  return isOwn && world.rank > 0 ? new PeerError(messageOf(error)) : error; // rank 0 prints it
+}

@@ -1,0 +1,51 @@
+// What several processes change about a run, as the loop asks for it: a few points, of which one process is the trivial
+// case. How the processes talk to each other is in lib/distributed; what a step computes is in loop/.
+import { clipGradNorm, gradNorm } from "../../optim/index.js";
+import type { Tensor } from "../../torch/index.js";
+
+/** The processes of a run, as one of them asks for them. Every rank must ask in the same order. */
+export interface Strategy {
+  /** Number of this process, from 0; 0 prints and writes. */
+  readonly rank: number;
+  /** Number of processes. */
+  readonly size: number;
+  /** The blocks of an epoch that this process trains on, batch after batch; every process has as many batches. */
+  share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
+  /** Sums over the processes, element by element: what a window's loss is divided by, whether one wants to stop. */
+  sum(values: readonly number[]): Promise<number[]>;
+  /** The lists of all processes, in the order of ranks; they need not be as long as each other. */
+  gather(values: readonly number[]): Promise<number[][]>;
+  /** Sums the gradients of a window, before anything else is done with them. */
+  reduceGradients(parameters: readonly Tensor[]): Promise<void>;
+  /** Gives every process rank 0's values. */
+  broadcast(parameters: readonly Tensor[]): Promise<void>;
+  /** The norm of all gradients together, which it clips to `most` where that is above 0; undefined for no gradients. */
+  clip(parameters: readonly Tensor[], most: number): Tensor | undefined;
+  /** Runs what fills a cache: on rank 0 first, then on the others, which wait however long it takes. */
+  inTurn<T>(label: string, work: () => Promise<T>): Promise<T>;
+  /**
+   * Compares what must be the same everywhere.
+   * @throws UserError on rank 0, naming the rank and what differs
+   */
+  agree(label: string, facts: Readonly<Record<string, string>>): Promise<void>;
+  /** Asks every process to stop after the last finished step. */
+  askToStop(): void;
+  /** Whether some process has asked for that. */
+  readonly stopAsked: boolean;
+}
+
+/** One process: everything is its own. */
+export const oneProcess: Strategy = {
+  rank: 0,
+  size: 1,
+  share: (order) => order,
+  sum: async (values) => [...values],
+  gather: async (values) => [[...values]],
+  reduceGradients: async () => {},
+  broadcast: async () => {},
+  clip: (parameters, most) => (most > 0 ? clipGradNorm(parameters, most) : gradNorm(parameters)),
+  inTurn: (_, work) => work(),
+  agree: async () => {},
+  askToStop: () => {},
+  stopAsked: false,
+};
