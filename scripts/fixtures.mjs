@@ -20,6 +20,7 @@ const MAKERS = [
   "test/fixtures/train/make.py",
   "test/fixtures/train/methods.py",
   "test/fixtures/train/mixtures.py",
+  "test/fixtures/train/ranks.py",
 ];
 
 const [maker, ...args] = process.argv.slice(2);
