@@ -2,12 +2,11 @@
 // several, after the addon whose tensors it takes (binding/handle.h), and changes nothing but what is in them.
 #include <napi.h>
 
-#include <c10/core/DeviceType.h>
+#include <c10/util/Flags.h>
 
-#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "background.h"
@@ -16,6 +15,8 @@
 #include "heartbeat.h"
 #include "store.h"
 #include "tensors/placement.h"
+
+C10_DECLARE_int(caffe2_log_level);
 
 namespace {
 
@@ -205,7 +206,13 @@ Napi::Value layoutFault(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), qwen_pt::layoutFault());
 }
 
+// c10d warns of hosts whose names it cannot find, on standard error, where one line says what is wrong with a run.
+void quieten() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  quieten();
   const auto add = [&](const char* name, auto function) { exports.Set(name, Napi::Function::New(env, function)); };
   add("openStore", openStore);
   add("storePort", storePort);

@@ -1,0 +1,161 @@
+// Several processes measured on this machine: the tutorial's kind of recipe on the embedded model by N processes that share
+// its threads, the bytes that a step sends against the theory, and how long the step's collectives take alone.
+// docs/distributed.md has the figures.
+//   node bench/ranks.mjs [--ranks 1,2,4] [--steps 12] [--keys finetuning_type=full,...]
+// Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
+const { values } = parseArgs({
+  options: {
+    ranks: { type: "string", default: "1,2" },
+    steps: { type: "string", default: "12" },
+    keys: { type: "string", default: "" },
+    out: { type: "string" }, // for a rank: where the run writes
+  },
+});
+
+const loopbackBytes = () => {
+  const line = readFileSync("/proc/net/dev", "utf8")
+    .split("\n")
+    .find((text) => text.trim().startsWith("lo:"));
+  return Number(line.split(":")[1].trim().split(/\s+/)[8]);
+};
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** In a process for each rank: the run; rank 0 prints a line of JSON. */
+async function oneRank() {
+  const { resolveRecipe } = await import("../dist/config/index.js");
+  const { runRecipe } = await import("../dist/train/index.js");
+  const { init } = await import("../dist/public/distributed.js");
+  const { empty } = await import("../dist/public/torch.js");
+  const given = Object.fromEntries(
+    values.keys
+      .split(",")
+      .filter(Boolean)
+      .map((pair) => pair.split("=")),
+  );
+  const size = Number(process.env.WORLD_SIZE ?? 1);
+  const { recipe } = resolveRecipe({
+    model_name_or_path: path.join(root, "examples/model"),
+    finetuning_type: "lora",
+    dataset: "prose",
+    dataset_dir: path.join(root, "examples/data"),
+    cutoff_len: 256,
+    // a step sees as many blocks however many processes there are
+    per_device_train_batch_size: 4 / size,
+    gradient_accumulation_steps: 2,
+    max_steps: Number(values.steps),
+    output_dir: values.out,
+    overwrite_output_dir: true,
+    save_strategy: "no",
+    logging_steps: 1000,
+    use_cpu: true,
+    ...given,
+  });
+  const marks = [];
+  let trainable = 0;
+  await runRecipe(
+    { recipe, given: new Set(), notes: [] },
+    {
+      onEvent: (event) => {
+        if (event.type === "model") trainable = event.trainable;
+        if (event.type === "step")
+          marks.push({ at: performance.now(), bytes: loopbackBytes(), tokens: event.tokens });
+      },
+    },
+  );
+  process.env.MASTER_PORT = String(Number(process.env.MASTER_PORT ?? 0) + 1);
+  const world = await init();
+  [trainable] = await world.sum([trainable]); // rank 0 alone was told
+  const flat = empty([trainable], { dtype: "float32" }).zero_();
+  const alone = [];
+  for (let i = 0; i < 12; i++) {
+    const start = performance.now();
+    await world.allReduce(flat);
+    alone.push(performance.now() - start);
+  }
+  await world.close();
+  if (Number(process.env.RANK ?? 0) > 0) return;
+  const each = marks.slice(1).map((mark, i) => ({
+    ms: mark.at - marks[i].at,
+    bytes: mark.bytes - marks[i].bytes,
+    tokens: mark.tokens,
+  }));
+  const ms = median(each.map((step) => step.ms));
+  console.log(
+    JSON.stringify({
+      size,
+      ms,
+      tokensPerSecond: (1000 * each[0].tokens) / ms,
+      bytes: median(each.map((step) => step.bytes)),
+      theory: 2 * (size - 1) * 4 * trainable, // a ring's, of all ranks together
+      allReduceMs: size === 1 ? 0 : median(alone),
+    }),
+  );
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function ranks(size) {
+  const port = await freePort();
+  const dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-ranks-"));
+  const threads = Math.max(1, Math.floor(os.availableParallelism() / size));
+  const out = await Promise.all(
+    Array.from({ length: size }, (_, rank) => {
+      const of =
+        size === 1 ? {} : { RANK: rank, WORLD_SIZE: size, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port };
+      const env = { ...process.env, OMP_NUM_THREADS: threads, ...of };
+      const args = [
+        fileURLToPath(import.meta.url),
+        "--out",
+        dir,
+        "--steps",
+        values.steps,
+        "--keys",
+        values.keys,
+      ];
+      return new Promise((resolve) => {
+        let text = "";
+        const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
+        child.stdout.on("data", (more) => {
+          text += more;
+        });
+        child.on("close", () => resolve(text));
+      });
+    }),
+  );
+  rmSync(dir, { recursive: true, force: true });
+  return { ...JSON.parse(out[0]), threads };
+}
+
+if (values.out !== undefined) await oneRank();
+else {
+  console.log("processes x threads   step ms   tokens/s   sent a step   theory   all-reduce alone ms");
+  for (const size of values.ranks.split(",").map(Number)) {
+    const { threads, ms, tokensPerSecond, bytes, theory, allReduceMs } = await ranks(size);
+    const mb = (count) => `${(count / 1e6).toFixed(2)} MB`;
+    console.log(
+      [
+        `${size} x ${threads}`.padEnd(19),
+        ms.toFixed(0).padStart(10),
+        tokensPerSecond.toFixed(0).padStart(10),
+        mb(size === 1 ? 0 : bytes).padStart(13),
+        mb(theory).padStart(10),
+        allReduceMs.toFixed(1).padStart(12),
+      ].join(" "),
+    );
+  }
+}
