@@ -43,7 +43,7 @@ function count(env: Environment, name: string, otherwise: number, least: number)
  * @throws UserError for a variable that is no number, or a NODE_RANK beyond NNODES
  */
 export function launchPlan(env: Environment, wanted: number | null): LaunchPlan | undefined {
-  if (env["WORLD_SIZE"] !== undefined || env["SLURM_PROCID"] !== undefined) return undefined; // started by another
+  if (env["WORLD_SIZE"] !== undefined || env["SLURM_STEP_ID"] !== undefined) return undefined; // started by another
   const forced = isOn(env["FORCE_TORCHRUN"]);
   if (!forced && (wanted ?? 1) === 1) return undefined;
   const nodes = forced ? count(env, "NNODES", 1, 1) : 1;

@@ -37,6 +37,8 @@ export class World {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
+  /** How often the processes were started again after one of them failed, as torchrun counts. */
+  readonly attempt: number;
   readonly #parts: WorldParts | undefined;
   #ended = false;
 
@@ -44,6 +46,7 @@ export class World {
   constructor(place: Pick<RankPlace, "rank" | "size">, parts?: WorldParts) {
     this.rank = place.rank;
     this.size = place.size;
+    this.attempt = parts?.place.attempt ?? 0;
     this.#parts = parts;
   }
 

@@ -10,6 +10,7 @@ import { checkWritable } from "../files/output-file.js";
 import { datasetFetcher } from "../hub/index.js";
 import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
 import { DomainEvaluation, readDomains } from "./before-after/domains.js";
+import { forgetBeginning } from "./checkpoint/attempts.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { Trainer } from "./loop/trainer.js";
 import { claimOutput } from "./output/output-lock.js";
@@ -114,6 +115,7 @@ async function runJoined(
           { save, weights, evaluates: prepared.evaluation.map(({ name }) => name), domains, strategy },
           emit,
         );
+    if (isMain && strategy.size > 1) forgetBeginning(recipe.output_dir);
     emit({ type: "end", result });
     return result;
   } finally {

@@ -144,7 +144,13 @@ describe.skipIf(process.platform !== "linux").concurrent("several processes", ()
 
   it("end when one is killed, and the launcher says which; MAX_RESTARTS goes on", async ({ expect }) => {
     let killed = 0;
-    const keys = ["max_steps=40", "save_steps=5", "nproc_per_node=2", "output_dir=killed"];
+    const keys = [
+      "max_steps=40",
+      "save_steps=5",
+      "nproc_per_node=2",
+      "output_dir=killed",
+      "overwrite_output_dir=true",
+    ];
     const { code, out, err } = await train(keys, { MAX_RESTARTS: "1" }, (text, pid) => {
       if (killed > 0 || !/^checkpoint of step 10 /m.test(text)) return;
       killed = childrenOf(pid)[1] as number;
@@ -157,6 +163,7 @@ describe.skipIf(process.platform !== "linux").concurrent("several processes", ()
     const steps = [...out.matchAll(/^step (\d+)\//gm)].map((match) => Number(match[1]));
     expect(steps.filter((step) => step === 1)).toHaveLength(1);
     expect(code).toBe(0);
+    expect(readdirSync(path.join(dir, "killed")).filter((name) => name.startsWith("."))).toEqual([]);
   });
 
   it("refuse what differs, or is missing on one rank, in one line", async ({ expect }) => {

@@ -98,7 +98,7 @@ export async function prepare(
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
   const { resume, recipe, tokenizer, start, data } = await strategy.inTurn("data", () =>
-    readInputs(given, around, strategy.rank === 0),
+    readInputs(given, around, strategy),
   );
   const sampler = drawOrder(recipe, data, emit, strategy.size);
   const building = {
@@ -140,9 +140,9 @@ export async function prepare(
 }
 
 /** What a run reads before it builds anything: what the first process fetches and tokenizes, the others find. */
-async function readInputs(given: Recipe, around: Surroundings, isMain: boolean): Promise<Inputs> {
+async function readInputs(given: Recipe, around: Surroundings, strategy: Strategy): Promise<Inputs> {
   const { hub, emit, signal } = around;
-  const resume = findResume(given, emit, isMain);
+  const resume = findResume(given, emit, strategy);
   const recipe = await fetchModelFiles(given, emit, signal);
   const config = readModelConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });

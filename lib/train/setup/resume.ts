@@ -6,6 +6,7 @@ import type { Recipe } from "../../config/index.js";
 import { UserError } from "../../errors.js";
 import type { Emit } from "../../events.js";
 import { checkWritable } from "../../files/output-file.js";
+import { checkpointsOfRun, noteBeginning } from "../checkpoint/attempts.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "../checkpoint/folder.js";
 import { LOOP_FILE } from "../checkpoint/run-state.js";
 
@@ -18,23 +19,9 @@ function resumable(dir: string): string {
   );
 }
 
-/**
- * Where to go on from: the folder that the recipe names, or the last complete checkpoint of output_dir.
- * @param isMain whether this process is the one that writes there
- * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
- */
-export function findResume(recipe: Recipe, emit: Emit, isMain = true): string | undefined {
-  const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
-  if (isMain) {
-    checkWritable(output_dir);
-    cleanStale(output_dir);
-  }
-  if (typeof wanted === "string") {
-    verifyCheckpoint(wanted);
-    return resumable(wanted);
-  }
-  if (wanted !== true && overwrite_output_dir) return undefined;
-  for (const { dir } of listCheckpoints(output_dir)) {
+/** The first of the folders that is complete and undamaged; a warning for each before it. */
+function firstWhole(dirs: readonly string[], emit: Emit): string | undefined {
+  for (const dir of dirs) {
     try {
       verifyCheckpoint(dir);
     } catch (error) {
@@ -44,6 +31,43 @@ export function findResume(recipe: Recipe, emit: Emit, isMain = true): string | 
     }
     return resumable(dir);
   }
+  return undefined;
+}
+
+/** A run's processes, as far as they matter here. */
+export interface Attempt {
+  readonly rank: number;
+  readonly size: number;
+  /** How often the processes were started again. */
+  readonly attempt: number;
+}
+
+/**
+ * Where to go on from: the folder that the recipe names, or the last complete checkpoint of output_dir; for processes
+ * that were started again, the last one of their run.
+ * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
+ */
+export function findResume(recipe: Recipe, emit: Emit, { rank, size, attempt }: Attempt): string | undefined {
+  const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
+  if (rank === 0) {
+    checkWritable(output_dir);
+    cleanStale(output_dir);
+    if (size > 1 && attempt === 0) noteBeginning(output_dir);
+  }
+  if (attempt > 0) {
+    const own = firstWhole(checkpointsOfRun(output_dir), emit);
+    if (own !== undefined) return own;
+  }
+  if (typeof wanted === "string") {
+    verifyCheckpoint(wanted);
+    return resumable(wanted);
+  }
+  if (wanted !== true && overwrite_output_dir) return undefined;
+  const last = firstWhole(
+    listCheckpoints(output_dir).map(({ dir }) => dir),
+    emit,
+  );
+  if (last !== undefined) return last;
   if (wanted === true)
     throw new UserError(
       `resume_from_checkpoint: there is no complete checkpoint in ${output_dir}; leave it out to start over`,

@@ -11,6 +11,7 @@ export function dataParallel(world: World): Strategy {
   return {
     rank: world.rank,
     size: world.size,
+    attempt: world.attempt,
     share: (order, batchSize, dropLast) => shareOfRank(order, batchSize, dropLast, world),
     sum: (values) => world.sum(values),
     gather: (values) => gatherLists(world, values),

@@ -9,6 +9,8 @@ export interface Strategy {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
+  /** How often the processes were started again after one of them failed. */
+  readonly attempt: number;
   /** The blocks of an epoch that this process trains on, batch after batch; every process has as many batches. */
   share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
   /** Sums over the processes, element by element: what a window's loss is divided by, whether one wants to stop. */
@@ -38,6 +40,7 @@ export interface Strategy {
 export const oneProcess: Strategy = {
   rank: 0,
   size: 1,
+  attempt: 0,
   share: (order) => order,
   sum: async (values) => [...values],
   gather: async (values) => [[...values]],
