@@ -21,7 +21,7 @@ export function checkpointsOfRun(outputDir: string): string[] {
     .filter((dir) => statSync(dir).mtimeMs >= begun);
 }
 
-/** A run that is over is not gone on with. */
+/** Forgets it: a run that is over has nothing to resume. */
 export function forgetBeginning(outputDir: string): void {
   rmSync(path.join(outputDir, BEGUN_FILE), { force: true });
 }
