@@ -25,7 +25,10 @@ export const processKeys = inGroup("training", ["train"], {
     above: 0,
     doc: "Seconds without a sign of life after which a process of several counts as lost and all others end.",
   }),
-  ddp_backend: silent("processes talk by Gloo", text({ default: null, doc: "Library between processes." })),
+  ddp_backend: text({
+    default: null,
+    doc: "Library between processes: gloo. Another is refused where there are several processes.",
+  }),
   ddp_find_unused_parameters: silent(SUMMED, flag({ default: null, doc: "Search for unused parameters." })),
   ddp_bucket_cap_mb: silent(SUMMED, int({ default: null, doc: "Size of gradient buckets." })),
   ddp_broadcast_buffers: silent(

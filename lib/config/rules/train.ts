@@ -12,6 +12,11 @@ export function severalProcesses({ recipe }: Checked, setting: Setting): void {
   const refuse = (key: string, why: string): UserError =>
     new UserError(`${setting.where(key)}: ${key}: ${why}; remove it, or train with one process`);
   if (recipe.streaming) throw refuse("streaming", "a stream is not shared among processes in this version");
+  if (recipe.ddp_backend !== null && recipe.ddp_backend !== "gloo")
+    throw refuse(
+      "ddp_backend",
+      `${recipe.ddp_backend} is not built; processes talk by gloo, on the processor`,
+    );
   if (!recipe.average_tokens_across_devices)
     throw refuse(
       "average_tokens_across_devices",
