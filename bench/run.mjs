@@ -16,6 +16,7 @@ import { machine, root } from "./subject.mjs";
 const SECTIONS = [
   "peers",
   "products",
+  "quantized",
   "quality",
   "busy",
   "roofline",

@@ -23,6 +23,7 @@ import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.j
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { precisionOf, upcastNorms } from "./precision.js";
+import { checkTrainable, quantizedConfig } from "./quantized.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 import { trainPart } from "./trained-part.js";
 
@@ -40,14 +41,17 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
   return device;
 }
 
-/** config.json with the recipe's `rope_scaling` or `rope_parameters` applied. */
+/** config.json with the recipe's quantization, and its `rope_scaling` or `rope_parameters`, applied. */
 export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
-  const config = readModelConfig(recipe.model_name_or_path);
+  const note = (text: string): void => emit({ type: "message", level: "info", text });
+  const { compute } = precisionOf(recipe);
+  const config = quantizedConfig(recipe, readModelConfig(recipe.model_name_or_path), compute, note);
+  checkTrainable(recipe, config);
   if (recipe.rope_parameters !== null) {
     const raw: Record<string, unknown> = { ...config.raw, rope_parameters: recipe.rope_parameters };
     delete raw["rope_scaling"];
     const source = `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`;
-    return parseModelConfig(raw, source);
+    return { ...parseModelConfig(raw, source), quantization: config.quantization };
   }
   if (recipe.rope_scaling === null) return config;
   const scaled = scaledPositions(config, recipe.rope_scaling, recipe.cutoff_len);

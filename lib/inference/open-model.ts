@@ -3,8 +3,10 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { fetchAdapters } from "../assembly/fetched.js";
 import { scaledPositions } from "../assembly/model.js";
+import { type QuantizingRecipe, quantizedConfig } from "../assembly/quantized.js";
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
+import { UserError } from "../errors.js";
 import { fetchModel, type HubEvent, type HubKeys } from "../hub/index.js";
 import {
   type FamilyModel,
@@ -29,6 +31,8 @@ export interface InferenceOptions {
   device?: Device;
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
+  /** Keys of a recipe by which the weights are quantized while they are loaded. */
+  quantize?: QuantizingRecipe;
   /** In place of the folder's config.json. */
   config?: ModelConfig;
   /** Stretches the rotary embedding to twice the positions by this formula. */
@@ -53,6 +57,11 @@ export async function openModel(
   const folder = await fetchModel(options.model, hub);
   const adapters = await fetchAdapters(options.adapters ?? [], hub);
   let config = options.config ?? readModelConfig(folder);
+  if (options.quantize !== undefined) config = quantizedConfig(options.quantize, config, dtype);
+  if (config.quantization !== undefined && (adapters.length > 1 || (options.merge && adapters.length > 0)))
+    throw new UserError(
+      `${options.model} is quantized: no adapter is merged into it; merge into the model's original weights instead`,
+    );
   if (options.ropeScaling) config = scaledPositions(config, options.ropeScaling, undefined).config;
   const tokenizer = await tokenizerOf(folder, adapters);
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
@@ -104,6 +113,7 @@ export async function loadForInference(
     device: options.device ?? (recipe.use_cpu ? "cpu" : defaultDevice()),
     merge: options.merge,
     ropeScaling: recipe.rope_scaling,
+    quantize: recipe,
     hub: recipe,
     onEvent: options.onEvent,
     signal: options.signal,

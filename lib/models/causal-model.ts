@@ -1,5 +1,5 @@
 // What the trainer asks of a model: the pieces between which it checkpoints. It knows no architecture.
-import type { Module } from "../nn/index.js";
+import { type Module, Projection } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
 
 /** cos and sin of the positions, or whatever a model's blocks share. */
@@ -47,8 +47,13 @@ export function countParameters(model: CausalModel): { total: number; trainable:
   let total = 0;
   let trainable = 0;
   let embedding = 0;
+  // a weight in codes counts as many elements as it stands for, its scales none
+  const codes = new Map<Tensor, number>();
+  for (const { owner, tensor } of model.parameterSlots())
+    if (owner.keepsDTypes && owner instanceof Projection)
+      codes.set(tensor, tensor === owner.weight ? owner.inFeatures * owner.outFeatures : 0);
   for (const [name, parameter] of model.namedParameters()) {
-    const size = parameter.numel();
+    const size = codes.get(parameter) ?? parameter.numel();
     total += size;
     if (parameter.requiresGrad) trainable += size;
     if (

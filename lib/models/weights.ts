@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { writeJson } from "../files/json.js";
 import { makeFolder } from "../files/make-folder.js";
-import { Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
+import { Embedding, Linear, Linear4bit, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import {
   bytesPerElement,
@@ -28,8 +28,6 @@ import { hasHeadOfItsOwn, untie } from "./tied-head.js";
 export interface LoadOptions {
   /** Cast to this; default: as stored. */
   dtype?: DType;
-  /** Weights that are quantized while they are loaded are rounded to this first. Default: `dtype`. */
-  quantizedFrom?: DType;
   /** Where to put the weights. Default: the CPU, on the pages of the files. */
   device?: Device;
   /** Told where the files contradict each other and one of them is followed. */
@@ -52,8 +50,9 @@ export function loadWeights(model: FamilyModel, dir: string, options: LoadOption
         `${dir}: config.json says tie_word_embeddings: true, but lm_head.weight differs from the embedding; the head is kept, and the two are trained and saved apart`,
       );
     }
-    const { dtype, device, quantizedFrom = dtype } = options;
-    const taken = takeQuantized(model, dir, stored, { dtype: quantizedFrom, device });
+    const { dtype, device } = options;
+    const from = model.config.quantization?.from ?? dtype;
+    const taken = takeQuantized(model, dir, stored, { dtype: from, device });
     checkFit(model, dir, stored, taken);
     model.mapParameters((parameter, name) => {
       if (taken.has(name)) return parameter;
@@ -130,6 +129,10 @@ export function initializeWeights(model: FamilyModel, dtype: DType = "float32"):
         std,
       );
       if (module.bias !== undefined) make(module.bias, (shape) => zeros([...shape], { dtype }));
+    } else if (module instanceof Linear4bit) {
+      scope(() =>
+        module.quantize(normal_(empty([module.outFeatures, module.inFeatures], { dtype }), 0, std)),
+      );
     } else if (module instanceof RMSNorm) make(module.weight, (shape) => ones([...shape], { dtype }));
   }
   // the head comes last; a tied one is drawn too, and dropped

@@ -109,6 +109,7 @@ export const METHODS: Readonly<Record<string, Method>> = {
     keys: { freeze_trainable_patterns: "*norm.weight", freeze_trainable_layers: null },
     only: ["freeze"],
   },
+  "4 bits": { keys: { quantization_bit: 4 }, only: ["lora"] },
   "chosen layers' adapters": { keys: { lora_layers: "1" }, only: ["lora"] },
 };
 
@@ -116,4 +117,6 @@ export const METHODS: Readonly<Record<string, Method>> = {
 export const REFUSED: Readonly<Record<string, RegExp>> = {
   "mixture by tokens + curriculum":
     /^recipe: mix_temperature: each stage of the curriculum has its own weights \(mix\); keep one of the two$/,
+  "elastic weights + 4 bits": /^recipe: ewc_lambda: a quantized weight has no gradient to take its Fisher/,
+  "extend_vocab + 4 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
 };

@@ -5,7 +5,6 @@ import { ropeParameters } from "../values/rope-parameters.js";
 const DENSE_ONLY = "only dense Qwen3 models are trained here; remove it";
 const MULTIMODAL = "Qwen3 reads text only";
 const OTHER_ENGINE = "only read by an inference engine that is not used here";
-const QUANTIZED = "only read beside quantization_bit, which is refused";
 
 export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   model_name_or_path: text({
@@ -159,18 +158,25 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
     DENSE_ONLY,
     float({ default: null, doc: "Weight of the auxiliary loss of a mixture of experts." }),
   ),
-  quantization_bit: refused(
-    "the base model is not quantized in this version; remove it (frozen weights stay in the checkpoint's type)",
-    int({ default: null, doc: "Bits to quantize the base model to." }),
-  ),
-  quantization_method: silent(QUANTIZED, text({ default: "bnb", doc: "Quantization library." })),
-  quantization_type: silent(QUANTIZED, text({ default: "nf4", doc: "Data type of 4-bit weights." })),
-  double_quantization: silent(
-    QUANTIZED,
-    flag({ default: true, doc: "Quantize the quantization constants too." }),
-  ),
+  quantization_bit: int({
+    default: null,
+    doc: "Keep the frozen linear layers in this many bits while an adapter is trained beside them (QLoRA): 4. Quantized while they are loaded, numerically as bitsandbytes does, without a package.",
+  }),
+  quantization_method: text({
+    default: "bnb",
+    doc: "Whose formats quantization_bit means: bnb, those of bitsandbytes.",
+  }),
+  quantization_type: choice({
+    default: "nf4",
+    values: ["nf4", "fp4"],
+    doc: "Data type of 4-bit weights.",
+  }),
+  double_quantization: flag({
+    default: true,
+    doc: "Quantize the scales of 4-bit weights too: 0.52 bytes a weight instead of 0.56.",
+  }),
   quantization_device_map: silent(
-    QUANTIZED,
+    "a quantized model is on one device",
     text({ default: null, doc: "Device map of a quantized model." }),
   ),
   image_max_pixels: silent(MULTIMODAL, int({ default: 589824, doc: "Largest image, in pixels." })),

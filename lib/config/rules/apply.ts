@@ -5,6 +5,7 @@ import { checkpointingRules } from "./checkpointing.js";
 import { evaluationRules } from "./evaluation.js";
 import { incrementalRules } from "./incremental.js";
 import { adapter, variants } from "./method.js";
+import { quantizationRules } from "./quantization.js";
 import { samplingRules } from "./sampling.js";
 import {
   blocks,
@@ -21,6 +22,7 @@ import {
 /** Checks the keys against each other and resolves the dependent ones in place. */
 export function applyRules(checked: Checked, setting: Setting): void {
   modelRules(checked, setting);
+  quantizationRules(checked, setting);
   if (setting.command === "train") {
     purpose(checked, setting);
     precision(checked, setting);

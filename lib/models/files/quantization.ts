@@ -10,6 +10,8 @@ import type { DType } from "../../torch/index.js";
 export interface Quantization extends FourBitFormat {
   /** Layers that stay as they are, beside the head: `modules_to_not_convert`. */
   readonly skipped: readonly string[];
+  /** Plain weights are rounded to this before they are quantized. Default: as stored. */
+  readonly from?: DType | undefined;
 }
 
 /** Numbers that share a scale where a checkpoint does not say: bitsandbytes' default. */

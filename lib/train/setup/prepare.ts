@@ -30,7 +30,7 @@ import type { Emit } from "../../events.js";
 import { datasetFetcher } from "../../hub/index.js";
 import { documentArrangement, type RunOrder, type TrainingMethod } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
-import { type FamilyModel, readModelConfig } from "../../models/index.js";
+import type { FamilyModel } from "../../models/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
@@ -144,7 +144,7 @@ async function readInputs(given: Recipe, around: Surroundings, strategy: Strateg
   const { hub, emit, signal } = around;
   const resume = findResume(given, emit, strategy);
   const recipe = await fetchModelFiles(given, emit, signal);
-  const config = readModelConfig(recipe.model_name_or_path); // fail on a wrong model before hours of tokenizing
+  const config = modelConfig(recipe, () => {}); // fail on a wrong model before hours of tokenizing
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });
   if (tokenizer.vocabSize > config.vocab_size && start === undefined) {
     throw new UserError(

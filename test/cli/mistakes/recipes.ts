@@ -95,8 +95,13 @@ export const RECIPES: Mistake[] = [
   },
   {
     name: "a key that would change the result",
-    keys: { quantization_bit: 4 },
-    line: /recipe\.yaml:14: quantization_bit: 4 is refused: ./,
+    keys: { use_llama_pro: true },
+    line: /recipe\.yaml:14: use_llama_pro: true is refused: ./,
+  },
+  {
+    name: "bits that are no format",
+    keys: { quantization_bit: 3 },
+    line: /recipe\.yaml:14: quantization_bit: 3 bits are not a format of bitsandbytes'; set quantization_bit: 4/,
   },
   { name: "stage: sft", keys: { stage: "sft" }, line: /recipe\.yaml:2: stage: .*pt/ },
   {

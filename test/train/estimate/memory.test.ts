@@ -54,6 +54,7 @@ describe("the peak of a run", () => {
   // VmHWM is Linux's: the most that was ever resident
   it.skipIf(process.platform !== "linux").each([
     ["LoRA, whole blocks again", { finetuning_type: "lora", gradient_checkpointing: true }],
+    ["LoRA over 4 bits", { finetuning_type: "lora", quantization_bit: 4, gradient_checkpointing: true }],
     ["LoRA, selective", { finetuning_type: "lora", gradient_checkpointing: "selective" }],
     ["full, keeping all", { finetuning_type: "full", gradient_checkpointing: false }],
   ] as const)("%s: within a quarter of what is measured", async (_, keys) => {

@@ -1,0 +1,81 @@
+// QLoRA beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4 and in FP4, in turn, on
+// one machine: tokens/s, peak memory of the process, seconds around the steps (loading and quantizing among them), losses.
+//   node bench/quantized.mjs [--quick] [--model FOLDER]
+// --model measures NF4 alone on another model's folder: bench/make_shapes.mjs writes larger ones.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { ensureReference } from "../scripts/reference.mjs";
+import { measure } from "./processes.mjs";
+import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./subject.mjs";
+
+const NF4 = { quantization_bit: 4, upcast_layernorm: true };
+const BASES = {
+  "bfloat16, 16-bit LoRA": {},
+  "NF4, double quantization": NF4,
+  "FP4, single": { ...NF4, quantization_type: "fp4", double_quantization: false },
+};
+
+async function trainOnce(folder, model, name, keys, steps) {
+  const id = name.replaceAll(/[^a-z0-9]+/gi, "-").toLowerCase();
+  const output = path.join(folder, `quantized-${id}`);
+  rmSync(output, { recursive: true, force: true });
+  const recipe = path.join(folder, `quantized-${id}.yaml`);
+  writeFileSync(recipe, tutorialRecipe(model, output, { max_steps: steps, ...keys }));
+  const log = path.join(folder, `quantized-${id}.log`);
+  const env = { ...process.env, QWEN_PT_CACHE: path.join(folder, "cache") };
+  const run = await measure(process.execPath, [cli, "train", recipe], { cwd: folder, env, log });
+  if (run.status !== 0) throw new Error(`${name} failed: see ${log}`);
+  const read = (file) => JSON.parse(readFileSync(path.join(output, file), "utf8"));
+  const { train_runtime: seconds } = read("train_results.json");
+  return {
+    tokensPerSecond: (1024 * 2 * steps) / seconds,
+    peakBytes: run.peakBytes,
+    aroundSeconds: run.seconds - seconds,
+    losses: read("trainer_state.json").log_history.flatMap(({ loss }) => loss ?? []),
+  };
+}
+
+/** @param {{folder: string, quick?: boolean, model?: string}} options `quick`: one turn of one step */
+export async function run({ folder, quick = false, model: given }) {
+  mkdirSync(folder, { recursive: true });
+  const model = given ?? ensureModel(folder, await ensureReference());
+  const names = given === undefined ? Object.keys(BASES) : ["NF4, double quantization"];
+  const turns = quick ? 1 : 3;
+  const runs = Object.fromEntries(names.map((name) => [name, []]));
+  for (let turn = 0; turn < turns; turn++) {
+    for (const name of names) {
+      process.stderr.write(`quantized: ${name}, turn ${turn + 1} of ${turns}\n`);
+      runs[name].push(await trainOnce(folder, model, name, BASES[name], quick ? 1 : 2));
+    }
+  }
+  const found = {};
+  for (const [name, all] of Object.entries(runs)) {
+    const middle = (field) => median(all.map((one) => one[field]));
+    found[name] = {
+      tokensPerSecond: middle("tokensPerSecond"),
+      peakBytes: middle("peakBytes"),
+      aroundSeconds: middle("aroundSeconds"),
+      losses: all[0].losses,
+    };
+  }
+  const base = found[names[0]];
+  const rows = Object.entries(found).map(([name, one]) => [
+    name,
+    one.tokensPerSecond.toFixed(1),
+    (one.tokensPerSecond / base.tokensPerSecond).toFixed(3),
+    gigabytes(one.peakBytes),
+    one.aroundSeconds.toFixed(1),
+    one.losses.map((loss) => loss.toFixed(3)).join(" "),
+  ]);
+  table([["base", "tokens/s", "ratio", "peak", "s around the steps", "losses"], ...rows]);
+  return { runs: found };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, model: { type: "string" } },
+  });
+  await run({ folder: `${root}/.bench`, ...values });
+}

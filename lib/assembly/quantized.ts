@@ -1,0 +1,65 @@
+// How a recipe's model is kept: as its checkpoint says, or in 4 bits by the recipe's keys. What the keys mean together:
+// config/rules/quantization.ts.
+
+import type { Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
+import { type ModelConfig, RUN } from "../models/index.js";
+import type { DType } from "../torch/index.js";
+
+/** The keys that are read here. */
+export type QuantizingRecipe = Pick<
+  Recipe,
+  "quantization_bit" | "quantization_type" | "double_quantization" | "model_name_or_path"
+>;
+
+/**
+ * The configuration with the recipe's quantization. A checkpoint that is quantized already stays as it is.
+ * @param compute what plain weights are rounded to before they are quantized; undefined leaves them as stored
+ * @throws UserError where the recipe contradicts the checkpoint
+ */
+export function quantizedConfig(
+  recipe: QuantizingRecipe,
+  config: ModelConfig,
+  compute: DType | undefined,
+  onNote: (text: string) => void = () => {},
+): ModelConfig {
+  const { quantization_bit: bits, quantization_type: type, double_quantization: nested } = recipe;
+  const has = config.quantization;
+  if (bits === null) return config;
+  if (has === undefined)
+    return { ...config, quantization: { type, nested, run: RUN, skipped: [], from: compute } };
+  if (has.type !== type && type !== "nf4")
+    throw new UserError(
+      `quantization_type: ${type}: ${recipe.model_name_or_path} is quantized already, to ${has.type}; remove quantization_type, or take the original weights`,
+    );
+  onNote(
+    `quantization_bit has no effect: ${recipe.model_name_or_path} is quantized already (${has.type}${has.nested ? ", double quantization" : ""})`,
+  );
+  return config;
+}
+
+/**
+ * Checks that a recipe trains what its quantized checkpoint can be trained by; a recipe that quantizes itself was checked
+ * before.
+ * @throws UserError as LLaMA-Factory does
+ */
+export function checkTrainable(recipe: Recipe, config: ModelConfig): void {
+  if (config.quantization === undefined) return;
+  const fail = (key: string, why: string): never => {
+    throw new UserError(
+      `${key}: ${recipe.model_name_or_path} is quantized: ${why}, or take the original weights`,
+    );
+  };
+  if (recipe.finetuning_type !== "lora")
+    fail(
+      "finetuning_type",
+      `it is trained by lora alone, not ${recipe.finetuning_type}; set finetuning_type: lora`,
+    );
+  if (recipe.pissa_init) fail("pissa_init", "it has no singular vectors to give up; remove pissa_init");
+  if (recipe.resize_vocab) fail("resize_vocab", "its tables are not resized; remove resize_vocab");
+  if (recipe.extend_vocab) fail("extend_vocab", "its tables are not resized; remove extend_vocab");
+  if (recipe.ewc_lambda !== null) fail("ewc_lambda", "it has no Fisher information; remove ewc_lambda");
+  const adapters = recipe.adapter_name_or_path ?? [];
+  if (adapters.length > 1 || (adapters.length > 0 && recipe.create_new_adapter))
+    fail("adapter_name_or_path", "no adapter is merged into it; name the one to train on");
+}

@@ -1,0 +1,88 @@
+// What goes with a quantized base model: LLaMA-Factory's refusals, and what has no meaning beside it.
+
+import { UserError } from "../../errors.js";
+import type { Checked, Setting } from "../checked.js";
+
+const BESIDE = ["quantization_method", "quantization_type", "double_quantization"] as const;
+
+/** Checks the keys of quantization against each other and against what is trained. */
+export function quantizationRules({ recipe, given, notes }: Checked, setting: Setting): void {
+  const fail = (key: string, why: string): never => {
+    throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
+  };
+  const bits = recipe.quantization_bit;
+  if (bits === null) {
+    const idle = BESIDE.filter((key) => given.has(key));
+    if (idle[0] !== undefined)
+      notes.push(
+        `${setting.where(idle[0])}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect without quantization_bit: 4`,
+      );
+    return;
+  }
+  if (bits === 8)
+    fail(
+      "quantization_bit",
+      "weights of 8 bits (LLM.int8) are not computed with in this version; set quantization_bit: 4",
+    );
+  if (bits !== 4)
+    fail("quantization_bit", `${bits} bits are not a format of bitsandbytes'; set quantization_bit: 4`);
+  if (recipe.quantization_method !== "bnb")
+    fail(
+      "quantization_method",
+      `${recipe.quantization_method} is not built in; set quantization_method: bnb, which needs no package`,
+    );
+  if (setting.command === "train") trained({ recipe, given, notes }, setting, fail);
+  const adapters = recipe.adapter_name_or_path ?? [];
+  if (setting.command === "export" && adapters.length > 0)
+    fail(
+      "quantization_bit",
+      "an adapter cannot be merged into a quantized model; remove quantization_bit to merge it into the original weights",
+    );
+  if (adapters.length > 1)
+    fail(
+      "adapter_name_or_path",
+      "a quantized model takes one adapter; merge the others first (qwen-pt export)",
+    );
+}
+
+function trained(
+  { recipe, notes }: Checked,
+  setting: Setting,
+  fail: (key: string, why: string) => never,
+): void {
+  if (recipe.finetuning_type !== "lora")
+    fail(
+      "quantization_bit",
+      `needs finetuning_type: lora, not ${recipe.finetuning_type}: a quantized weight is not trained`,
+    );
+  if (recipe.pissa_init)
+    fail(
+      "pissa_init",
+      "a quantized weight has no singular vectors to give up; remove pissa_init or quantization_bit",
+    );
+  if (recipe.train_from_scratch)
+    fail(
+      "train_from_scratch",
+      "weights that nobody has trained are not worth freezing in 4 bits; remove quantization_bit",
+    );
+  for (const key of ["resize_vocab", "extend_vocab"] as const)
+    if (recipe[key])
+      fail(
+        key,
+        "the tables of a quantized model are not resized; remove it, or train without quantization_bit",
+      );
+  if (recipe.create_new_adapter && recipe.adapter_name_or_path !== null)
+    fail(
+      "create_new_adapter",
+      "the adapter before it cannot be merged into a quantized model; merge it first (qwen-pt export)",
+    );
+  if (recipe.ewc_lambda !== null)
+    fail(
+      "ewc_lambda",
+      "a quantized weight has no gradient to take its Fisher information from; remove quantization_bit",
+    );
+  if (!recipe.upcast_layernorm)
+    notes.push(
+      `${setting.where("quantization_bit")}: upcast_layernorm: true is usual with a quantized model: its norms are then float32`,
+    );
+}
