@@ -1,5 +1,6 @@
 // `npm run test:clients`: what others wrote reads what we wrote. It makes .clients/, a Python with the trackers' packages,
-// and runs test/clients with it. Beside `npm test`, because it fetches some 400 MB and starts real servers.
+// transformers, PEFT and bitsandbytes, and runs test/clients with it. Beside `npm test`, because it fetches some 800 MB and
+// starts real servers.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -15,6 +16,11 @@ const packages = [
   "mlflow==3.17.2",
   "swanlab==0.10.3",
   "trackio==0.43.0",
+  "torch==2.13.0",
+  "transformers==5.6.0",
+  "peft==0.18.1",
+  "accelerate==1.15.0",
+  "bitsandbytes==0.50.2",
 ];
 const record = path.join(environment, "ready.json");
 const stamp = JSON.stringify(packages);

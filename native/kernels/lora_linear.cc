@@ -116,8 +116,8 @@ std::vector<Tensor> composite(const Tensor& x, TensorList weights, TensorList a,
   std::vector<Tensor> outs;
   for (size_t i = 0; i < of.count(); ++i) {
     const Tensor seen = dropping.any() ? at::dropout(x.to(dropping.wide), dropout, /*train=*/true).to(of.dtype()) : x;
-    const Tensor weight =
-        frozen[i].isCodes() ? frozen[i].composedValues(0, frozen[i].rows(), of.dtype()) : frozen[i].weight();
+    const Tensor weight = frozen[i].isCodes() ? frozen[i].composedValues(0, frozen[i].rows(), of.dtype(), of.dtype())
+                                              : frozen[i].weight();
     outs.push_back(at::linear(x.to(of.dtype()), weight) + at::linear(at::linear(seen, a[i]), b[i]) * scalings[i]);
   }
   return outs;

@@ -105,7 +105,7 @@ int64_t FrozenWeight::panelRows() const {
   return roundUp(std::max<int64_t>(most / columns_, 1), run);
 }
 
-Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype) const {
+Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
   const FourBitState state(state_);
   const int64_t run = runLength(rows_ * columns_, state.absmax.numel());
   const int64_t from = first * columns_, size = count * columns_, runs = (size + run - 1) / run;
@@ -115,13 +115,14 @@ Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType
   if (runs * run != values.numel()) values = at::constant_pad_nd(values, {0, runs * run - values.numel()});
   const Tensor scales = scalesOf(state).narrow(0, from / run, runs);
   values = values.view({runs, run}).mul(scales.view({-1, 1})).reshape({-1}).narrow(0, 0, size);
-  return values.to(stored_).to(dtype).view({count, columns_});
+  return values.to(rounded).to(dtype).view({count, columns_});
 }
 
-Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype) const {
+Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
   if (!isCodes()) return weight_.narrow(0, first, count).to(dtype);
-  if (!isOnHost(weight_) || !(isNarrow(dtype) || dtype == at::kFloat)) return composedValues(first, count, dtype);
-  const FourBitMatrix matrix(weight_, FourBitState(state_), rows_, columns_, stored_);
+  if (!isOnHost(weight_) || !(isNarrow(dtype) || dtype == at::kFloat))
+    return composedValues(first, count, dtype, rounded);
+  const FourBitMatrix matrix(weight_, FourBitState(state_), rows_, columns_, rounded);
   const Tensor out = at::empty({count, columns_}, weight_.options().dtype(dtype));
   auto* to = static_cast<char*>(out.data_ptr());
   const int64_t bytes = columns_ * out.element_size();
@@ -136,11 +137,11 @@ Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype) 
 }
 
 template <typename Body>
-void FrozenWeight::forPanels(at::ScalarType dtype, const Body& body) const {
+void FrozenWeight::forPanels(at::ScalarType dtype, at::ScalarType rounded, const Body& body) const {
   const int64_t height = panelRows();
   for (int64_t row = 0; row < rows_; row += height) {
     const int64_t count = std::min(height, rows_ - row);
-    body(row, count, values(row, count, dtype));
+    body(row, count, values(row, count, dtype, rounded));
   }
 }
 
@@ -149,13 +150,15 @@ Tensor FrozenWeight::forward(const Tensor& x) const {
   TORCH_CHECK(x.size(1) == columns_, "x ", x.sizes(), " and a weight of ", columns_, " columns do not belong together");
   Tensor out = at::empty({x.size(0), rows_}, x.options());
   const ProductKind kind = kindOf(x, weight_);
+  // as bitsandbytes: values are rounded to x's dtype here, to the stored one where the gradient is made
+  const at::ScalarType rounded = isNarrow(x.scalar_type()) ? x.scalar_type() : at::kFloat;
   if (kind == ProductKind::native) {
-    forPanels(x.scalar_type(), [&](int64_t row, int64_t count, const Tensor& panel) {
+    forPanels(x.scalar_type(), rounded, [&](int64_t row, int64_t count, const Tensor& panel) {
       out.narrow(1, row, count).copy_(at::mm(x, panel.t()));
     });
     return out;
   }
-  multiply(kind, x, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, stored_), true, out, 0);
+  multiply(kind, x, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, rounded), true, out, 0);
   return out;
 }
 
@@ -166,7 +169,7 @@ Tensor FrozenWeight::inputGradient(const Tensor& dOut, Tensor sum) const {
   const ProductKind kind = kindOf(dOut, weight_);
   const bool given = sum.defined();
   if (kind == ProductKind::native || (given && sum.stride(1) != 1)) {
-    forPanels(dOut.scalar_type(), [&](int64_t row, int64_t count, const Tensor& panel) {
+    forPanels(dOut.scalar_type(), stored_, [&](int64_t row, int64_t count, const Tensor& panel) {
       const Tensor part = dOut.narrow(1, row, count);
       sum = sum.defined() ? sum.addmm_(part, panel) : at::mm(part, panel);
     });
@@ -194,12 +197,12 @@ namespace {
 
 Tensor dequantize(const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored, at::ScalarType dtype) {
   const FrozenWeight weight(codes, state, columns, stored);
-  return weight.values(0, weight.rows(), dtype);
+  return weight.values(0, weight.rows(), dtype, stored);
 }
 
 Tensor composite(const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored, at::ScalarType dtype) {
   const FrozenWeight weight(codes, state, columns, stored);
-  return weight.composedValues(0, weight.rows(), dtype);
+  return weight.composedValues(0, weight.rows(), dtype, stored);
 }
 
 Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored,

@@ -12,8 +12,8 @@ namespace qwen_pt {
 
 class FrozenWeight {
  public:
-  /// `weight` [rows, columns]. With a state (four_bit_matrix.h): codes, of as many rows as there are for `columns`, whose
-  /// values are rounded to `stored` before they are multiplied in x's dtype.
+  /// `weight` [rows, columns]. With a state (four_bit_matrix.h): codes, of as many rows as there are for `columns`, of a
+  /// weight that was of dtype `stored`.
   FrozenWeight(const at::Tensor& weight, at::TensorList state, int64_t columns, std::optional<at::ScalarType> stored);
 
   int64_t rows() const { return rows_; }
@@ -26,17 +26,17 @@ class FrozenWeight {
   at::Tensor forward(const at::Tensor& x) const;
   /// dOut w [m, columns], added to `sum` in place where that is defined. Below autograd.
   at::Tensor inputGradient(const at::Tensor& dOut, at::Tensor sum = at::Tensor()) const;
-  /// Rows [first, first + count) as numbers of a dtype.
-  at::Tensor values(int64_t first, int64_t count, at::ScalarType dtype) const;
+  /// Rows [first, first + count) as numbers of a dtype, those of codes rounded to another one before.
+  at::Tensor values(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const;
   /// The same of codes by ATen operators: what every device does that has no kernel here.
-  at::Tensor composedValues(int64_t first, int64_t count, at::ScalarType dtype) const;
+  at::Tensor composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const;
 
  private:
   /// Rows of which values are made at once; a multiple of a run, so that panels begin where a run does.
   int64_t panelRows() const;
   /// Calls body(first row, rows, their values).
   template <typename Body>
-  void forPanels(at::ScalarType dtype, const Body& body) const;
+  void forPanels(at::ScalarType dtype, at::ScalarType rounded, const Body& body) const;
 
   at::Tensor weight_;
   std::vector<at::Tensor> state_;

@@ -342,15 +342,30 @@ describe("mistakes", () => {
     ],
     ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: every process keeps the whole model/],
     ["fsdp: full_shard auto_wrap", /fsdp.*is refused/],
-    ["quantization_bit: 3", /recipe\.yaml:5: quantization_bit: 3 bits are not a format of bitsandbytes'; set .*: 4/],
+    [
+      "quantization_bit: 3",
+      /recipe\.yaml:5: quantization_bit: 3 bits are not a format of bitsandbytes'; set .*: 4/,
+    ],
     ["quantization_bit: 8", /quantization_bit: weights of 8 bits \(LLM\.int8\) are not computed with/],
     ["quantization_bit: 4\nquantization_type: int4", /quantization_type: expected one of nf4, fp4/],
-    ["quantization_bit: 4\nquantization_method: hqq", /quantization_method: hqq is not built in; set .*: bnb/],
+    [
+      "quantization_bit: 4\nquantization_method: hqq",
+      /quantization_method: hqq is not built in; set .*: bnb/,
+    ],
     ["quantization_bit: 4\nfinetuning_type: full", /quantization_bit: needs finetuning_type: lora, not full/],
-    ["quantization_bit: 4\nfinetuning_type: freeze", /quantization_bit: needs finetuning_type: lora, not freeze/],
+    [
+      "quantization_bit: 4\nfinetuning_type: freeze",
+      /quantization_bit: needs finetuning_type: lora, not freeze/,
+    ],
     ["quantization_bit: 4\npissa_init: true", /pissa_init: a quantized weight has no singular vectors/],
-    ["quantization_bit: 4\nresize_vocab: true", /resize_vocab: the tables of a quantized model are not resized/],
-    ["quantization_bit: 4\nadapter_name_or_path: a,b", /adapter_name_or_path: a quantized model takes one adapter/],
+    [
+      "quantization_bit: 4\nresize_vocab: true",
+      /resize_vocab: the tables of a quantized model are not resized/,
+    ],
+    [
+      "quantization_bit: 4\nadapter_name_or_path: a,b",
+      /adapter_name_or_path: a quantized model takes one adapter/,
+    ],
     [
       "quantization_bit: 4\nadapter_name_or_path: a\ncreate_new_adapter: true",
       /create_new_adapter: the adapter before it cannot be merged into a quantized model/,
@@ -547,7 +562,11 @@ describe("export and chat", () => {
     ["export", "export_legacy_format: true", /is refused/],
     ["chat", "num_beams: 4", /is refused: there is no beam search/],
     ["chat", "quantization_bit: 2", /2 bits are not a format of bitsandbytes/],
-    ["export", "quantization_bit: 4\nadapter_name_or_path: a", /cannot be merged into a quantized model; remove/],
+    [
+      "export",
+      "quantization_bit: 4\nadapter_name_or_path: a",
+      /cannot be merged into a quantized model; remove/,
+    ],
     ["chat", "infer_backend: vllm", /is refused/],
     ["chat", "top_p: 0", /above 0 and at most 1/],
     ["chat", "lora_rank: x", /expected an integer/],

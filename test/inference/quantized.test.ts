@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { resolveRecipe } from "../../lib/config/index.js";
 import { exportModel } from "../../lib/inference/export.js";
 import { openModel } from "../../lib/inference/open-model.js";
-import type { Qwen3ForCausalLM } from "../../lib/models/qwen3/index.js";
+import type { FamilyModel } from "../../lib/models/index.js";
 import { Linear4bit } from "../../lib/nn/index.js";
 import { loadAdapter } from "../../lib/peft/index.js";
 import { loadSafetensors, noGrad, type Tensor, tensor } from "../../lib/torch/index.js";
@@ -26,7 +26,7 @@ const ids = tensor(
   BigInt64Array.from({ length: 12 }, (_, i) => BigInt(i + 3)),
   { shape: [1, 12] },
 );
-const logits = (of: Qwen3ForCausalLM): Tensor => noGrad(() => of.eval().forward({ inputIds: ids }));
+const logits = (of: FamilyModel): Tensor => noGrad(() => of.eval().forward({ inputIds: ids }));
 
 describe("a base in 4 bits", () => {
   it("takes the adapter that was trained over it; the original base takes it too, with other logits", async () => {

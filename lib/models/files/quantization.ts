@@ -51,7 +51,7 @@ function nameOf(method: unknown): string {
   return typeof method === "string" ? method.toUpperCase() : "an unnamed method";
 }
 
-/** The object that transformers writes for a model in this format. */
+/** The object that transformers writes for a model in this format; its threshold of 8 bits, a float, is the default. */
 export function quantizationConfig(quantization: Quantization, dtype: DType): Record<string, unknown> {
   const { type, nested, skipped } = quantization;
   return {
@@ -64,7 +64,6 @@ export function quantizationConfig(quantization: Quantization, dtype: DType): Re
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
     llm_int8_skip_modules: skipped.length > 0 ? skipped : null,
-    llm_int8_threshold: 6.0,
     load_in_4bit: true,
     load_in_8bit: false,
     quant_method: "bitsandbytes",

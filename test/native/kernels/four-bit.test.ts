@@ -18,9 +18,9 @@ import {
 } from "../../../lib/torch/index.js";
 import { distance } from "../../fixtures/model/read.js";
 
-function quantized(rows: number, columns: number, nested = true): Linear4bit {
-  const layer = new Linear4bit(columns, rows, { type: "nf4", nested, run: 64 });
-  layer.quantize(randn([rows, columns]).mul(0.05).to("bfloat16"));
+function quantized(rows: number, columns: number, dtype: DType = "float32"): Linear4bit {
+  const layer = new Linear4bit(columns, rows, { type: "nf4", nested: true, run: 64 });
+  layer.quantize(randn([rows, columns]).mul(0.05).to(dtype));
   return layer;
 }
 
@@ -46,7 +46,7 @@ describe.each(["panels", ...(hasIntegers ? ["int16"] : [])])("by %s", (kind) => 
     it.each(shapes)("with %s, in both directions", (_, rows, columns) => {
       manualSeed(1);
       noGrad(() => {
-        const layer = quantized(rows, columns);
+        const layer = quantized(rows, columns, "bfloat16");
         const [codes, ...state] = layer.operands() as [Tensor, ...Tensor[]];
         const exact = layer.values().double();
         for (const tokens of [1, 5, 67]) {
@@ -127,7 +127,7 @@ describe("LoRA over 4 bits", () => {
     manualSeed(4);
     const layer = new LoraLinear(base, 4, 0.5, dropout);
     noGrad(() => {
-      layer.lora_A.weight.copy_(layer.lora_A.weight.to("bfloat16")); // as over a weight of that dtype
+      layer.lora_A.weight.copy_(layer.lora_A.weight.to("bfloat16")); // whatever the weight's dtype
       layer.lora_B.weight.copy_(randn([base.outFeatures, 4]).mul(0.1));
     });
     return layer;
