@@ -3,6 +3,8 @@
 // for what the columns hold, see the readers. Format: arrow.apache.org, "Encapsulated message format".
 
 import type { FileHandle } from "node:fs/promises";
+import { checkPairs, checkSchema } from "./arrow-schema.js";
+import { rootTable, type Table } from "./flatbuffer-table.js";
 
 /** With these bytes begins the file format: the same messages between them and a footer. The stream format has none. */
 const MAGIC = "ARROW1";
@@ -10,9 +12,10 @@ const MAGIC_BYTES = 8;
 const CONTINUED = -1;
 /** A schema or a list of buffers: 100,000 columns have 10 MB. */
 const MOST_METADATA = 2 ** 26;
-/** Rows of a batch: what a reader counts to. */
-const MOST_ROWS = 2 ** 31;
+/** Rows of a batch that has no bytes for them: columns of nothing. Any other has a bit at least for each. */
+const BARE_ROWS = 2 ** 20;
 
+const SCHEMA = 1;
 const DICTIONARY = 2;
 const BATCH = 3;
 
@@ -60,11 +63,13 @@ async function frameAt(handle: FileHandle, at: number, size: number): Promise<nu
   const from = at + (isContinued ? 8 : 4);
   if (length < 0 || length > MOST_METADATA || from + length > size)
     throw new Error(`a message of ${length} bytes at ${at}`);
-  const message = tableAt(await bytesAt(handle, from, length), 0);
+  const message = rootTable(await bytesAt(handle, from, length));
   const body = message.long(3);
   if (body < 0 || from + length + body > size) throw new Error(`a body of ${body} bytes at ${at}`);
   const kind = message.byte(1);
   const header = message.table(2);
+  if (kind === SCHEMA) checkSchema(header);
+  checkPairs(message, 4);
   if (kind === BATCH && header !== undefined) checkBatch(header, body);
   if (kind === DICTIONARY) checkBatch(header?.table(1), body);
   return from + length + body;
@@ -73,10 +78,11 @@ async function frameAt(handle: FileHandle, at: number, size: number): Promise<nu
 /** A record batch: its nodes and buffers are in the message, and the buffers inside the body. */
 function checkBatch(batch: Table | undefined, body: number): void {
   if (batch === undefined) throw new Error("a batch without contents");
+  const most = 8 * body + BARE_ROWS;
   const rows = batch.long(0);
-  if (rows < 0 || rows > MOST_ROWS) throw new Error(`a batch of ${rows} rows`);
+  if (rows < 0 || rows > most) throw new Error(`a batch of ${rows} rows in ${body} bytes`);
   for (const [length] of batch.pairs(1)) {
-    if (length < 0 || length > MOST_ROWS) throw new Error(`a column of ${length} values`);
+    if (length < 0 || length > most) throw new Error(`a column of ${length} values in ${body} bytes`);
   }
   for (const [offset, length] of batch.pairs(2)) {
     if (offset < 0 || length < 0 || offset + length > body)
@@ -88,52 +94,4 @@ async function bytesAt(handle: FileHandle, at: number, length: number): Promise<
   const { bytesRead, buffer } = await handle.read(Buffer.alloc(length), 0, length, at);
   if (bytesRead < length) throw new Error("it is cut short");
   return buffer;
-}
-
-/** A table of FlatBuffers; every place is checked by Buffer, which throws outside of its bytes. */
-class Table {
-  constructor(
-    readonly bytes: Buffer,
-    readonly at: number,
-  ) {}
-
-  /** Where a field is; 0 where it is left out. */
-  #field(index: number): number {
-    const table = this.at - this.bytes.readInt32LE(this.at);
-    if (4 + 2 * index >= this.bytes.readUInt16LE(table)) return 0;
-    const offset = this.bytes.readUInt16LE(table + 4 + 2 * index);
-    return offset === 0 ? 0 : this.at + offset;
-  }
-
-  byte(index: number): number {
-    const at = this.#field(index);
-    return at === 0 ? 0 : this.bytes.readUInt8(at);
-  }
-
-  long(index: number): number {
-    const at = this.#field(index);
-    return at === 0 ? 0 : Number(this.bytes.readBigInt64LE(at));
-  }
-
-  table(index: number): Table | undefined {
-    const at = this.#field(index);
-    return at === 0 ? undefined : new Table(this.bytes, at + this.bytes.readUInt32LE(at));
-  }
-
-  /** A vector of structs of two longs. */
-  *pairs(index: number): Generator<[number, number]> {
-    const field = this.#field(index);
-    if (field === 0) return;
-    const vector = field + this.bytes.readUInt32LE(field);
-    const count = this.bytes.readUInt32LE(vector);
-    if (vector + 4 + 16 * count > this.bytes.length) throw new Error(`a list of ${count} in a short message`);
-    for (let i = 0; i < count; i++) {
-      const at = vector + 4 + 16 * i;
-      yield [Number(this.bytes.readBigInt64LE(at)), Number(this.bytes.readBigInt64LE(at + 8))];
-    }
-  }
-}
-
-function tableAt(bytes: Buffer, at: number): Table {
-  return new Table(bytes, at + bytes.readUInt32LE(at));
 }

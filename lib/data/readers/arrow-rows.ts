@@ -3,7 +3,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
-import { DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
+import { type Data, DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
 import { messageOf, UserError } from "../../errors.js";
 import { arrowFrames } from "./arrow-frames.js";
 import { missingColumn, type Row } from "./row.js";
@@ -21,7 +21,9 @@ export async function* readArrowRows(file: string, columns?: readonly string[]):
       const at = there.indexOf(name);
       const column = batch.getChildAt(at);
       if (at === -1 || column === null) throw missingColumn(file, name, there);
-      requireCleanText(column, `${file}: rows ${before + 1} to ${before + batch.numRows}`);
+      const place = `${file}: rows ${before + 1} to ${before + batch.numRows}`;
+      for (const data of column.data) requireWhole(data, place);
+      requireCleanText(column, place);
       return [name, column] as const;
     });
     for (let at = 0; at < batch.numRows; at++) {
@@ -68,13 +70,35 @@ async function* batches(file: string): AsyncGenerator<RecordBatch> {
   }
 }
 
+/** A row is as long as its offsets say: each must lie behind the one before it, and within what is there. */
+function requireWhole(data: Data | undefined, place: string): void {
+  const fail = (what: string): never => {
+    throw new UserError(`${place}: is no Arrow file, or is damaged (${what}); fetch or write it again`);
+  };
+  if (data === undefined) return fail("a column without contents");
+  const { valueOffsets: offsets, length, children, values, type } = data;
+  const inside = DataType.isList(type) || DataType.isMap(type) ? children[0]?.length : values?.length;
+  if (length > 0 && offsets !== undefined && !DataType.isUnion(type) && inside !== undefined) {
+    if (offsets.length <= length) fail("fewer texts or lists than rows");
+    let last = Number(offsets[0]);
+    if (!(last >= 0)) fail("a text or list begins before its column");
+    for (let at = 1; at <= length; at++) {
+      const next = Number(offsets[at]);
+      if (!(next >= last)) fail("a text or list ends before it begins");
+      last = next;
+    }
+    if (last > inside) fail("a text or list goes on behind its column");
+  }
+  if (DataType.isFixedSizeList(type) && type.listSize * length > (children[0]?.length ?? 0))
+    fail("a list goes on behind its column");
+  for (const child of children) requireWhole(child, place);
+}
+
 /** The reader silently replaces what is not UTF-8; the bytes tell. */
 function requireCleanText(column: Vector, place: string): void {
   if (!DataType.isUtf8(column.type) && !DataType.isLargeUtf8(column.type)) return;
   for (const { values, valueOffsets, length } of column.data) {
     if (length === 0) continue;
-    if (valueOffsets.length <= length)
-      throw new UserError(`${place}: the file is damaged (fewer texts than rows); fetch or write it again`);
     if (!isUtf8(values.subarray(Number(valueOffsets[0]), Number(valueOffsets[length])))) {
       throw new UserError(`${place}: a text is not valid UTF-8; write the file again from clean text`);
     }

@@ -48,7 +48,17 @@ async function* rowsOf(
   splitter: ValueSplitter,
   parts: AsyncIterable<Buffer>,
 ): AsyncGenerator<JsonRow> {
-  for await (const raw of rawRows(splitter, parts)) yield { value: rowOf(file, raw), line: raw.line };
+  const source = parts[Symbol.asyncIterator]();
+  for await (const raw of rawRows(splitter, { [Symbol.asyncIterator]: () => source })) {
+    let value: Record<string, unknown>;
+    try {
+      value = rowOf(file, raw);
+    } catch (error) {
+      await source.next(); // where a packed file is damaged, it is the unpacking that has something to say
+      throw error;
+    }
+    yield { value, line: raw.line };
+  }
 }
 
 /** How many rows a file has, without parsing them. */

@@ -27,10 +27,11 @@ export function isQwenClass(config: Config): boolean {
 
 /**
  * @param file tokenizer_config.json, for messages
- * @param map special_tokens_map.json: read for what the config leaves out
+ * @param map special_tokens_map.json: overrules a config without `added_tokens_decoder`, and is not read beside one
  * @throws UserError for a key that names no token
  */
 export function configTokens(file: string, config: Config, map: Config): NamedToken[] {
+  const over = "added_tokens_decoder" in config ? {} : map;
   const token = (key: string, value: unknown): NamedToken[] => {
     if (value === undefined || value === null || value === "") return [];
     if (typeof value === "string") return [{ key, content: value, flags: {} }];
@@ -46,23 +47,33 @@ export function configTokens(file: string, config: Config, map: Config): NamedTo
     ];
   };
   const given = (key: string): unknown => {
-    const value = key in config ? config[key] : map[key];
+    const value = key in over ? over[key] : config[key];
     return value === undefined && FILLED.has(key) && isQwenClass(config) ? "<|endoftext|>" : value;
   };
   const named = NAMED.flatMap((key) => token(key, given(key)));
   const own = Object.entries(config).filter(
     ([key, value]) => key.endsWith("_token") && !NAMED.includes(key) && isToken(value),
   );
-  const extra = [config, map]
-    .flatMap((from) => [from["extra_special_tokens"], from["additional_special_tokens"]])
-    .find((value) => value !== undefined && value !== null);
-  if (extra !== undefined && typeof extra !== "object")
-    throw new UserError(`${file}: extra_special_tokens must be a list of tokens, or names and tokens`);
-  const listed = Array.isArray(extra)
-    ? (extra as unknown[]).map((value): [string, unknown] => ["extra", value])
-    : Object.entries(extra ?? {});
+  const listed = extraTokens(config, over).flatMap((extra): [string, unknown][] => {
+    if (typeof extra !== "object" || extra === null)
+      throw new UserError(`${file}: extra_special_tokens must be a list of tokens, or names and tokens`);
+    return Array.isArray(extra)
+      ? (extra as unknown[]).map((value): [string, unknown] => ["extra", value])
+      : Object.entries(extra);
+  });
   const last = listed.filter(([key]) => !NAMED.includes(key));
   return [...named, ...[...own, ...last].flatMap(([key, value]) => token(key, value))];
+}
+
+/** The lists of further tokens, or their tables, that hold: a list of the map is joined to the config's. */
+function extraTokens(config: Config, map: Config): unknown[] {
+  const lists =
+    "extra_special_tokens" in config ? config["extra_special_tokens"] : config["additional_special_tokens"];
+  const more = map["extra_special_tokens"];
+  const found = Array.isArray(more) ? [lists, more] : [more ?? lists];
+  const there = found.filter((list) => list !== undefined && list !== null);
+  const late = map["additional_special_tokens"];
+  return there.length > 0 || late === undefined || late === null ? there : [late];
 }
 
 function isToken(value: unknown): boolean {

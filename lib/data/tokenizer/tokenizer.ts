@@ -200,7 +200,19 @@ function readTokenizerJson(file: string): TokenizerJson {
       `${file}: is not a tokenizer: it has no model.vocab; copy the file of the model again`,
     );
   }
+  const added = json.added_tokens ?? [];
+  const isWhole = Array.isArray(added) && added.every(isAddedToken);
+  if (!isWhole) {
+    throw new UserError(
+      `${file}: added_tokens must be a list of tokens with an id and a content; copy the file of the model again`,
+    );
+  }
   return json as TokenizerJson;
+}
+
+function isAddedToken(token: unknown): boolean {
+  const { id, content } = (token ?? {}) as Partial<AddedToken>;
+  return Number.isSafeInteger(id) && typeof content === "string";
 }
 
 function readJson(file: string): Record<string, unknown> | undefined {
@@ -232,7 +244,7 @@ function registerTokens(
     present.add(token.content);
     added.push(token);
   };
-  const decoder = (config.added_tokens_decoder ?? {}) as Record<string, Partial<AddedToken>>;
+  const decoder = (config.added_tokens_decoder ?? {}) as Record<string, Partial<AddedToken> | null>;
   const listed = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
   for (const [id, token] of listed) {
     if (typeof token?.content !== "string") continue;

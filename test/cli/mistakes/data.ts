@@ -35,6 +35,11 @@ export const DATA: Mistake[] = [
     line: /data\/dataset_info\.json: one: file data\/one\.jsonl does not exist; /,
   },
   {
+    name: "a name with a line's end and a terminal's code in it",
+    make: (room) => room.json("data/dataset_info.json", { one: { file_name: "a\nb\u001b[31m.jsonl" } }),
+    line: /one: file data\/a\\nb\\u001b\[31m\.jsonl does not exist; /,
+  },
+  {
     name: "a data file of another kind",
     make: (room) => {
       room.json("data/dataset_info.json", { one: { file_name: "one.docx" } });

@@ -116,6 +116,11 @@ export const MODELS: Mistake[] = [
     line: /model\/tokenizer\.json:3: .*(cut short|again)/,
   },
   {
+    name: "tokenizer.json whose added tokens are no list",
+    make: (room) => room.json("model/tokenizer.json", { added_tokens: { "0": "a" } }),
+    line: /model\/tokenizer\.json: added_tokens must be a list of tokens with an id and a content; copy/,
+  },
+  {
     name: "tokenizer.json of another kind",
     make: (room) => room.write("model/tokenizer.json", "{}"),
     line: /model\/tokenizer\.json: is not a tokenizer: it has no model\.vocab; /,

@@ -57,6 +57,31 @@ describe("arrow", () => {
     },
   );
 
+  it("a count in the schema that its message cannot hold", async () => {
+    const whole = readFileSync(path.join(FORMATS, "stream.arrow"));
+    const length = whole.readInt32LE(4);
+    let refused = 0;
+    for (let at = 8; at + 4 <= 8 + length; at += 4) {
+      const bytes = Buffer.from(whole);
+      bytes.writeUInt32LE(0x70000000 + at, at);
+      if (typeof (await outcome(put("schema.arrow", bytes))) === "string") refused++;
+    }
+    expect(refused).toBeGreaterThan(10);
+  });
+
+  it("lists and texts whose offsets lead elsewhere, and rows without bytes", async () => {
+    const whole = readFileSync(path.join(FORMATS, "history.arrow"));
+    let refused = 0;
+    for (let at = whole.length - 700; at + 4 <= whole.length; at += 4) {
+      const bytes = Buffer.from(whole);
+      bytes.writeInt32LE(at % 8 === 0 ? 0x7fffff00 : -5, at);
+      const found = await outcome(put("offsets.arrow", bytes));
+      if (typeof found === "string" && /before it begins|behind its column|begins before/.test(found))
+        refused++;
+    }
+    expect(refused).toBeGreaterThan(5);
+  });
+
   it("a negative length is refused, and so is one beyond the file", async () => {
     const whole = readFileSync(path.join(FORMATS, "stream.arrow"));
     for (const length of [-8, -2147483648, 2147483647, whole.length]) {

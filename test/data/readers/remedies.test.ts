@@ -35,7 +35,7 @@ describe("a file that is refused says what to do", () => {
     ] as const) {
       const content = `text${mark}id\none${mark}1\ntwo${mark}2\n`;
       expect(await documents("a.csv", content)).toBe(
-        `a.csv: column "text" is missing; the rows have: text${mark}id; its cells are separated by ${name}, and a .csv has commas: save it with commas`,
+        `a.csv: column "text" is missing; the rows have: text${mark === "\t" ? "\\t" : mark}id; its cells are separated by ${name}, and a .csv has commas: save it with commas`,
       );
       expect(await documents("a.csv", content.replaceAll(mark, ","))).toEqual(["one", "two"]);
     }

@@ -1,6 +1,6 @@
 // Tokens that only tokenizer_config.json names, against transformers 5.6 on the same folders: ids, end, pad and size.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -20,6 +20,15 @@ const FAST = { tokenizer_class: "PreTrainedTokenizerFast" };
 
 type Files = Record<string, Record<string, unknown>>;
 const config = (changes: Record<string, unknown>): Files => ({ "tokenizer_config.json": changes });
+
+/** What tokenizer.json has, as older versions of transformers write it once more. */
+const DECODER = Object.fromEntries(
+  ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map((content, at) => [
+    500 + at,
+    { content, special: true, ...plain },
+  ]),
+);
+const map = (changes: Record<string, unknown>): Files => ({ "special_tokens_map.json": changes });
 
 /** <|im_start|> and <|im_end|> take the spaces before them; the second is the end, so that the config names it. */
 function flagged(changes: Record<string, unknown>): Files {
@@ -63,6 +72,32 @@ const CASES: Record<string, Files> = {
   "flags of tokenizer.json, of another class": flagged(FAST),
   add_prefix_space: config({ add_prefix_space: true }),
   "add_prefix_space, of another class": config({ add_prefix_space: true, ...FAST }),
+  "a map beside the config": {
+    ...config({ pad_token: "<|a|>", eos_token: "<|im_end|>" }),
+    ...map({ pad_token: "<|b|>", eos_token: { content: "<|e|>", special: true, ...plain }, bos_token: null }),
+  },
+  "a map and no config": {
+    ...config({ pad_token: undefined, eos_token: undefined }),
+    ...map({ eos_token: "<|e|>" }),
+  },
+  "a map that is not read": {
+    ...config({ pad_token: "<|a|>", added_tokens_decoder: DECODER }),
+    ...map({ pad_token: "<|b|>", additional_special_tokens: ["<|mytool|>"], bos_token: "<|c|>" }),
+  },
+  "a map's list": map({ additional_special_tokens: ["<|mytool|>", "<i>"] }),
+  "a map's list beside the config's": {
+    ...config({ additional_special_tokens: ["<a>"] }),
+    ...map({ additional_special_tokens: ["<|mytool|>"] }),
+  },
+  "a map's extra list beside the config's": {
+    ...config({ extra_special_tokens: ["<a>"] }),
+    ...map({ extra_special_tokens: ["<|mytool|>", "<a>"] }),
+  },
+  "a map's names": {
+    ...config({ extra_special_tokens: ["<a>"] }),
+    ...map({ extra_special_tokens: { image_token: "<|mytool|>" } }),
+  },
+  "a map of another class": { ...config({ pad_token: "<|a|>", ...FAST }), ...map({ pad_token: "<|b|>" }) },
   "tokens of another class": config({ additional_special_tokens: ["<|mytool|>"], ...FAST }),
 };
 
@@ -77,7 +112,8 @@ function made(name: string, files: Files): string {
   cpSync(path.join(FIXTURES, "tokenizer"), dir, { recursive: true });
   for (const [file, changes] of Object.entries(files)) {
     const target = path.join(dir, file);
-    writeFileSync(target, JSON.stringify({ ...JSON.parse(readFileSync(target, "utf8")), ...changes }));
+    const before = existsSync(target) ? (JSON.parse(readFileSync(target, "utf8")) as object) : {};
+    writeFileSync(target, JSON.stringify({ ...before, ...changes }));
   }
   writeFileSync(path.join(dir, "config.json"), JSON.stringify({ model_type: "qwen3" }));
   return dir;

@@ -1,0 +1,11 @@
+// Types of fuzz.mjs, for the test.
+export interface Options {
+  count: number;
+  seed: number;
+  kinds?: string[];
+  from?: number;
+  onFault?: (fault: { index: number; kind: string; message: string }) => void;
+  onProgress?: (done: number, counts: Counts) => void;
+}
+export type Counts = Record<string, Record<"read" | "refused" | "fault" | "seconds", number>>;
+export function fuzz(options: Options): Promise<{ counts: Counts; faults: object[] }>;
