@@ -34,5 +34,5 @@ for (let step = 1; step <= Number(steps); step++) {
   console.log(`step ${step}  loss ${loss.toFixed(4)}  grad_norm ${norm.toFixed(3)}`);
 }
 
-qp.saveAdapter(model, output, lora, folder);
+qp.saveAdapter(model, output, { baseModel: folder });
 console.log(`adapter saved in ${output}`);

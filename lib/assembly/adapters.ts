@@ -11,9 +11,10 @@ import {
   loadAdapter,
   loadAdapterState,
   mergeAdapter,
-  saveAdapter,
+  RECIPE_WORDS,
   saveConverted,
   type TokenIndices,
+  writeAdapter,
 } from "../peft/index.js";
 import { keep, noGrad, type Tensor } from "../torch/index.js";
 
@@ -71,12 +72,12 @@ export function adaptModel(
   }
   const continued = recipe.create_new_adapter ? undefined : given.at(-1);
   let config: LoraConfig | AdapterConfig = loraConfig(recipe, model.config);
-  if (continued === undefined) addLora(model, config);
+  if (continued === undefined) addLora(model, config, RECIPE_WORDS);
   else config = loadAdapter(model, continued, { trainable: true, savedDtype: config.savedDtype });
   const first = recipe.pissa_convert && recipe.pissa_init ? copyState(model) : undefined;
   if (resume !== undefined) loadAdapterState(model, resume);
   return {
-    save: (dir) => saveAdapter(model, dir, config, base),
+    save: (dir) => writeAdapter(model, dir, config, base),
     load: (dir) => loadAdapterState(model, dir),
     ...(first !== undefined && { finish: (dir: string) => savePissa(model, config, base, first, dir) }),
   };
@@ -99,8 +100,8 @@ function savePissa(
   const plain = { ...config, init: true as const };
   const folders = ["pissa_init", "pissa_backup", "pissa_converted"].map((name) => path.join(dir, name));
   const [initial, backup, converted] = folders as [string, string, string];
-  saveAdapter(model, initial, plain, base, first);
-  saveAdapter(model, backup, plain, base);
+  writeAdapter(model, initial, plain, base, first);
+  writeAdapter(model, backup, plain, base);
   saveConverted(model, converted, plain, base, first);
   return folders;
 }

@@ -3,7 +3,6 @@
 
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
-import { UserError } from "../errors.js";
 import type { Emit } from "../events.js";
 import { HeldSlices, type TrainingMethod } from "../methods/index.js";
 import {
@@ -20,6 +19,7 @@ import {
 } from "../models/index.js";
 import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
+import { readAdapterConfig } from "../peft/index.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { precisionOf, upcastNorms } from "./precision.js";
@@ -133,6 +133,22 @@ function tablesOf(config: ModelConfig, start: NewRowInit | PieceStart | undefine
   return config.tie_word_embeddings ? ["embed_tokens"] : ["embed_tokens", "lm_head"];
 }
 
+/** What a recipe trains whole beside an adapter, and the key that asks for it. */
+export function trainedTables(
+  recipe: Recipe,
+  start: NewRowInit | PieceStart | undefined,
+): { key: string; names: readonly string[] } | undefined {
+  const continued = recipe.create_new_adapter ? undefined : recipe.adapter_name_or_path?.at(-1);
+  if (continued !== undefined)
+    return {
+      key: `adapter_name_or_path: ${continued}: modules_to_save`,
+      names: readAdapterConfig(continued).modulesToSave,
+    };
+  if (recipe.additional_target !== null) return { key: "additional_target", names: recipe.additional_target };
+  if (start === undefined || "pieces" in start) return undefined;
+  return { key: "resize_vocab", names: ["embed_tokens", "lm_head"] };
+}
+
 /** Builds the model of a recipe with its trainable parts. */
 export function buildModel(
   recipe: Recipe,
@@ -146,24 +162,12 @@ export function buildModel(
   const warn = (text: string): void => emit({ type: "message", level: "warning", text });
   const model = loadBase(recipe, given, building, warn);
   const config = { ...given, tie_word_embeddings: model.config.tie_word_embeddings };
-  const { trainable, compute } = precisionOf(recipe);
-  const isMixed = compute === undefined && config.dtype !== "float32" && config.dtype !== null;
-  if (recipe.upcast_layernorm) {
-    if (isMixed)
-      throw new UserError(
-        `upcast_layernorm: float32 norms and ${config.dtype} layers need autocast between them; set bf16: true`,
-      );
-    upcastNorms(model);
-  }
-  if (isMixed && recipe.finetuning_type === "freeze" && trainable === "float32")
-    throw new UserError(
-      `finetuning_type: freeze trains in float32, and ${config.dtype} layers beside that need autocast between them; set bf16: true`,
-    );
+  if (recipe.upcast_layernorm) upcastNorms(model);
   if (isLora) {
     const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
     return { model, weights, methods: [] };
   }
-  const slices = trainPart(model, recipe, trainable, tablesOf(config, start));
+  const slices = trainPart(model, recipe, precisionOf(recipe).trainable, tablesOf(config, start));
   const save = (dir: string): void => {
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);

@@ -1,6 +1,7 @@
 // Precision of a run: what autocast computes in, what the trainable weights are stored in, and the loss scale that
 // float16 needs.
 import type { Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
 import type { Module } from "../nn/index.js";
 import { type DType, noGrad, op, scope, type Tensor } from "../torch/index.js";
 
@@ -20,6 +21,33 @@ export function precisionOf(recipe: Recipe): Precision {
     return { compute: recipe.bf16 ? "bfloat16" : undefined, trainable: undefined, scaled: false };
   const compute = recipe.bf16 ? "bfloat16" : recipe.fp16 ? "float16" : undefined;
   return { compute, trainable: "float32", scaled: recipe.fp16 };
+}
+
+/**
+ * Without autocast nothing goes between layers of 16 bits and what is trained in float32 beside them.
+ *
+ * @param layers the dtype that config.json names
+ * @param tables what is trained whole: its names, and the key that asks for it
+ * @throws UserError naming the key that asks for both
+ */
+export function requireAutocast(
+  recipe: Recipe,
+  layers: DType | null | undefined,
+  tables: { readonly key: string; readonly names: readonly string[] } | undefined,
+): void {
+  const { compute, trainable } = precisionOf(recipe);
+  if (compute !== undefined || layers === undefined || layers === null || layers === "float32") return;
+  const fail = (what: string): never => {
+    throw new UserError(
+      `${what} need autocast between them; set ${layers === "float16" ? "fp16" : "bf16"}: true`,
+    );
+  };
+  if (recipe.upcast_layernorm) fail(`upcast_layernorm: float32 norms and ${layers} layers`);
+  if (trainable !== "float32") return;
+  if (recipe.finetuning_type === "freeze")
+    fail(`finetuning_type: freeze trains in float32, and ${layers} layers beside that`);
+  if (recipe.finetuning_type === "lora" && tables !== undefined && tables.names.length > 0)
+    fail(`${tables.key}: ${tables.names.join(", ")} trained in float32 and ${layers} layers beside that`);
 }
 
 /** Widens the weights of norms to float32: what LLaMA-Factory calls so, every vector with "norm" or "ln" in its name. */

@@ -2,34 +2,64 @@
 
 import { UserError } from "../errors.js";
 import type { Layer, Module, Projection } from "../nn/index.js";
-import type { Tensor } from "../torch/index.js";
+import type { DType, Tensor } from "../torch/index.js";
+import type { AdapterConfig } from "./adapter-config.js";
 import { type LoraConfig, LoraLinear, scalingOf } from "./lora.js";
 import { SavedModule } from "./saved-module.js";
-import { findSavedModules, findTargets, inLayers } from "./targets.js";
+import { findSavedModules, findTargets, inLayers, OPTION_WORDS, type TargetWords } from "./targets.js";
 import { addTokenRows, TokenRows } from "./token-rows.js";
+
+/** What a model was adapted by; the adapter is saved with it. */
+const configs = new WeakMap<Module, LoraConfig | AdapterConfig>();
+
+/** What a model's adapter was made by; undefined where it has none. */
+export function adapterConfigOf(model: Module): LoraConfig | AdapterConfig | undefined {
+  return configs.get(model);
+}
 
 /**
  * Freezes a model and wraps its targets, in the model's order; draws come from torch's global CPU generator.
- * Throws UserError where a target matches nothing.
+ *
+ * @param words what messages call the options: a recipe has other names for them
+ * @throws UserError where a target matches nothing, and for a model that has an adapter
  */
-export function addLora(model: Module, config: LoraConfig): void {
-  const { rank, dropout: rate = 0, targets = "all", modulesToSave = [], savedDtype = "float32" } = config;
+export function addLora(model: Module, config: LoraConfig, words: TargetWords = OPTION_WORDS): void {
+  const { rank, dropout = 0 } = config;
   if (!Number.isInteger(rank) || rank < 1)
-    throw new UserError(`lora_rank: ${rank} is not a whole number above 0`);
-  if (!(rate >= 0 && rate < 1)) throw new UserError(`lora_dropout: ${rate} is outside [0, 1)`);
-  const saved = findSavedModules(model, modulesToSave);
-  const wrapped = inLayers(findTargets(model, targets), config.layers).filter(
+    throw new UserError(`rank: ${rank} is not a whole number above 0; write for instance { rank: 8 }`);
+  if (!(dropout >= 0 && dropout < 1))
+    throw new UserError(`dropout: ${dropout} is outside [0, 1); write for instance { dropout: 0.05 }`);
+  wrap(model, config, words, config.savedDtype ?? "float32");
+}
+
+/**
+ * Wraps what a configuration names.
+ *
+ * @param savedDtype of modules trained whole; undefined leaves them as they are
+ */
+export function wrap(
+  model: Module,
+  config: LoraConfig | AdapterConfig,
+  words: TargetWords,
+  savedDtype: DType | undefined,
+): void {
+  if (adapters(model).size > 0)
+    throw new UserError(
+      "the model has an adapter already: merge it first (mergeAdapter), train that one, or load the model again",
+    );
+  const { rank, dropout = 0, targets = "all", modulesToSave = [] } = config;
+  const saved = findSavedModules(model, modulesToSave, words);
+  const wrapped = inLayers(findTargets(model, targets, words), config.layers, words).filter(
     (path) => !saved.includes(path),
   );
   model.requiresGrad_(false);
   for (const path of wrapped) {
-    model.replace(
-      path,
-      new LoraLinear(model.find(path) as Projection, rank, scalingOf(config), rate, config),
-    );
+    const base = model.find(path) as Projection;
+    model.replace(path, new LoraLinear(base, rank, scalingOf(config), dropout, config));
   }
   for (const path of saved) model.replace(path, new SavedModule(model.find(path) as Layer, savedDtype));
   if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);
+  configs.set(model, config);
 }
 
 /**
@@ -48,6 +78,7 @@ export function mergeAdapter(model: Module): void {
     }
   }
   for (const tensor of [...tables.keys(), ...rows]) tensor.dispose();
+  configs.delete(model);
 }
 
 /** Everything an adapter can replace a layer with. */

@@ -24,14 +24,14 @@ export interface AdapterConfig extends Omit<LoraConfig, "targets"> {
 export function adapterConfigJson(
   config: LoraConfig | AdapterConfig,
   targets: readonly string[] | string,
-  baseModel: string,
+  baseModel: string | undefined,
 ): Record<string, unknown> {
   return {
     alora_invocation_tokens: null,
     alpha_pattern: {},
     arrow_config: null,
     auto_mapping: null,
-    base_model_name_or_path: baseModel,
+    base_model_name_or_path: baseModel ?? null,
     bias: "none",
     corda_config: null,
     ensure_weight_tying: false,

@@ -8,14 +8,13 @@ import { makeFolder } from "../files/make-folder.js";
 import type { Module } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
 import { cat, loadSafetensors, noGrad, saveSafetensors, scope } from "../torch/index.js";
-import { adapters } from "./adapt.js";
+import { adapterConfigOf, adapters, wrap } from "./adapt.js";
 import type { AdapterConfig } from "./adapter-config.js";
 import { adapterConfigJson, parseAdapterConfig } from "./adapter-config.js";
 import type { LoraConfig } from "./lora.js";
-import { LoraLinear, scalingOf } from "./lora.js";
-import { SavedModule } from "./saved-module.js";
-import { findSavedModules, findTargets, inLayers } from "./targets.js";
-import { addTokenRows, TokenRows } from "./token-rows.js";
+import { LoraLinear } from "./lora.js";
+import { fileWords } from "./targets.js";
+import { TokenRows } from "./token-rows.js";
 
 /** PEFT's file of an adapter's tensors. */
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -43,15 +42,34 @@ export function adapterState(model: Module): Map<string, Tensor> {
   return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** What of an adapter's folder is not the adapter itself. */
+export interface SaveAdapterOptions {
+  /** Where PEFT finds the base model, a folder or a name. Default: what a loaded adapter called it, else nothing. */
+  readonly baseModel?: string;
+}
+
 /**
- * Writes both files, as PEFT 0.18.1's `save_pretrained` names them. `baseModel` is where PEFT finds the base model;
- * `state` may be an earlier state of the adapter.
+ * Writes both files, as PEFT 0.18.1's `save_pretrained` names them: the adapter as {@link addLora} or
+ * {@link loadAdapter} made it.
+ *
+ * @throws UserError where the model has no adapter, or the folder cannot be written
  */
-export function saveAdapter(
+export function saveAdapter(model: Module, dir: string, options: SaveAdapterOptions = {}): void {
+  const config = adapterConfigOf(model);
+  if (config === undefined)
+    throw new UserError(
+      "the model has no adapter to save: addLora or loadAdapter first, and save before merging",
+    );
+  const named = "baseModel" in config ? config.baseModel : undefined;
+  writeAdapter(model, dir, config, options.baseModel ?? named);
+}
+
+/** {@link saveAdapter} under another configuration than the model's; `state` may be an earlier state of the adapter. */
+export function writeAdapter(
   model: Module,
   dir: string,
   config: LoraConfig | AdapterConfig,
-  baseModel: string,
+  baseModel: string | undefined,
   state: ReadonlyMap<string, Tensor> = adapterState(model),
 ): void {
   makeFolder(dir);
@@ -99,7 +117,7 @@ export function saveConverted(
       rank: 2 * config.rank,
       alpha: alpha * (config.rankStabilized ? Math.SQRT2 : 2),
     };
-    saveAdapter(model, dir, wider, baseModel, joined);
+    writeAdapter(model, dir, wider, baseModel, joined);
   });
 }
 
@@ -142,25 +160,9 @@ export function loadAdapter(
   options: { trainable?: boolean; savedDtype?: DType } = {},
 ): AdapterConfig {
   const config = readAdapterConfig(dir);
-  const saved = findSavedModules(model, config.modulesToSave);
-  const targets = inLayers(findTargets(model, config.targets), config.layers).filter(
-    (path) => !saved.includes(path),
-  );
-  model.requiresGrad_(false);
-  for (const path of targets) {
-    const base = model.find(path) as ConstructorParameters<typeof LoraLinear>[0];
-    model.replace(path, new LoraLinear(base, config.rank, scalingOf(config), config.dropout, config));
-  }
-  for (const path of saved) {
-    model.replace(
-      path,
-      new SavedModule(
-        model.find(path) as ConstructorParameters<typeof SavedModule>[0],
-        options.savedDtype ?? "float32",
-      ),
-    );
-  }
-  if (config.tokenIndices !== undefined) addTokenRows(model, config.tokenIndices);
+  // an adapter that is not trained computes in its base model's dtype, as PEFT has it
+  const savedDtype = options.savedDtype ?? (options.trainable === true ? "float32" : undefined);
+  wrap(model, config, fileWords(join(dir, ADAPTER_CONFIG)), savedDtype);
   loadAdapterState(model, dir);
   if (options.trainable !== true) model.requiresGrad_(false);
   return config;

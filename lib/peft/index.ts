@@ -11,8 +11,10 @@ export {
   loadAdapter,
   loadAdapterState,
   readAdapterConfig,
+  type SaveAdapterOptions,
   saveAdapter,
   saveConverted,
+  writeAdapter,
 } from "./adapter-files.js";
 export { baseWeights, withoutAdapter } from "./base-model.js";
 export type { FreezeConfig } from "./freeze.js";
@@ -21,5 +23,5 @@ export type { LoraConfig } from "./lora.js";
 export { LoraLinear, scalingOf } from "./lora.js";
 export type { PissaInit } from "./pissa.js";
 export { SavedModule } from "./saved-module.js";
-export { findSavedModules, findTargets } from "./targets.js";
+export { findSavedModules, findTargets, RECIPE_WORDS, type TargetWords } from "./targets.js";
 export { addTokenRows, type TokenIndices, TokenRows } from "./token-rows.js";

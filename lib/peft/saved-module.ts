@@ -17,7 +17,8 @@ export class SavedModule extends Module {
   /** Without it the original computes. */
   enabled = true;
 
-  constructor(original: Layer, dtype: DType) {
+  /** @param dtype of the copy; undefined for the original's */
+  constructor(original: Layer, dtype: DType | undefined) {
     super();
     this.original_module = original;
     this.modules_to_save = copyModule(original, dtype);
@@ -46,8 +47,8 @@ export class SavedModule extends Module {
   }
 }
 
-/** A deep copy: own tensors of the given dtype, everything else shared. float64 stays float64. */
-function copyModule<T extends Module>(module: T, dtype: DType): T {
+/** A deep copy: own tensors, of the given dtype where there is one, everything else shared. float64 stays float64. */
+function copyModule<T extends Module>(module: T, dtype: DType | undefined): T {
   const copy = Object.create(Object.getPrototypeOf(module)) as Record<string, unknown>;
   const copied = (value: unknown): unknown => {
     if (value instanceof Module) return copyModule(value, dtype);
@@ -56,6 +57,7 @@ function copyModule<T extends Module>(module: T, dtype: DType): T {
   };
   for (const [field, value] of Object.entries(module)) copy[field] = copied(value);
   const result = copy as unknown as T;
-  result.mapParameters((parameter) => (parameter.dtype === "float64" ? parameter : parameter.to(dtype)));
+  if (dtype !== undefined)
+    result.mapParameters((parameter) => (parameter.dtype === "float64" ? parameter : parameter.to(dtype)));
   return result;
 }

@@ -28,6 +28,18 @@ describe("upcast_layernorm", () => {
   });
 });
 
+it.each([
+  [{ additional_target: "norm" }, "additional_target: norm"],
+  [{ additional_target: "embed_tokens,lm_head" }, "additional_target: embed_tokens, lm_head"],
+  [{ resize_vocab: true, add_tokens: "xyzzy" }, "resize_vocab: embed_tokens, lm_head"],
+])("%j beside layers of 16 bits asks for autocast before any data is read", async (keys, what) => {
+  const recipe = { model_name_or_path: "model-bfloat16", dataset: "nowhere", ...keys };
+  await expect(run(recipe)).rejects.toThrow(
+    `${what} trained in float32 and bfloat16 layers beside that need autocast between them; set bf16: true`,
+  );
+  await expect(run({ ...recipe, bf16: true })).rejects.toThrow("nowhere is not defined");
+});
+
 it("freeze on a model of 16 bits asks for autocast too", async () => {
   await expect(run({ model_name_or_path: "model-bfloat16", finetuning_type: "freeze" })).rejects.toThrow(
     "finetuning_type: freeze trains in float32, and bfloat16 layers beside that need autocast between them; set bf16: true",

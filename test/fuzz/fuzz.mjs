@@ -2,7 +2,7 @@
 // fault: a crash, more than 5 s, more than 1 GB, another error. What looks like too long or too much is done once more
 // by itself, for a busy machine or the cases before it may be why.
 import { fork, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const SECONDS = 5;
 const GIGABYTES = 1;
 /** Cases of one child, and the wall-clock patience for one case on a busy machine. */
-const BATCH = 1000;
+const BATCH = 4000;
 const PATIENCE_MS = 30_000;
 
 /** A finished run of one step: its checkpoint and its tokenized data are seeds. */
@@ -54,31 +54,42 @@ class Child {
     this.process.stderr.on("data", (bytes) => {
       this.said = (this.said + bytes).slice(-400);
     });
-    this.cases = 0;
   }
 
-  /** How a case ends. */
-  run(index, kind, patience = PATIENCE_MS) {
-    this.cases++;
+  /**
+   * How cases end, in their order, up to the first that ends the child: that one is missing.
+   * @returns why there are no more: undefined where all are done
+   */
+  run(cases, onResult, patience = PATIENCE_MS) {
     return new Promise((resolve) => {
-      let timer;
-      const end = (result) => {
-        clearTimeout(timer);
+      let last = this.at();
+      let since = performance.now();
+      const watch = setInterval(() => {
+        const at = this.at();
+        if (at !== last) [last, since] = [at, performance.now()];
+        if (performance.now() - since > patience) end("hang");
+      }, 500);
+      const end = (why) => {
+        clearInterval(watch);
         this.process.removeAllListeners("message").removeAllListeners("exit");
-        resolve({ index, kind, ...result });
+        resolve(why);
       };
-      this.process.on("exit", (code, signal) =>
-        end({ outcome: "fault", message: `crash: exit ${code ?? signal}: ${this.said.trim()}`, dead: true }),
-      );
-      this.process.on("message", (message) => {
-        if (message.started === undefined) return end(message);
-        timer = setTimeout(
-          () => end({ outcome: "fault", message: "hang", late: true, dead: true }),
-          patience,
-        );
+      this.process.on("exit", (code, signal) => end(`crash: exit ${code ?? signal}: ${this.said.trim()}`));
+      this.process.on("message", ({ results, ended }) => {
+        for (const result of results) onResult(result);
+        if (ended) end(undefined);
       });
-      this.process.send({ index, kind });
+      this.process.send({ cases });
     });
+  }
+
+  /** The case that the child stands at, as it says itself. */
+  at() {
+    try {
+      return Number(readFileSync(path.join(this.folder, "status"), "utf8"));
+    } catch {
+      return -1;
+    }
   }
 
   stop() {
@@ -97,40 +108,57 @@ export async function fuzz({ count, seed, kinds = Object.keys(KINDS), from = 0, 
   const made = path.join(folder, "made");
   const counts = {};
   const faults = [];
-  let child;
+  let done = 0;
+  const tally = (result) => {
+    counts[result.kind] ??= { read: 0, refused: 0, fault: 0, seconds: 0 };
+    counts[result.kind][result.outcome]++;
+    counts[result.kind].seconds += result.seconds ?? 0;
+    if (result.outcome === "fault") {
+      faults.push(result);
+      onFault?.(result);
+    }
+    onProgress?.(++done, counts);
+  };
   try {
     mkdirSync(made);
     if (kinds.some((kind) => KINDS[kind].run)) makeRun(made);
-    for (let index = from; index < from + count; index++) {
-      const kind = kindOf(index, seed, kinds);
-      child ??= new Child(folder, made, seed);
-      let result = await child.run(index, kind);
-      const isSuspect = result.late || result.dead || result.seconds > SECONDS || result.rss > GIGABYTES;
-      if (result.dead || isSuspect || child.cases >= BATCH) {
-        child.stop();
-        child = undefined;
-      }
-      if (isSuspect) {
-        const alone = new Child(folder, made, seed);
-        result = await alone.run(index, kind, 4 * PATIENCE_MS);
-        alone.stop();
-        if (result.seconds > SECONDS)
-          result = { ...result, outcome: "fault", message: `${result.seconds} s` };
-        else if (result.rss > GIGABYTES)
-          result = { ...result, outcome: "fault", message: `${result.rss} GB` };
-      }
-      counts[kind] ??= { read: 0, refused: 0, fault: 0, seconds: 0 };
-      counts[kind].seconds += result.seconds ?? 0;
-      counts[kind][result.outcome]++;
-      if (result.outcome === "fault") {
-        faults.push(result);
-        onFault?.(result);
-      }
-      onProgress?.(index + 1 - from, counts);
+    const all = Array.from({ length: count }, (_, i) => ({
+      index: from + i,
+      kind: kindOf(from + i, seed, kinds),
+    }));
+    while (all.length > 0) {
+      const cases = all.splice(0, BATCH);
+      const answered = new Set();
+      const suspects = [];
+      const child = new Child(folder, made, seed);
+      const why = await child.run(cases, (result) => {
+        answered.add(result.index);
+        if (result.seconds > SECONDS || result.rss > GIGABYTES) suspects.push(result);
+        else tally(result);
+      });
+      const at = child.at();
+      child.stop();
+      const missing = cases.filter(({ index }) => !answered.has(index));
+      const stuck = why === undefined ? undefined : missing.find(({ index }) => index === at);
+      // results are sent by the hundred: those before a crash are made again
+      all.unshift(...missing.filter((one) => one !== stuck));
+      for (const suspect of stuck === undefined ? suspects : [...suspects, { ...stuck, why }])
+        tally(await alone(suspect, folder, made, seed));
     }
   } finally {
-    child?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   return { counts, faults };
+}
+
+/** One case by itself, with patience for a busy machine: what it takes is all its own. */
+async function alone({ index, kind }, folder, made, seed) {
+  const child = new Child(folder, made, seed);
+  let result;
+  const why = await child.run([{ index, kind }], (one) => (result = one), 4 * PATIENCE_MS);
+  child.stop();
+  const fault = (message) => ({ index, kind, outcome: "fault", message });
+  if (result === undefined) return fault(why);
+  if (result.seconds > SECONDS) return fault(`${result.seconds} s`);
+  return result.rss > GIGABYTES ? fault(`${result.rss} GB`) : result;
 }

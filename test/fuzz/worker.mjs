@@ -1,11 +1,13 @@
 // One child of the fuzzer: makes the cases that it is told of, reads each, and says how it ended. It may die or hang;
 // its parent knows at which case.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import path from "node:path";
 import { copyAround, KINDS } from "./kinds.mjs";
 import { mutate, pick, randomOf } from "./mutate.mjs";
 
 const [folder, made, seed] = process.argv.slice(2);
+/** GB from which on a child is not used any longer. */
+const LARGE = 1;
 const readers = new Map();
 const copied = new Map();
 
@@ -37,7 +39,7 @@ async function once(index, kind) {
   const random = randomOf(Number(seed) * 1_000_003 + index);
   const { read, remove } = write(index, kind, random);
   try {
-    await readers.get(kind)(read);
+    await readers.get(kind)(read, index);
     return { outcome: "read" };
   } catch (error) {
     if (error?.name === "UserError" && !error.message.includes("\n") && error.message.length < 2000)
@@ -48,17 +50,24 @@ async function once(index, kind) {
   }
 }
 
-process.on("message", async ({ index, kind }) => {
-  if (!readers.has(kind)) readers.set(kind, await KINDS[kind].reader());
-  process.send({ started: index });
-  const before = process.cpuUsage();
-  const result = await once(index, kind);
-  const { user, system } = process.cpuUsage(before);
-  process.send({
-    index,
-    kind,
-    ...result,
-    seconds: (user + system) / 1e6,
-    rss: process.resourceUsage().maxRSS / 1e6,
-  });
+const status = openSync(path.join(folder, "status"), "w");
+
+// A whole range in one go: where it stands is in a file, which outlives a crash and needs no one's turn to be sent.
+process.on("message", async ({ cases }) => {
+  let results = [];
+  for (const { index, kind } of cases) {
+    writeSync(status, `${index}`.padEnd(12), 0);
+    if (!readers.has(kind)) readers.set(kind, await KINDS[kind].reader());
+    const before = process.cpuUsage();
+    const result = await once(index, kind);
+    const { user, system } = process.cpuUsage(before);
+    const rss = process.resourceUsage().maxRSS / 1e6;
+    results.push({ index, kind, ...result, seconds: (user + system) / 1e6, rss });
+    if (results.length < 100 && rss < LARGE) continue;
+    process.send({ results });
+    results = [];
+    // the memory's peak would be laid on all cases that follow
+    if (rss >= LARGE) break;
+  }
+  process.send({ results, ended: true });
 });

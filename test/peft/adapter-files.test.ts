@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../lib/errors.js";
-import { adapters, addLora, loadAdapter, loadAdapterState, saveAdapter } from "../../lib/peft/index.js";
+import {
+  adapters,
+  addLora,
+  loadAdapter,
+  loadAdapterState,
+  mergeAdapter,
+  SavedModule,
+  saveAdapter,
+} from "../../lib/peft/index.js";
 import type { Tensor } from "../../lib/torch/index.js";
 import { liveTensors, loadSafetensors, ones, saveSafetensors } from "../../lib/torch/index.js";
 import { collect } from "../fixtures/collect.js";
@@ -28,9 +36,9 @@ function copy(change: (config: Record<string, unknown>) => void, adapter = "adap
 describe("saving", () => {
   it.each(["adapter", "adapter-saved-modules"])("writes %s's own bytes again", (name) => {
     const model = fixture.model("tied");
-    const { modulesToSave, rank } = loadAdapter(model, fixture.path(name));
+    loadAdapter(model, fixture.path(name));
     const dir = temporary();
-    saveAdapter(model, dir, { rank, modulesToSave, targets: [...LINEARS].sort() }, "tied");
+    saveAdapter(model, dir, { baseModel: "tied" });
     expect(read(dir)).toEqual(read(fixture.path(name)));
     expect(Object.keys(read(dir))).toEqual(Object.keys(read(fixture.path(name))));
     const bytes = (folder: string): Buffer => readFileSync(join(folder, "adapter_model.safetensors"));
@@ -49,7 +57,7 @@ describe("saving", () => {
     const model = fixture.model("tied");
     addLora(model, { rank: 3, layers: [1] });
     const dir = temporary();
-    saveAdapter(model, dir, { rank: 3, layers: [1] }, fixture.path("tied"));
+    saveAdapter(model, dir, { baseModel: fixture.path("tied") });
     expect(read(dir)).toMatchObject({ layers_to_transform: [1] });
     const ours = [...adapters(model).keys()];
     expect(ours).toHaveLength(LINEARS.length);
@@ -69,7 +77,7 @@ print(json.dumps(names))`,
     loadAdapter(again, dir);
     expect([...adapters(again).keys()]).toEqual(ours);
     expect(() => addLora(fixture.model("tied"), { rank: 3, layers: [2] })).toThrow(
-      "lora_layers: layer 2 has no target; there are 0, 1",
+      "layers: layer 2 has no target; there are 0, 1",
     );
   });
 
@@ -77,7 +85,7 @@ print(json.dumps(names))`,
     const model = fixture.model("tied");
     addLora(model, { rank: 3 });
     const dir = temporary();
-    saveAdapter(model, dir, { rank: 3 }, "Qwen/Qwen3-0.6B");
+    saveAdapter(model, dir, { baseModel: "Qwen/Qwen3-0.6B" });
     expect(read(dir)).toMatchObject({
       r: 3,
       lora_alpha: 6,
@@ -108,6 +116,34 @@ describe("loading", () => {
     expect(adapters(all).size).toBe(14);
   });
 
+  it("takes lists copied from other models, of which one name fits, as PEFT does", () => {
+    const listed = ["query_key_value", "W_pack", ...LINEARS];
+    const dir = copy((config) => {
+      config["target_modules"] = listed;
+      config["layers_to_transform"] = [0, 1, 31];
+      config["modules_to_save"] = ["wte"];
+    });
+    const model = fixture.model("tied");
+    loadAdapter(model, dir);
+    expect(adapters(model).size).toBe(14);
+    const again = temporary();
+    saveAdapter(model, again);
+    expect(read(again)).toMatchObject({ r: 4, target_modules: listed, base_model_name_or_path: "tied" });
+  });
+
+  it("computes in the base model's dtype where nothing is trained, and trains in float32", () => {
+    for (const [options, dtype] of [
+      [{}, "bfloat16"],
+      [{ trainable: true }, "float32"],
+    ] as const) {
+      const model = fixture.model("tied").to({ dtype: "bfloat16" });
+      loadAdapter(model, fixture.path("adapter-saved-modules"), options);
+      const saved = [...adapters(model).values()].filter((module) => module instanceof SavedModule);
+      expect(saved.length).toBeGreaterThan(0);
+      for (const { weight } of saved) expect(weight?.dtype).toBe(dtype);
+    }
+  });
+
   it("scales by alpha over the root of the rank for use_rslora", () => {
     const model = fixture.model("tied");
     loadAdapter(
@@ -132,6 +168,26 @@ describe("loading", () => {
   });
 });
 
+it("a model has one adapter at a time, and is saved with the one it has", () => {
+  const model = fixture.model("tied");
+  expect(() => saveAdapter(model, temporary())).toThrow(
+    "the model has no adapter to save: addLora or loadAdapter",
+  );
+  addLora(model, { rank: 3, dropout: 0.25 });
+  expect(() => addLora(model, { rank: 3 })).toThrow(
+    "the model has an adapter already: merge it first (mergeAdapter)",
+  );
+  expect(() => loadAdapter(model, fixture.path("adapter"))).toThrow("the model has an adapter already");
+  const dir = temporary();
+  saveAdapter(model, dir);
+  expect(read(dir)).toMatchObject({ r: 3, lora_alpha: 6, lora_dropout: 0.25, base_model_name_or_path: null });
+  mergeAdapter(model);
+  expect(() => saveAdapter(model, dir)).toThrow(UserError);
+  addLora(model, { rank: 2 });
+  saveAdapter(model, dir);
+  expect(read(dir)).toMatchObject({ r: 2 });
+});
+
 describe("refuses, in one line with file and key,", () => {
   const open = (dir: string): unknown => loadAdapter(fixture.model("tied"), dir);
 
@@ -149,7 +205,13 @@ describe("refuses, in one line with file and key,", () => {
     ["modules_to_save", "lm_head", "modules_to_save: a list of names"],
     ["target_modules", "(", 'target_modules: "(" is not a regular expression'],
     ["target_modules", null, "target_modules: a list of names"],
-    ["target_modules", ["nope"], "no linear layer is called nope"],
+    [
+      "target_modules",
+      ["nope"],
+      "adapter_config.json: target_modules: no linear layer is called nope; the model has q_",
+    ],
+    ["target_modules", "nope", "adapter_config.json: target_modules: /^(?:nope)$/ matches no linear layer"],
+    ["layers_to_transform", [7], "adapter_config.json: layers_to_transform: layer 7 has no target"],
   ])("%s: %j", (key, value, message) => {
     const dir = copy((config) => (config[key] = value));
     expect(() => open(dir)).toThrow(UserError);

@@ -82,10 +82,10 @@ describe("a new adapter", () => {
   it("refuses what does not exist, with the choices", () => {
     const model = fixture.model("tied");
     expect(() => addLora(model, { rank: 2, targets: ["q_proj", "qproj"] })).toThrow(
-      "lora_target: no linear layer is called qproj; choose from q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head, or all",
+      "targets: no linear layer is called qproj; choose from q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head, or all",
     );
     expect(() => addLora(model, { rank: 2, modulesToSave: ["embed"] })).toThrow(
-      "additional_target: no module is called embed; choose from model, embed_tokens",
+      "modulesToSave: no module is called embed; choose from model, embed_tokens",
     );
     expect(() => addLora(model, { rank: 0 })).toThrow("lora_rank: 0");
     expect(() => addLora(model, { rank: 2, dropout: 1 })).toThrow("lora_dropout: 1");

@@ -8,6 +8,7 @@ import { messageOf, UserError } from "../../errors.js";
 import { parseJson } from "../../files/json.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
+import { tokenizerFault } from "./check-tokenizer.js";
 import { configTokens, isQwenClass, type NamedToken } from "./config-tokens.js";
 import { encoderForm } from "./encoder-form.js";
 import {
@@ -200,19 +201,9 @@ function readTokenizerJson(file: string): TokenizerJson {
       `${file}: is not a tokenizer: it has no model.vocab; copy the file of the model again`,
     );
   }
-  const added = json.added_tokens ?? [];
-  const isWhole = Array.isArray(added) && added.every(isAddedToken);
-  if (!isWhole) {
-    throw new UserError(
-      `${file}: added_tokens must be a list of tokens with an id and a content; copy the file of the model again`,
-    );
-  }
+  const fault = tokenizerFault(json, model);
+  if (fault !== undefined) throw new UserError(`${file}: ${fault}; copy the file of the model again`);
   return json as TokenizerJson;
-}
-
-function isAddedToken(token: unknown): boolean {
-  const { id, content } = (token ?? {}) as Partial<AddedToken>;
-  return Number.isSafeInteger(id) && typeof content === "string";
 }
 
 function readJson(file: string): Record<string, unknown> | undefined {

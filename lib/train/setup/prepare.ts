@@ -8,8 +8,9 @@ import {
   chooseDevice,
   loadBase,
   modelConfig,
+  trainedTables,
 } from "../../assembly/model.js";
-import { precisionOf } from "../../assembly/precision.js";
+import { precisionOf, requireAutocast } from "../../assembly/precision.js";
 import { openVocabulary } from "../../assembly/vocabulary/new-tokens.js";
 import { type LoadedRecipe, packsBySource, type Recipe } from "../../config/index.js";
 import {

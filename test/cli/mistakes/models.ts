@@ -121,6 +121,18 @@ export const MODELS: Mistake[] = [
     line: /model\/tokenizer\.json: added_tokens must be a list of tokens with an id and a content; copy/,
   },
   {
+    name: "tokenizer.json whose merges join what the vocabulary lacks",
+    process: true,
+    make: (room) => {
+      const { model } = JSON.parse(readFileSync(room.at("model/tokenizer.json"), "utf8")) as { model: Json };
+      const merges = model["merges"] as [string, string][];
+      const vocab = { ...(model["vocab"] as Json) };
+      delete vocab[merges.at(-1)!.join("")];
+      room.json("model/tokenizer.json", { model: { ...model, vocab } });
+    },
+    line: /model\/tokenizer\.json: model\.merges: entry \d+ needs ".+", which the vocabulary lacks; copy/,
+  },
+  {
     name: "tokenizer.json of another kind",
     make: (room) => room.write("model/tokenizer.json", "{}"),
     line: /model\/tokenizer\.json: is not a tokenizer: it has no model\.vocab; /,

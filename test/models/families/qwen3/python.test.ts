@@ -154,7 +154,7 @@ beforeAll(async () => {
     if (one.merged === undefined) {
       const before = first.get(one.what);
       const base = fixture.path(one.base);
-      if (before === undefined) saveAdapter(model, folder(index), one.lora, base);
+      if (before === undefined) saveAdapter(model, folder(index), { baseModel: base });
       else saveConverted(model, folder(index), { ...one.lora, init: true }, base, before);
       return { model: fixture.path(one.base), adapter: folder(index), prompt, out };
     }
