@@ -87,8 +87,8 @@ describe("a new adapter", () => {
     expect(() => addLora(model, { rank: 2, modulesToSave: ["embed"] })).toThrow(
       "modulesToSave: no module is called embed; choose from model, embed_tokens",
     );
-    expect(() => addLora(model, { rank: 0 })).toThrow("lora_rank: 0");
-    expect(() => addLora(model, { rank: 2, dropout: 1 })).toThrow("lora_dropout: 1");
+    expect(() => addLora(model, { rank: 0 })).toThrow("rank: 0");
+    expect(() => addLora(model, { rank: 2, dropout: 1 })).toThrow("dropout: 1");
     expect(adapters(model).size).toBe(0);
   });
 });
