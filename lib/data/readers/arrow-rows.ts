@@ -72,25 +72,24 @@ async function* batches(file: string): AsyncGenerator<RecordBatch> {
 
 /** A row is as long as its offsets say: each must lie behind the one before it, and within what is there. */
 function requireWhole(data: Data | undefined, place: string): void {
-  const fail = (what: string): never => {
-    throw new UserError(`${place}: is no Arrow file, or is damaged (${what}); fetch or write it again`);
-  };
-  if (data === undefined) return fail("a column without contents");
+  const damaged = (what: string) =>
+    new UserError(`${place}: is no Arrow file, or is damaged (${what}); fetch or write it again`);
+  if (data === undefined) throw damaged("a column without contents");
   const { valueOffsets: offsets, length, children, values, type } = data;
   const inside = DataType.isList(type) || DataType.isMap(type) ? children[0]?.length : values?.length;
   if (length > 0 && offsets !== undefined && !DataType.isUnion(type) && inside !== undefined) {
-    if (offsets.length <= length) fail("fewer texts or lists than rows");
+    if (offsets.length <= length) throw damaged("fewer texts or lists than rows");
     let last = Number(offsets[0]);
-    if (!(last >= 0)) fail("a text or list begins before its column");
+    if (!(last >= 0)) throw damaged("a text or list begins before its column");
     for (let at = 1; at <= length; at++) {
       const next = Number(offsets[at]);
-      if (!(next >= last)) fail("a text or list ends before it begins");
+      if (!(next >= last)) throw damaged("a text or list ends before it begins");
       last = next;
     }
-    if (last > inside) fail("a text or list goes on behind its column");
+    if (last > inside) throw damaged("a text or list goes on behind its column");
   }
   if (DataType.isFixedSizeList(type) && type.listSize * length > (children[0]?.length ?? 0))
-    fail("a list goes on behind its column");
+    throw damaged("a list goes on behind its column");
   for (const child of children) requireWhole(child, place);
 }
 
