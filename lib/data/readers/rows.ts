@@ -58,7 +58,7 @@ async function* readParquet(file: string, columns?: readonly string[]): AsyncGen
 }
 
 async function* readArrow(file: string, columns?: readonly string[]): AsyncGenerator<Row> {
-  const { readArrowRows } = await import("./arrow-rows.js");
+  const { readArrowRows } = await import("./arrow/arrow-rows.js");
   yield* readArrowRows(file, columns);
 }
 

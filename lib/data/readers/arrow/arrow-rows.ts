@@ -4,9 +4,9 @@
 import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
 import { type Data, DataType, type RecordBatch, RecordBatchReader, type Vector } from "apache-arrow";
-import { messageOf, UserError } from "../../errors.js";
+import { messageOf, UserError } from "../../../errors.js";
+import { missingColumn, type Row } from "../row.js";
 import { arrowFrames } from "./arrow-frames.js";
-import { missingColumn, type Row } from "./row.js";
 
 /**
  * The rows of an Arrow file.
