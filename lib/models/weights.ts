@@ -43,7 +43,7 @@ export interface LoadOptions {
  */
 export function loadWeights(model: FamilyModel, dir: string, options: LoadOptions = {}): void {
   scope(() => {
-    const stored = openCheckpoint(dir);
+    const stored = withPrefix(openCheckpoint(dir));
     if (model.config.tie_word_embeddings && hasHeadOfItsOwn(stored)) {
       untie(model);
       options.onNote?.(
@@ -61,6 +61,14 @@ export function loadWeights(model: FamilyModel, dir: string, options: LoadOption
       return tensor.to({ ...(dtype !== undefined && { dtype }), ...(device !== undefined && { device }) });
     });
   });
+}
+
+/** The names of a model that was saved without its head, as transformers' `Qwen3Model` is, are those of one with a head. */
+function withPrefix(stored: Map<string, StoredTensor>): Map<string, StoredTensor> {
+  if (!stored.has("embed_tokens.weight") || stored.has("model.embed_tokens.weight")) return stored;
+  return new Map(
+    [...stored].map(([name, one]) => [name.startsWith("lm_head.") ? name : `model.${name}`, one]),
+  );
 }
 
 /** Every tensor that the model needs is there, in its shape, and none that it has no place for; `taken` were seen to. */

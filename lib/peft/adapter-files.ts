@@ -164,7 +164,7 @@ export function loadAdapter(
   const savedDtype = options.savedDtype ?? (options.trainable === true ? "float32" : undefined);
   wrap(model, config, fileWords(join(dir, ADAPTER_CONFIG)), savedDtype);
   loadAdapterState(model, dir);
-  if (options.trainable !== true) model.requiresGrad_(false);
+  if (options.trainable !== true) model.requiresGrad_(false).eval(); // as PEFT: no dropout where nothing is trained
   return config;
 }
 

@@ -68,11 +68,9 @@ async function modelReader() {
 
 async function adapterReader() {
   const { loadAdapter } = await lib("peft/index.js");
-  const { Qwen3ForCausalLM, readConfig, loadWeights } = await lib("models/index.js");
-  const config = readConfig(fixtures("model", "tied"));
+  const { loadModel } = await lib("models/index.js");
   return (dir) => {
-    const model = new Qwen3ForCausalLM(config);
-    loadWeights(model, fixtures("model", "tied"));
+    const model = loadModel(fixtures("model", "tied"));
     try {
       loadAdapter(model, dir);
     } finally {

@@ -143,10 +143,13 @@ export class ValueSplitter {
 
   /** Where a word or number ends: at the line's end, or in an array where the next thing begins; -1 where not here. */
   #scalarEnd(part: Buffer, from: number): number {
-    if (this.#mode === "values") return part.indexOf(NEWLINE, from);
     for (let at = from; at < part.length; at++) {
       const byte = part[at]!;
-      if (isSpace(byte) || byte === COMMA || byte === CLOSE_ARRAY) return at;
+      const isEnd =
+        this.#mode === "values"
+          ? byte === NEWLINE || byte === RETURN
+          : isSpace(byte) || byte === COMMA || byte === CLOSE_ARRAY;
+      if (isEnd) return at;
     }
     return -1;
   }

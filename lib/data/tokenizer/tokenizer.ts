@@ -239,7 +239,12 @@ function registerTokens(
   const listed = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
   for (const [id, token] of listed) {
     if (typeof token?.content !== "string") continue;
-    register({ ...flags, special: false, ...token, content: token.content, id: Number(id) });
+    const { content } = token;
+    register({ ...flags, special: false, ...token, content, id: Number(id) });
+    // Qwen's class is built from vocabulary and merges, and gets its tokens from here alone
+    const there = isQwenClass(config) ? added.find((one) => one.content === content) : undefined;
+    if (there !== undefined)
+      Object.assign(there, flags, { special: false }, token, { content, id: there.id });
   }
   // one of the vocabulary keeps its id, any other comes after all that are there
   const missing = named.filter(({ content }) => !present.has(content));

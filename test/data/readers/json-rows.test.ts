@@ -75,6 +75,7 @@ describe("rows as datasets 4.0.0 reads them (a run of load_dataset)", () => {
     ["objects over several lines", '{\n "text": "a"\n}\n\n{\n "text":\n "b"}\n', ["a", "b"]],
     ["several on a line", '{"text":"a"}{"text":"b"} {"text":"c"}\n{"text":"d"}', ["a", "b", "c", "d"]],
     ["lines that end in CR", '{"text":"a"}\r{"text":"b"}\r', ["a", "b"]],
+    ["a null row, lines that end in CR", 'null\r{"text":"a"}\r', [undefined, "a"]],
     ["a null row", '{"text":"a"}\nnull\n{}\n', ["a", undefined, undefined]],
     ["an array of texts", '["a",\n "b", null]', ["a", "b", undefined]],
     ["an array of one cell each", '[["a"],["b"],[]]', ["a", "b", null]],

@@ -70,6 +70,14 @@ const CASES: Record<string, Files> = {
   }),
   "flags of tokenizer.json": flagged({}),
   "flags of tokenizer.json, of another class": flagged(FAST),
+  "flags of tokenizer.json beside a decoder": flagged({
+    added_tokens_decoder: DECODER,
+    eos_token: "<|endoftext|>",
+  }),
+  "flags of tokenizer.json beside a decoder, of another class": flagged({
+    added_tokens_decoder: DECODER,
+    ...FAST,
+  }),
   add_prefix_space: config({ add_prefix_space: true }),
   "add_prefix_space, of another class": config({ add_prefix_space: true, ...FAST }),
   "a map beside the config": {

@@ -7,6 +7,7 @@ export const REFUSALS = [
   /half of a surrogate pair/,
   // PEFT and transformers make up what a name does not bring, or pass it over; here nothing is made up
   /unexpected tensor ".*"; adapter_config\.json or the base model/,
+  /unexpected tensor ".*"; config\.json has no place for it/,
 ];
 
 async function rows({ file }) {
@@ -33,7 +34,7 @@ async function logits(folder, adapter) {
   model.requiresGrad_(false).eval();
   if (adapter !== undefined) loadAdapter(model, adapter);
   const ids = tensor(BigInt64Array.from({ length: 12 }, (_, at) => BigInt(at + 1))).view([1, 12]);
-  const found = scope(() => noGrad(() => model.forward(ids).float().tolist()));
+  const found = scope(() => noGrad(() => model.forward({ inputIds: ids }).float().tolist()));
   for (const parameter of model.parameters()) parameter.dispose();
   const [sequence] = found;
   return sequence.filter((_, at) => at % 5 === 0).flatMap((row) => row.filter((_, at) => at % 7 === 0));
