@@ -3,6 +3,7 @@
 
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
+import { UserError } from "../errors.js";
 import type { Emit } from "../events.js";
 import { HeldSlices, type TrainingMethod } from "../methods/index.js";
 import {
