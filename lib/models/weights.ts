@@ -63,12 +63,16 @@ export function loadWeights(model: FamilyModel, dir: string, options: LoadOption
   });
 }
 
-/** The names of a model that was saved without its head, as transformers' `Qwen3Model` is, are those of one with a head. */
+/**
+ * The names that the model itself has: a model that was saved without its head, as transformers' `Qwen3Model` is, lacks
+ * the prefix, and one that a wrapper saved has it twice. transformers reads both.
+ */
 function withPrefix(stored: Map<string, StoredTensor>): Map<string, StoredTensor> {
-  if (!stored.has("embed_tokens.weight") || stored.has("model.embed_tokens.weight")) return stored;
-  return new Map(
-    [...stored].map(([name, one]) => [name.startsWith("lm_head.") ? name : `model.${name}`, one]),
-  );
+  const isBare = stored.has("embed_tokens.weight") && !stored.has("model.embed_tokens.weight");
+  if (!isBare && !stored.has("model.model.embed_tokens.weight")) return stored;
+  const rename = (name: string) =>
+    !isBare ? name.replace(/^model\./, "") : name.startsWith("lm_head.") ? name : `model.${name}`;
+  return new Map([...stored].map(([name, one]) => [rename(name), one]));
 }
 
 /** Every tensor that the model needs is there, in its shape, and none that it has no place for; `taken` were seen to. */

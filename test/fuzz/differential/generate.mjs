@@ -121,8 +121,12 @@ function csvCase(random) {
     );
     return cells.slice(0, chance(random, 0.05) ? Math.max(1, cells.length - 1) : cells.length).join(",");
   });
-  if (chance(random, 0.1))
-    lines.splice(Math.floor(random() * lines.length), 0, pick(random, ["", "  ", "\t"]));
+  const isSpaced = chance(random, 0.1);
+  const [at, blank] = isSpaced
+    ? [Math.floor(random() * lines.length), pick(random, ["", "  ", "\t"])]
+    : [0, ""];
+  // between lone CRs pandas takes a line of spaces and the comma behind it for one thing
+  if (isSpaced && newline !== "\r") lines.splice(at, 0, blank);
   const mark = chance(random, 0.1) ? "\ufeff" : "";
   return {
     kind: "rows",
