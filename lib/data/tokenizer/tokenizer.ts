@@ -241,8 +241,8 @@ function registerTokens(
     if (typeof token?.content !== "string") continue;
     const { content } = token;
     register({ ...flags, special: false, ...token, content, id: Number(id) });
-    // Qwen's class is built from vocabulary and merges, and gets its tokens from here alone
-    const there = isQwenClass(config) ? added.find((one) => one.content === content) : undefined;
+    // where the two files differ, transformers adds a token once more as it is here
+    const there = added.find((one) => one.content === content);
     if (there !== undefined)
       Object.assign(there, flags, { special: false }, token, { content, id: there.id });
   }
