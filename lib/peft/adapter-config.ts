@@ -72,6 +72,9 @@ const REFUSED = [
   "layers_pattern", "lora_bias", "rank_pattern", "target_parameters", "use_qalora",
 ]; // biome-ignore format: a list to read
 
+/** Beyond it no model has a layer that wide, and memory would be taken for a damaged number. */
+const MOST_RANK = 2 ** 16;
+
 const MERGE = "merge the adapter with PEFT (merge_and_unload) and use the merged model";
 
 /** Checks a parsed adapter_config.json. Throws UserError, one line with the file and the key. */
@@ -101,7 +104,7 @@ export function parseAdapterConfig(raw: unknown, file: string): AdapterConfig {
       ? value
       : fail(key, `${JSON.stringify(value)} is not a valid number`);
   };
-  const rank = number("r", 8, (r) => Number.isInteger(r) && r > 0);
+  const rank = number("r", 8, (r) => Number.isInteger(r) && r > 0 && r <= MOST_RANK);
   const saved = json["modules_to_save"] ?? [];
   if (!isNames(saved)) return fail("modules_to_save", "a list of names is needed");
   const layers = parseLayers(json["layers_to_transform"], fail);

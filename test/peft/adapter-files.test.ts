@@ -201,6 +201,7 @@ describe("refuses, in one line with file and key,", () => {
     ["bias", "all", 'bias: "all" is not supported'],
     ["init_lora_weights", "olora", 'init_lora_weights: "olora" changes the base weights'],
     ["r", 0, "r: 0 is not a valid number"],
+    ["r", 1e18, "r: 1000000000000000000 is not a valid number"],
     ["lora_dropout", "x", 'lora_dropout: "x" is not a valid number'],
     ["modules_to_save", "lm_head", "modules_to_save: a list of names"],
     ["target_modules", "(", 'target_modules: "(" is not a regular expression'],
