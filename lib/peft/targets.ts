@@ -9,8 +9,11 @@ const HEAD = "lm_head";
 
 /** What messages call the lists of names, and whether every name has to be there. */
 export interface TargetWords {
+  /** Of the layers to wrap. */
   readonly targets: string;
+  /** Of the numbers of layers. */
   readonly layers: string;
+  /** Of the modules trained whole. */
   readonly saved: string;
   /** One name of a list has to fit, as PEFT asks: lists are copied from one family of models to another. */
   readonly isLenient?: boolean;
