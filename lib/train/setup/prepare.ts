@@ -152,6 +152,7 @@ async function readInputs(given: Recipe, around: Surroundings, strategy: Strateg
       `${recipe.model_name_or_path}: the tokenizer has ${tokenizer.vocabSize} tokens and the model's embedding ${config.vocab_size} rows; use the tokenizer that belongs to the model, or set resize_vocab: true`,
     );
   }
+  requireAutocast(recipe, config.dtype, trainedTables(recipe, start));
   return { resume, recipe, tokenizer, start, data: await readData(recipe, tokenizer, around) };
 }
 
