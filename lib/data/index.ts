@@ -24,7 +24,14 @@ export { outsideNotes } from "./datasets/outside-notes.js";
 export { type DatasetHub, languageTagsOf } from "./datasets/sources.js";
 export { prepareTrainingData } from "./prepare.js";
 export type { Row } from "./readers/row.js";
-export { countRows, type FileType, fileType, readRows } from "./readers/rows.js";
+export {
+  countRows,
+  type FileType,
+  fileType,
+  type RowReader,
+  readRows,
+  registerRowReader,
+} from "./readers/rows.js";
 export { documentsBelow, isMarkdown } from "./readers/whole-files.js";
 export { holdsTokens } from "./tokenized-path/saved-blocks.js";
 export type { EngineName } from "./tokenizer/engines.js";

@@ -3,7 +3,7 @@
 import { existsSync, opendirSync, statSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.js";
-import { FILE_ENDINGS, fileType } from "../readers/rows.js";
+import { fileEndings, fileType } from "../readers/rows.js";
 import { isMarkdown } from "../readers/whole-files.js";
 
 /**
@@ -23,7 +23,9 @@ export function localFiles(dir: string, where: string, fileName: string): string
   if (!statSync(target).isDirectory()) return checkedFiles(where, [target]);
   const files = listed(target);
   if (files.length === 0) {
-    throw new UserError(`${where}: folder ${target} is empty; put files into it, of one of: ${FILE_ENDINGS}`);
+    throw new UserError(
+      `${where}: folder ${target} is empty; put files into it, of one of: ${fileEndings()}`,
+    );
   }
   return checkedFiles(where, files);
 }
@@ -52,7 +54,7 @@ function listed(folder: string): string[] {
 export function checkedFiles(where: string, files: readonly string[]): string[] {
   for (const file of files) {
     if (fileType(file) === undefined || !statSync(file).isFile()) {
-      throw new UserError(`${where}: ${file} is not of a supported type: ${FILE_ENDINGS}; ${remedy(file)}`);
+      throw new UserError(`${where}: ${file} is not of a supported type: ${fileEndings()}; ${remedy(file)}`);
     }
   }
   const other = files.find((file) => fileType(file) !== fileType(files[0]!));
