@@ -41,7 +41,7 @@ export const parts = {
     ...computing,
   ],
   notebook: ["config", "evaluate", "events", "train"],
-  init: ["config", "data"],
+  init: ["config", "data", "train"],
   doctor: ["install", "config", "data", "events", "train", ...computing],
   cli: [
     "install",

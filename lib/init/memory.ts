@@ -1,4 +1,7 @@
-// How much memory each way of training needs, roughly, and which of them a machine has room for. Pure.
+// How much memory each way of training needs, by the estimate of a run (train/estimate/peak.ts) over sizes that a model's
+// number of parameters stands for, and which of them a machine has room for. Pure.
+
+import { peakMemory, type RunSizes } from "../train/estimate/peak.js";
 
 export type Method = "lora" | "freeze" | "full";
 export const METHODS: readonly Method[] = ["lora", "freeze", "full"];
@@ -19,16 +22,50 @@ export function parametersIn(name: string): number | undefined {
   return found === undefined ? undefined : Number(found[1]) * (found[2]?.toUpperCase() === "B" ? 1e9 : 1e6);
 }
 
-/** Activations, logits and the runtime, for blocks of 1,024 tokens. */
-const BASE = 2.5 * GIB;
+/** Decoders by their number of parameters: Qwen3's dense sizes, which others are near. Width, inside, blocks, heads. */
+const DECODERS = [
+  [0.596e9, 1024, 3072, 28, 16],
+  [1.72e9, 2048, 6144, 28, 16],
+  [4.02e9, 2560, 9728, 36, 32],
+  [8.19e9, 4096, 12288, 36, 32],
+  [14.8e9, 5120, 17408, 40, 40],
+  [32.8e9, 5120, 25600, 64, 64],
+] as const;
+const [VOCABULARY, KV_HEADS, HEAD_DIM] = [151_936, 8, 128];
+/** Of the recipe that is written: tokens of a pass, LoRA's rank, blocks that freeze trains. */
+const [TOKENS, RANK, FROZEN_BUT] = [1024, 8, 2];
 
-/**
- * Bytes that training takes: frozen weights in bfloat16 are 2 a parameter; a trained one is 4, its gradient 4, AdamW's
- * moments 8. LoRA of rank 8 trains about a hundredth; freeze, by default, the last two blocks.
- */
+/** What a recipe of `init` would be for a model with this number of parameters, in bfloat16. */
+function sizesOf(method: Method, parameters: number): RunSizes {
+  const distance = (count: number) => Math.abs(Math.log(count / parameters));
+  const nearest = DECODERS.reduce((best, one) => (distance(one[0]) < distance(best[0]) ? one : best));
+  const [, hidden, intermediate, layers, heads] = nearest;
+  const [queries, keys] = [heads * HEAD_DIM, KV_HEADS * HEAD_DIM];
+  const blockWeights = 2 * hidden * (queries + keys) + 3 * hidden * intermediate;
+  const blockRows = 2 * (hidden + queries) + 2 * (hidden + keys) + 3 * (hidden + intermediate);
+  const trained = { lora: RANK * blockRows * layers, freeze: FROZEN_BUT * blockWeights, full: parameters }[
+    method
+  ];
+  const frozen = method === "lora" ? parameters : parameters - trained;
+  return {
+    tokens: TOKENS,
+    vocabulary: VOCABULARY,
+    block: { hidden, heads, kvHeads: KV_HEADS, headDim: HEAD_DIM, intermediate },
+    blocks: method === "freeze" ? FROZEN_BUT : layers,
+    stream: method === "full" ? 4 : 2,
+    compute: 2,
+    masks: 0,
+    weights: 2 * frozen + 4 * trained,
+    trained: 4 * trained,
+    optimizer: 8 * trained,
+    working: 0,
+    head: { isTrained: method === "full", bytes: method === "full" ? 4 : 2 },
+  };
+}
+
+/** Bytes that training takes at the least: with the activations of whole blocks computed again. */
 export function memoryNeeded(method: Method, parameters: number): number {
-  const trained = { lora: 0.01, freeze: 0.08, full: 1 }[method] * parameters;
-  return BASE + 2 * (parameters - trained) + 16 * trained;
+  return peakMemory(sizesOf(method, parameters), true).total;
 }
 
 /** LoRA unless only something smaller fits; it keeps most of what the model knew, and needs least. */

@@ -11,11 +11,8 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.js";
+import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "./chunk-bytes.js";
 import { gradientOf } from "./table-gradient.js";
-
-/** Logits that exist at a time, in bytes; more where the weight trains, for its gradient is rounded once a chunk. */
-export const CHUNK_BYTES = 80 << 20;
-export const TRAINED_CHUNK_BYTES = 160 << 20;
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */
 export function nextTokenLabels(labels: Int32Array, batch: number, length: number, device: string): Tensor {

@@ -9,6 +9,7 @@ import type { Host } from "../../lib/cli/terminal/host.js";
 import { loadRecipe } from "../../lib/config/index.js";
 import {
   costOf,
+  METHODS,
   memoryNeeded,
   parametersIn,
   planData,
@@ -16,9 +17,12 @@ import {
   scalar,
   suggestMethod,
 } from "../../lib/init/index.js";
-import { runRecipe } from "../../lib/train/index.js";
+import { parseConfig } from "../../lib/models/index.js";
+import { estimateMemory, runRecipe, shapesOf } from "../../lib/train/index.js";
 import { tinyModel } from "../api/room.js";
 import { FakeHost } from "../cli/program.js";
+import { QWEN3_SIZES } from "../fixtures/qwen3-sizes.js";
+import { loaded } from "../train/runs.js";
 
 let dir: string;
 beforeEach(() => {
@@ -229,13 +233,19 @@ describe("the data behind a path", () => {
 
 describe("memory", () => {
   const GIB = 1024 ** 3;
-  it("is near what was measured of Qwen3-0.6B on a processor", () => {
-    // LLaMA-Factory, the same shapes: LoRA 4.05 GB resident, full 14.06 GB
-    expect(memoryNeeded("lora", 0.6e9) / 1e9).toBeCloseTo(4.05, 0);
-    expect(memoryNeeded("full", 0.6e9) / 1e9).toBeGreaterThan(11);
-    expect(memoryNeeded("full", 0.6e9) / 1e9).toBeLessThan(15);
-    expect(memoryNeeded("freeze", 8e9)).toBeLessThan(memoryNeeded("full", 8e9) / 2);
-  });
+  it.each(Object.entries(QWEN3_SIZES))(
+    "of Qwen3-%s is what a run's estimate says",
+    (_, { config, parameters }) => {
+      const settings = parseConfig({ ...config, dtype: "bfloat16" });
+      for (const finetuning_type of METHODS) {
+        const keys = { finetuning_type, cutoff_len: 1024, per_device_train_batch_size: 1, bf16: true };
+        Object.assign(keys, { lora_rank: 8, lora_target: "all", freeze_trainable_layers: 2 });
+        const { recipe } = loaded(keys);
+        const { total } = estimateMemory(shapesOf(recipe, settings), recipe, true);
+        expect(Math.abs(memoryNeeded(finetuning_type, parameters) / total - 1)).toBeLessThan(0.01);
+      }
+    },
+  );
 
   it("reads a model's size from its name", () => {
     expect(parametersIn("Qwen/Qwen3-0.6B")).toBe(0.6e9);
@@ -246,7 +256,7 @@ describe("memory", () => {
 
   it("says what a choice costs", () => {
     const machine = { memory: 24 * GIB, isCard: true, bf16: true };
-    expect(costOf("lora", 0.6e9, machine)).toBe("about 3.7 GiB of 24 GiB on the card");
+    expect(costOf("lora", 0.6e9, machine)).toBe("about 1.7 GiB of 24 GiB on the card");
     expect(costOf("full", 8e9, machine)).toMatch(/: too much$/);
     expect(suggestMethod(8e9, machine)).toEqual({ method: "lora", fits: true });
     expect(suggestMethod(32e9, machine).fits).toBe(false);

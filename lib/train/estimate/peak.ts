@@ -1,0 +1,147 @@
+// What a step of training takes in memory on the processor, from sizes alone: the one model of it. A run's sizes are
+// memory.ts's, a guess from a model's name is lib/init's. Pure: no tensor, no recipe.
+
+import type { BlockShape } from "../../models/index.js";
+import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "../../step/chunk-bytes.js";
+import type { Checkpointing } from "../../step/recompute.js";
+
+/** Bytes at the peak of a step. */
+export interface MemoryEstimate {
+  /** Node, libtorch, what tokenizing left behind. */
+  readonly runtime: number;
+  /** All parameters: pages of the model's file, and what is trained. */
+  readonly weights: number;
+  /** Gradients of what is trained. */
+  readonly gradients: number;
+  /** The optimizer's state: AdamW's two moments. */
+  readonly optimizer: number;
+  /** What the backward pass needs of the forward pass. */
+  readonly activations: number;
+  /** The head, a chunk of logits at a time. */
+  readonly loss: number;
+  /** All of these together. */
+  readonly total: number;
+}
+
+/**
+ * Node and libtorch with their libraries' code and threads; an entry of the vocabulary in a tokenizer that is at work, and
+ * what it leaves behind once the tokenizer is given up. All measured, as resident memory before the first step.
+ */
+const RUNTIME = 218e6;
+const PER_TOKEN_AT_WORK = 1870;
+const PER_TOKEN_GIVEN_UP = 400;
+
+/** What the pool of host buffers keeps however little is live: native/tensors/host_allocator.cc. */
+const POOL = 256 << 20;
+
+/** What a run's memory follows from. Bytes are of all that is named together. */
+export interface RunSizes {
+  /** Tokens of one forward and backward pass. */
+  readonly tokens: number;
+  /** Entries of the vocabulary. */
+  readonly vocabulary: number;
+  /** One block. */
+  readonly block: BlockShape;
+  /** Blocks that something must be kept of for the backward pass. */
+  readonly blocks: number;
+  /** Bytes of an element of the stream between blocks, and of what products take and give. */
+  readonly stream: number;
+  readonly compute: number;
+  /** Bytes a token of the masks that one block's adapters keep of their dropout. */
+  readonly masks: number;
+  /** Bytes of all parameters, and of the trained ones. */
+  readonly weights: number;
+  readonly trained: number;
+  /** Bytes of the optimizer's state, and of what it takes beside that while it updates a parameter. */
+  readonly optimizer: number;
+  readonly working: number;
+  /** The head's table: whether it is trained, and bytes of an element. Undefined under an adapter of it. */
+  readonly head: { readonly isTrained: boolean; readonly bytes: number } | undefined;
+  /** Whether the tokenizer is at work as long as the run lasts. */
+  readonly isStreaming?: boolean;
+  /** Whether what waits for the backward pass is on the disk. */
+  readonly isOnDisk?: boolean;
+}
+
+interface Widths {
+  heads: number;
+  hidden: number;
+  queries: number;
+  keys: number;
+  intermediate: number;
+}
+
+type Storage = Pick<RunSizes, "stream" | "compute">;
+
+function widthsOf({ heads, kvHeads, headDim, hidden, intermediate }: BlockShape): Widths {
+  return { heads, hidden, queries: heads * headDim, keys: kvHeads * headDim, intermediate };
+}
+
+/**
+ * Bytes a token that one block keeps for its backward pass: the inputs of both norms, what the products take (once for
+ * all that share an input, unless a cast makes a copy for each), queries and keys before and after their norms, values,
+ * attention's result, and gate, up and their product.
+ */
+function keptByBlock({ hidden, queries, keys, intermediate }: Widths, { stream, compute }: Storage): number {
+  const copies = stream === compute ? 2 : 5; // q, k, v and gate, up
+  return 2 * hidden * stream + compute * (copies * hidden + 3 * queries + 3 * keys + 3 * intermediate);
+}
+
+/** Bytes a token of what selective checkpointing saves of a block, and of what it recomputes, one block at a time. */
+function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths, storage: Storage) {
+  const { stream, compute } = storage;
+  const attended = compute * queries + 4 * heads; // with each head's log of the sum of exponentials
+  const products = compute * (hidden + 2 * intermediate); // o, gate, up
+  const input = stream * hidden;
+  const remade = stream * hidden + compute * (2 * hidden + 2 * queries + 3 * keys + intermediate);
+  return { kept: input + products + attended, remade };
+}
+
+/** Bytes that wait for the backward pass, and those of the block that is under way. */
+function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
+  const { tokens, blocks, masks: perToken, isOnDisk } = sizes;
+  const widths = widthsOf(sizes.block);
+  // gradients on their way through one block: of gate, up and their product, of queries, keys and values
+  const passing = tokens * sizes.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
+  const masks = tokens * perToken;
+  const whole = tokens * keptByBlock(widths, sizes) + masks;
+  if (mode === false) return blocks * whole + passing;
+  const { kept, remade } = keptSelectively(widths, sizes);
+  const each = tokens * (mode === "selective" ? kept : widths.hidden * sizes.stream);
+  const again = mode === "selective" ? tokens * remade + masks : whole;
+  // a block on its way to the disk or back is there as a tensor and as bytes
+  const waiting = isOnDisk ? 2 * Math.min(1, blocks) : blocks;
+  return waiting * each + Math.min(1, blocks) * again + passing;
+}
+
+/** Rows of a trained table whose gradients exist beside it: native/kernels/linear_cross_entropy.cc. */
+const TABLE_ROWS = 8192;
+
+/**
+ * A chunk of logits, which become gradients in their place, and the hidden states with theirs. A trained table has a
+ * narrow copy meanwhile, and gradients of some rows; a narrow one, a wide gradient twice. Under an adapter of the head
+ * all logits are kept.
+ */
+function lossBytes({ tokens, vocabulary, block: { hidden }, compute, head }: RunSizes): number {
+  const rows = 3 * tokens * hidden * compute;
+  if (head === undefined) return rows + 2 * 4 * tokens * vocabulary;
+  const logits = (most: number) => Math.min(most, compute * tokens * vocabulary);
+  if (!head.isTrained) return rows + logits(CHUNK_BYTES);
+  const table = vocabulary * hidden;
+  if (head.bytes < 4) return rows + logits(CHUNK_BYTES) + 8 * table;
+  const narrow = compute < 4 ? compute * table : 0;
+  return rows + logits(TRAINED_CHUNK_BYTES) + narrow + compute * hidden * Math.min(TABLE_ROWS, vocabulary);
+}
+
+/** The peak of a step with a mode of gradient checkpointing. */
+export function peakMemory(sizes: RunSizes, mode: Checkpointing): MemoryEstimate {
+  const { weights, trained: gradients, optimizer } = sizes;
+  const activations = activationBytes(sizes, mode);
+  const loss = lossBytes(sizes);
+  const perToken = sizes.isStreaming ? PER_TOKEN_AT_WORK : PER_TOKEN_GIVEN_UP;
+  const runtime = RUNTIME + perToken * sizes.vocabulary;
+  // what is trained, its gradients and the optimizer's state stay; a step's two phases take turns
+  const live = 2 * gradients + optimizer + Math.max(activations + loss, sizes.working);
+  const total = runtime + (weights - gradients) + Math.max(POOL, live);
+  return { runtime, weights, gradients, optimizer, activations, loss, total };
+}
