@@ -106,8 +106,8 @@ export const BREAKS = [
   [
     "batches of an evaluation count alike",
     "lib/evaluate/held-out-loss.ts",
-    "sum += size * lossOf(",
-    "sum += (blocks += 1 - size) * 0 + lossOf(",
+    "sum += counted * lossOf(",
+    "sum += counted ** 0 * lossOf(",
     "eval-steps|eval-each",
   ],
   [
