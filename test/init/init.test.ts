@@ -308,7 +308,7 @@ describe("with questions", () => {
       [/Where to write/, `${clear}${at("out")}${enter}`],
     ]);
     expect(await dispatch(["init", at("asked.yaml")], host)).toBe(0);
-    expect(shown()).toMatch(/about 3\.7 GiB of \d+ GiB/);
+    expect(shown()).toMatch(/about 1\.7 GiB of \d+ GiB/);
     expect(loadRecipe(at("asked.yaml")).recipe).toMatchObject({
       model_name_or_path: "Qwen/Qwen3-0.6B",
       finetuning_type: "freeze",
