@@ -96,7 +96,7 @@ export class TrackedEvents {
           places[tracker.name] = { ...place };
           writePlaces(this.#recipe.output_dir, { ...known, ...places });
         },
-        say: (text, level = "info") => this.#emit({ type: "message", level, text }),
+        say: (text, level = "info") => this.#say(text, level),
       };
       tracker.begin(run);
     });
@@ -156,7 +156,16 @@ export class TrackedEvents {
   #drop(tracker: Tracker, error: unknown): void {
     this.#trackers.delete(tracker);
     const text = `report_to: ${tracker.name}: ${messageOf(error)}; nothing more is reported to it, the run goes on`;
-    this.#emit({ type: "message", level: "warning", text });
+    this.#say(text, "warning");
+  }
+
+  /** A tracker speaks when nobody waits for it: a listener that throws then has nobody who could be told. */
+  #say(text: string, level: "info" | "warning"): void {
+    try {
+      this.#emit({ type: "message", level, text });
+    } catch {
+      // the run's own events reach the same listener, and there its error ends the run
+    }
   }
 }
 

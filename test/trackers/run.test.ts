@@ -1,5 +1,5 @@
 // Trackers of a real run: what they are told, and that none of them can do it any harm.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
@@ -230,4 +230,20 @@ describe("a Python client", () => {
     const { said } = await messagesOf(recipe({ report_to: "all", max_steps: 2 }));
     expect(said.map((text) => text.split(":")[1]?.trim()).sort()).toEqual(["tensorboard", "wandb"]);
   });
+});
+
+it("what a client answers late, to a disk that is full or a listener that throws, ends nothing", async () => {
+  const file = path.join(root, `fake-late.jsonl`);
+  vi.stubEnv("QWEN_PT_PYTHON", process.env.QWEN_PT_REFERENCE_PYTHON);
+  vi.stubEnv("PYTHONPATH", path.join(import.meta.dirname, "../fixtures/trackers/fakes"));
+  vi.stubEnv("FAKE", "");
+  vi.stubEnv("FAKE_FILE", file);
+  const keys = recipe({ report_to: "wandb" });
+  mkdirSync(path.join(keys.output_dir, "trackers.json"), { recursive: true }); // cannot be written over
+  const { steps } = await train(keys, {
+    onEvent: (event) => {
+      if (event.type === "message" && event.text.startsWith("report_to")) throw new Error("a listener's");
+    },
+  });
+  expect(steps).toBe(4);
 });

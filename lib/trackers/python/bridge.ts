@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { UserError } from "../../errors.js";
+import { messageOf, UserError } from "../../errors.js";
 import type { Ending, TrackedRun, Tracker } from "../tracker.js";
 import { BRIDGE, installedClients, trackerPython } from "./interpreter.js";
 
@@ -148,13 +148,21 @@ export class PythonTracker implements Tracker {
     input.write(`${JSON.stringify(command, plain)}\n`);
   }
 
+  /** An answer comes when nobody calls: what goes wrong with it (a full disk) must not end the process. */
   #hear(line: string): void {
-    const answer = JSON.parse(line) as Answer;
+    try {
+      this.#take(JSON.parse(line) as Answer);
+    } catch (error) {
+      this.#fail(messageOf(error));
+    }
+  }
+
+  #take(answer: Answer): void {
     if ("error" in answer) this.#fail(answer.error);
     else if ("finished" in answer) this.#isOver = true;
     else {
-      this.#run?.remember(answer.ready.remember);
-      const { place } = answer.ready;
+      const { remember, place } = answer.ready;
+      this.#run?.remember(remember);
       if (place !== null) this.#run?.say(`report_to: ${this.name}: the run is at ${place}`);
     }
   }
