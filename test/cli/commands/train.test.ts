@@ -211,7 +211,8 @@ describe("a failing run", () => {
   });
 
   it("errors are one line", () => {
-    expect(describeError(new UserError("a\n  b"), {})).toBe("error: a b");
+    expect(describeError(new UserError("a\n  b"), {})).toBe("error: a\\n  b"); // what it quotes stays visible
+    expect(describeError(new TypeError("a\n  b"), {})).toMatch(/^error: a b \(unexpected/);
     const crossed = Object.assign(new Error("from the worker"), { name: "UserError" });
     expect(describeError(crossed, {})).toBe("error: from the worker");
     expect(describeError(new TypeError("boom"), {})).toBe(

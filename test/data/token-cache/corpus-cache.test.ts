@@ -255,7 +255,7 @@ describe("what cannot be kept stops nobody", () => {
       path.join(dir, "corpus/dataset_info.json"),
       JSON.stringify({ main: { file_name: "broken.jsonl", columns: { prompt: "text" } } }),
     );
-    await expect(run()).rejects.toThrow(/broken\.jsonl:2: malformed JSON/);
+    await expect(run()).rejects.toThrow(/broken\.jsonl:3: malformed JSON \(it ends in the middle/);
     expect([entries(), left()]).toEqual([[], []]);
   });
 });
