@@ -96,10 +96,16 @@ describe("mistakes are one line and exit 1", () => {
       ["train", "recipe.yaml", "again.yaml"],
       /^error: train: again\.yaml is neither the recipe nor key=value; .*\n$/,
     ],
-    [["train", "--lr", "1"], /^error: train has no option --lr: write lr=value after the recipe\n$/],
+    [
+      ["train", "--lr", "1"],
+      /^error: train has no option --lr: it has --json; a recipe's key is written lr=value, after the recipe\n$/,
+    ],
     [["export"], /^error: export needs a recipe/],
     [["chat"], /^error: chat needs a model: .*--model DIR.*\n$/],
-    [["chat", "--modle", "x"], /^error: chat has no option --modle: it has --model, --adapter, --prompt\n$/],
+    [
+      ["chat", "--modle", "x"],
+      /^error: chat has no option --modle: it has --model, --adapter, --prompt; a recipe's key is written modle=value, after the recipe\n$/,
+    ],
     [["chat", "--model"], /^error: chat: --model needs a value\n$/],
     [["help", "toString"], /^error: no command or recipe key toString; .*\n$/],
     [["help", "a", "b"], /^error: help takes one command or key: .*\n$/],

@@ -43,8 +43,11 @@ function readOption(
   const [, name = "", joined] = /^--?([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
   if (!known.includes(name)) {
     const all = [...known, ...switches];
-    const advice =
-      all.length > 0 ? `it has --${all.join(", --")}` : `write ${name || "key"}=value after the recipe`;
+    const asKey = OPTIONS[command]?.recipe
+      ? [`a recipe's key is written ${name || "key"}=value, after the recipe`]
+      : [];
+    const asOption = all.length > 0 ? [`it has --${all.join(", --")}`] : [];
+    const advice = [...asOption, ...asKey].join("; ") || `it has none; see \`qwen-pt help ${command}\``;
     throw new UserError(`${command} has no option ${arg}: ${advice}`);
   }
   const value = joined ?? rest.shift();
