@@ -120,6 +120,11 @@ const ELSEWHERE: Record<string, string> = {
   gradient_checkpointing: "the same result in less memory (recompute.test.ts)",
   activation_offload: "the same result in less memory (recompute.test.ts)",
   pissa_convert: "writes files (methods.test.ts)",
+  nproc_per_node: "the same result by several processes (test/train/processes.test.ts)",
+  ddp_timeout: "between several processes only (test/distributed)",
+  heartbeat_timeout: "between several processes only (test/distributed)",
+  ddp_backend: "has one value that is taken (test/config)",
+  average_tokens_across_devices: "has one value that is taken (test/config)",
 };
 
 function alone(keys: RecipeInput): typeof CHANGES {
