@@ -19,7 +19,7 @@ export const COMMANDS: Mistake[] = [
   {
     name: "an option that is none",
     args: ["train", "recipe.yaml", "--lora_rank=8"],
-    line: /no option --lora_rank=8: write lora_rank=value after the recipe/,
+    line: /no option --lora_rank=8: it has --json; a recipe's key is written lora_rank=value, after the recipe/,
   },
   {
     name: "a second file",
