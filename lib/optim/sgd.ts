@@ -17,9 +17,9 @@ export interface SGDOptions {
   nesterov?: boolean;
 }
 
-type Lists = (self: readonly Tensor[], other: readonly Tensor[], options: { alpha: number }) => Tensor[];
-const foreachAdd = op<Lists>("aten::_foreach_add.List");
-const foreachAdd_ = op<Lists>("aten::_foreach_add_.List");
+type Added<R> = (self: readonly Tensor[], other: readonly Tensor[], options: { alpha: number }) => R;
+const foreachAdd = op<Added<Tensor[]>>("aten::_foreach_add.List");
+const foreachAdd_ = op<Added<void>>("aten::_foreach_add_.List");
 const foreachMul_ = op<(self: readonly Tensor[], scalar: number) => void>("aten::_foreach_mul_.Scalar");
 
 const forms = ({ shape, dtype }: TensorForm, momentum: number): StateForms =>

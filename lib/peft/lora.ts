@@ -44,7 +44,7 @@ const fused =
       b: readonly Tensor[],
       scalings: readonly number[],
       dropout: number,
-      wide: undefined,
+      wide: DType | undefined,
       stored: DType,
     ) => Tensor[]
   >("qwen_pt::lora_linear");
@@ -58,7 +58,7 @@ const recall = op<
     scalings: readonly number[],
     given: readonly Tensor[],
     dropout: number,
-    wide: undefined,
+    wide: DType | undefined,
     stored: DType,
   ) => Tensor[]
 >("qwen_pt::lora_linear_recalled");
