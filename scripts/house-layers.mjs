@@ -157,7 +157,7 @@ export const rooms = {
     "loop",
     "setup",
     "before-after",
-    "finish",
+    "whole-run",
     "run",
     "worker",
     "train",

@@ -3,9 +3,9 @@
 import path from "node:path";
 import { UserError } from "../errors.js";
 import { insideFolder } from "../files/outside-path.js";
-import { type DataWanted, dataFiles } from "./data-files.js";
+import type { DataWanted } from "./data-files.js";
 import type { HubEvent } from "./events.js";
-import { type FetchOptions, fetchRepository } from "./fetch.js";
+import type { FetchOptions } from "./fetch.js";
 import { isRepositoryId } from "./names.js";
 import type { Selection } from "./select.js";
 import { chosenHub, type HubKeys, type HubName, hubSettings } from "./settings.js";
@@ -47,6 +47,7 @@ export function datasetFetcher(options: DatasetOptions = {}): DatasetFetcher {
         );
       }
       const settings = hubSettings(source.hub, keys, env);
+      const { fetchRepository } = await import("./fetch.js");
       const { folder, files } = await fetchRepository(
         { kind: "dataset", id: source.repo },
         { ...rest, signal, settings, selection: selectionOf(source) },
@@ -67,6 +68,7 @@ function selectionOf(source: DatasetSource): Selection {
       const paths = files.map((file) => file.path);
       const hasReadme = paths.includes(README);
       const readme = hasReadme ? await read(README) : "";
+      const { dataFiles } = await import("./data-files.js");
       const chosen = dataFiles(paths, readme, source);
       return hasReadme ? [README, ...chosen] : chosen;
     },

@@ -2,23 +2,25 @@
 // here (config/values/tracker-names.ts).
 import type { Recipe } from "../config/index.js";
 import { addTrackerName } from "../config/values/tracker-names.js";
-import { type ClientSettings, PythonTracker } from "./python/bridge.js";
-import { installedClients, trackerPython } from "./python/interpreter.js";
-import { tensorboard } from "./tensorboard/tracker.js";
+import type { ClientSettings } from "./python/bridge.js";
 import type { Tracker } from "./tracker.js";
 
 /** Makes a tracker for a recipe that names it. */
-export type TrackerMaker = (recipe: Recipe) => Tracker;
+export type TrackerMaker = (recipe: Recipe) => Tracker | Promise<Tracker>;
 
+// what a tracker is made of is loaded when a recipe names it
 const client = (name: string): [string, TrackerMaker] => [
   name,
-  (recipe) => new PythonTracker(name, clientSettings(recipe)),
+  async (recipe) => new (await import("./python/bridge.js")).PythonTracker(name, clientSettings(recipe)),
 ];
 
 const TRACKERS = new Map<string, TrackerMaker>([
   [
     "tensorboard",
-    (recipe) => tensorboard(process.env["TENSORBOARD_LOGGING_DIR"] ?? recipe.logging_dir ?? undefined),
+    async (recipe) =>
+      (await import("./tensorboard/tracker.js")).tensorboard(
+        process.env["TENSORBOARD_LOGGING_DIR"] ?? recipe.logging_dir ?? undefined,
+      ),
   ],
   client("wandb"),
   client("mlflow"),
@@ -40,17 +42,22 @@ export function registerTracker(name: string, make: TrackerMaker): void {
 }
 
 /** The trackers that a recipe names; `all` stands for those whose clients are installed. */
-export function trackersOf(recipe: Recipe): Tracker[] {
-  const names = recipe.report_to.flatMap((name) => (name === "all" ? allNames() : [name]));
-  return [...new Set(names)].map((name) => {
-    const make = TRACKERS.get(name);
-    if (make === undefined) throw new Error(`report_to: ${name} was read and is in no table`);
-    return make(recipe);
-  });
+export async function trackersOf(recipe: Recipe): Promise<Tracker[]> {
+  const names = new Set<string>();
+  for (const name of recipe.report_to)
+    for (const one of name === "all" ? await allNames() : [name]) names.add(one);
+  return Promise.all(
+    [...names].map((name) => {
+      const make = TRACKERS.get(name);
+      if (make === undefined) throw new Error(`report_to: ${name} was read and is in no table`);
+      return make(recipe);
+    }),
+  );
 }
 
-function allNames(): string[] {
+async function allNames(): Promise<string[]> {
   const others = [...TRACKERS.keys()].filter((name) => !CLIENTS.includes(name));
+  const { installedClients, trackerPython } = await import("./python/interpreter.js");
   try {
     return [...others, ...installedClients(trackerPython(), CLIENTS)];
   } catch {

@@ -11,7 +11,9 @@ export { estimateStep, type MeasuredParts, measureParts } from "./estimate/time.
 export { Trainer } from "./loop/trainer.js";
 export type { Outcome, TrainerOptions } from "./loop/trainer-options.js";
 export { type Plan, planRun } from "./plan/plan.js";
-export { AbortError, type RunOptions, runRecipe } from "./run.js";
-export { type Prepared, prepare } from "./setup/prepare.js";
+export { runRecipe } from "./run.js";
+export type { Prepared } from "./setup/prepare.js";
+export { prepare } from "./setup/prepare-recipe.js";
 export { type Computing, computingOf, productsLine, slowness } from "./setup/what-computes.js";
 export { type TrainOptions, train } from "./train.js";
+export { AbortError, type RunOptions } from "./whole-run/options.js";

@@ -3,12 +3,13 @@
 import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { type LoadedRecipe, loadRecipe, type RecipeInput, resolveRecipe } from "../config/index.js";
-import { DistributedError, PeerError, rankPlace } from "../distributed/index.js";
+import { rankPlace } from "../distributed/environment.js";
+import { DistributedError, PeerError } from "../distributed/errors.js";
 import { UserError } from "../errors.js";
 import type { StepEvent, TrainEvent, TrainResult } from "../events.js";
 import { LeaseError, TorchError } from "../torch/index.js";
 import { type Ending, TrackedEvents, type Tracker, trackersOf } from "../trackers/index.js";
-import { AbortError } from "./run.js";
+import { AbortError } from "./whole-run/options.js";
 import type { WorkerInput, WorkerMessage } from "./worker.js";
 
 /** Options of {@link train}. */
@@ -70,7 +71,7 @@ export async function train(recipe: string | RecipeInput, options: TrainOptions 
   };
   // one of several processes speaks for all
   const isMain = (rankPlace(process.env)?.rank ?? 0) === 0;
-  const trackers = isMain ? [...trackersOf(loaded.recipe), ...(options.trackers ?? [])] : [];
+  const trackers = isMain ? [...(await trackersOf(loaded.recipe)), ...(options.trackers ?? [])] : [];
   const tracked = new TrackedEvents(loaded.recipe, trackers, (event) => options.onEvent?.(event));
   const workerData: WorkerInput = { loaded, abort };
   const worker = new Worker(workerFile(), { workerData });

@@ -151,6 +151,7 @@ describe("a Python client", () => {
   const use = (mode: string, more: Record<string, string> = {}) => {
     const file = path.join(root, `fake-${++runs}.jsonl`);
     vi.stubEnv("QWEN_PT_PYTHON", process.env.QWEN_PT_REFERENCE_PYTHON);
+    vi.stubEnv("PYTHONDONTWRITEBYTECODE", "1");
     vi.stubEnv("PYTHONPATH", path.join(import.meta.dirname, "../fixtures/trackers/fakes"));
     vi.stubEnv("FAKE", mode);
     vi.stubEnv("FAKE_FILE", file);
@@ -235,6 +236,7 @@ describe("a Python client", () => {
 it("what a client answers late, to a disk that is full or a listener that throws, ends nothing", async () => {
   const file = path.join(root, `fake-late.jsonl`);
   vi.stubEnv("QWEN_PT_PYTHON", process.env.QWEN_PT_REFERENCE_PYTHON);
+  vi.stubEnv("PYTHONDONTWRITEBYTECODE", "1");
   vi.stubEnv("PYTHONPATH", path.join(import.meta.dirname, "../fixtures/trackers/fakes"));
   vi.stubEnv("FAKE", "");
   vi.stubEnv("FAKE_FILE", file);

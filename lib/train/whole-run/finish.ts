@@ -1,26 +1,26 @@
 // The end of a run: metrics, the model or adapter in output_dir, and the files around it.
 import { existsSync } from "node:fs";
 import path from "node:path";
-import type { Weights } from "../assembly/adapters.js";
-import type { Recipe } from "../config/index.js";
-import type { DomainReport } from "../evaluate/domain-report.js";
-import { perplexities, type SetMetrics } from "../evaluate/held-out-loss.js";
-import type { TrainEvent, TrainResult } from "../events.js";
-import { writeWhole } from "../files/output-file.js";
-import { addonRecord, buildInfo, type DType } from "../torch/index.js";
-import { packageVersion } from "../version.js";
-import type { DomainEvaluation } from "./before-after/domains.js";
-import { writeForgettingReport } from "./before-after/forgetting-report.js";
-import { rotateCheckpoints } from "./checkpoint/folder.js";
-import { type LogEntry, saveTrainerState } from "./checkpoint/trainer-state.js";
-import { type Checkpoints, STATE_FILE, saveArguments } from "./loop/checkpoints.js";
-import type { Progress } from "./loop/progress.js";
-import type { Trainer } from "./loop/trainer.js";
-import type { Outcome } from "./loop/trainer-options.js";
-import { modelCard } from "./output/card.js";
-import { plotMetrics } from "./output/plot.js";
-import { saveResults, trainMetrics } from "./output/results.js";
-import type { Strategy } from "./strategy/strategy.js";
+import type { Weights } from "../../assembly/adapters.js";
+import type { Recipe } from "../../config/index.js";
+import type { DomainReport } from "../../evaluate/domain-report.js";
+import { perplexities, type SetMetrics } from "../../evaluate/held-out-loss.js";
+import type { TrainEvent, TrainResult } from "../../events.js";
+import { writeWhole } from "../../files/output-file.js";
+import { addonRecord, buildInfo, type DType } from "../../torch/index.js";
+import { packageVersion } from "../../version.js";
+import type { DomainEvaluation } from "../before-after/domains.js";
+import { writeForgettingReport } from "../before-after/forgetting-report.js";
+import { rotateCheckpoints } from "../checkpoint/folder.js";
+import { type LogEntry, saveTrainerState } from "../checkpoint/trainer-state.js";
+import { type Checkpoints, STATE_FILE, saveArguments } from "../loop/checkpoints.js";
+import type { Progress } from "../loop/progress.js";
+import type { Trainer } from "../loop/trainer.js";
+import type { Outcome } from "../loop/trainer-options.js";
+import { modelCard } from "../output/card.js";
+import { plotMetrics } from "../output/plot.js";
+import { saveResults, trainMetrics } from "../output/results.js";
+import type { Strategy } from "../strategy/strategy.js";
 
 /** What a run that reached no last step has to say. */
 export function interruptedResult(trainer: Trainer, recipe: Recipe, outcome: Outcome): TrainResult {
