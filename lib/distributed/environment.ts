@@ -22,9 +22,11 @@ export interface RankPlace {
   readonly attempt: number;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Variables of a process. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
-function integer(env: Environment, name: string, least: number): number | undefined {
+/** A variable that is a whole number from `least` on; undefined where it is not set. @throws UserError for another text */
+export function integer(env: Environment, name: string, least: number): number | undefined {
   const text = env[name];
   if (text === undefined || text === "") return undefined;
   const value = Number(text);

@@ -6,6 +6,7 @@ import os from "node:os";
 import { UserError } from "../errors.js";
 import { cpuQuota } from "../torch/machine/cpu-quota.js";
 import { saysThreads, threadsFor } from "../torch/machine/thread-settings.js";
+import { type Environment, integer } from "./environment.js";
 
 /** How many processes run where. */
 export interface LaunchPlan {
@@ -23,18 +24,7 @@ export interface LaunchPlan {
   readonly maxRestarts: number;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 const isOn = (value: string | undefined): boolean => ["true", "y", "1"].includes((value ?? "").toLowerCase());
-
-function count(env: Environment, name: string, otherwise: number, least: number): number {
-  const text = env[name];
-  if (text === undefined || text === "") return otherwise;
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new UserError(`${name}: "${text}" is not a whole number from ${least} on`);
-  return value;
-}
 
 /**
  * What LLaMA-Factory's variables and a recipe ask for: FORCE_TORCHRUN, NNODES, NODE_RANK, NPROC_PER_NODE, MASTER_ADDR,
@@ -46,8 +36,8 @@ export function launchPlan(env: Environment, wanted: number | null): LaunchPlan 
   if (env["WORLD_SIZE"] !== undefined || env["SLURM_STEP_ID"] !== undefined) return undefined; // started by another
   const forced = isOn(env["FORCE_TORCHRUN"]);
   if (!forced && (wanted ?? 1) === 1) return undefined;
-  const nodes = forced ? count(env, "NNODES", 1, 1) : 1;
-  const node = forced ? count(env, "NODE_RANK", 0, 0) : 0;
+  const nodes = forced ? (integer(env, "NNODES", 1) ?? 1) : 1;
+  const node = forced ? (integer(env, "NODE_RANK", 0) ?? 0) : 0;
   if (node >= nodes) throw new UserError(`NODE_RANK: ${node} is not below NNODES ${nodes}`);
   for (const name of ["RDZV_ID", "MIN_NNODES", "MAX_NNODES"])
     if (forced && env[name] !== undefined)
@@ -59,12 +49,12 @@ export function launchPlan(env: Environment, wanted: number | null): LaunchPlan 
       "MASTER_ADDR is not set: with NNODES above 1 it is the address of the machine of NODE_RANK 0",
     );
   return {
-    perNode: wanted ?? count(env, "NPROC_PER_NODE", 1, 1),
+    perNode: wanted ?? integer(env, "NPROC_PER_NODE", 1) ?? 1,
     nodes,
     node,
     address: env["MASTER_ADDR"] || "127.0.0.1",
-    port: env["MASTER_PORT"] ? count(env, "MASTER_PORT", 29500, 1) : nodes > 1 ? 29500 : undefined,
-    maxRestarts: count(env, "MAX_RESTARTS", 0, 0),
+    port: integer(env, "MASTER_PORT", 1) ?? (nodes > 1 ? 29500 : undefined),
+    maxRestarts: integer(env, "MAX_RESTARTS", 0) ?? 0,
   };
 }
 
