@@ -1,9 +1,11 @@
 """Between a training run and a tracker's own Python client: commands as JSON lines on stdin, answers as JSON lines on
 the file descriptor that the first argument names. What it knows of a client is one class; the run knows none of it.
 
-  {"begin": {...}}   {"log": {"figures": {...}, "step": 3}}   {"artifact": {"path", "what", "step"}}   {"finish": "finished"}
+  {"begin": {...}}   {"log": {"figures", "points", "whole", "step"}}   {"artifact": {"path", "what", "step"}}
+  {"finish": "finished"}
   answers: {"ready": {"remember": {...}, "place": "..."}}, {"error": "..."}, {"finished": true}
 
+figures are by transformers' names; points and whole are the same, by tag and apart (lib/trackers/tracker.ts).
 The end of stdin without "finish" is a run that died: the tracker's run is closed as failed.
 """
 
@@ -13,28 +15,6 @@ import os
 import re
 import signal
 import sys
-
-WHOLE_RUN = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "total_flos")
-
-
-def split(figures):
-    """Figures of the whole run apart from those of a step, as transformers' callbacks keep them."""
-    whole = {name: value for name, value in figures.items() if name in WHOLE_RUN}
-    return whole, {name: value for name, value in figures.items() if name not in WHOLE_RUN}
-
-
-def tag(figure):
-    if "/" in figure:
-        return figure
-    for part in ("eval", "test"):
-        if figure.startswith(part + "_"):
-            return part + "/" + figure[len(part) + 1 :]
-    return "train/" + figure
-
-
-def tagged(figures):
-    return {tag(name): value for name, value in figures.items()}
-
 
 class Wandb:
     def begin(self, run):
@@ -54,12 +34,11 @@ class Wandb:
         self.run.define_metric("*", step_metric="train/global_step", step_sync=True)
         return {"id": id}, self.run.url or os.path.dirname(self.run.dir)
 
-    def log(self, figures, step):
-        whole, rest = split(figures)
+    def log(self, figures, points, whole, step):
         for name, value in whole.items():
             self.run.summary[name] = value
-        if rest:
-            self.run.log({**tagged(rest), "train/global_step": step})
+        if points:
+            self.run.log({**points, "train/global_step": step})
 
     def artifact(self, path, what, step):
         name = os.path.basename(path)
@@ -100,7 +79,7 @@ class MLflow:
             mlflow.set_tags(json.loads(os.environ["MLFLOW_TAGS"]))
         return {"id": id}, mlflow.get_tracking_uri()
 
-    def log(self, figures, step):
+    def log(self, figures, points, whole, step):
         clean = {re.sub(r"[^0-9A-Za-z_\-\.\ :/]", "_", name): value for name, value in figures.items()}
         self.mlflow.log_metrics(clean, step=step)
 
@@ -138,10 +117,9 @@ class SwanLab:
         self.run = swanlab.init(config=run["parameters"], logdir=logdir, **settings)
         return {"id": id, "dir": logdir}, logdir if mode == "local" else None
 
-    def log(self, figures, step):
-        whole, rest = split(figures)
+    def log(self, figures, points, whole, step):
         values = {"single_value/" + name: value for name, value in whole.items()}
-        self.swanlab.log({**values, **tagged(rest), "train/global_step": step}, step=step)
+        self.swanlab.log({**values, **points, "train/global_step": step}, step=step)
 
     def artifact(self, path, what, step):
         name = os.path.basename(path)
@@ -173,10 +151,9 @@ class Trackio:
         )
         return {"name": self.run.name}, run["project"]
 
-    def log(self, figures, step):
-        _, rest = split(figures)
-        if rest:
-            self.trackio.log({**tagged(rest), "train/global_step": step})
+    def log(self, figures, points, whole, step):
+        if points:
+            self.trackio.log({**points, "train/global_step": step})
 
     def artifact(self, path, what, step):
         name = os.path.basename(path)
@@ -191,6 +168,11 @@ class Trackio:
 
 
 CLIENTS = {"wandb": Wandb, "mlflow": MLflow, "swanlab": SwanLab, "trackio": Trackio}
+
+
+def numbers(figures):
+    """NaN and infinities come as text."""
+    return {name: float(figure) for name, figure in figures.items()}
 
 
 def said(error):
@@ -221,8 +203,7 @@ def main():
                 begun = True
                 answer({"ready": {"remember": remember, "place": place}})
             elif command == "log":
-                # NaN and infinities come as text
-                client.log({name: float(figure) for name, figure in value["figures"].items()}, value["step"])
+                client.log(*(numbers(value[part]) for part in ("figures", "points", "whole")), value["step"])
             elif command == "artifact":
                 client.artifact(value["path"], value["what"], value["step"])
             elif command == "finish":

@@ -2,11 +2,9 @@
 // transformers, PEFT and bitsandbytes, and runs test/clients with it. Beside `npm test`, because it fetches some 800 MB and
 // starts real servers.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { projectRoot } from "./libtorch.mjs";
-import { withLock } from "./lock.mjs";
-import { makeEnvironment, pipInstall, pythonOf } from "./pip.mjs";
+import { ensureEnvironment, makeEnvironment, pipInstall } from "./pip.mjs";
 import { packageFolder, runScript, SetupError } from "./tools.mjs";
 
 const environment = path.join(projectRoot, ".clients");
@@ -22,26 +20,22 @@ const packages = [
   "accelerate==1.15.0",
   "bitsandbytes==0.50.2",
 ];
-const record = path.join(environment, "ready.json");
-const stamp = JSON.stringify(packages);
 
-async function ensureClients() {
-  if (existsSync(record) && readFileSync(record, "utf8") === stamp) return;
-  process.stderr.write("qwen-pt: installing the trackers' Python packages into .clients/\n");
+async function make() {
+  process.stderr.write("qwen-pt: installing the clients' Python packages into .clients/\n");
   makeEnvironment(environment);
   const problem = await pipInstall(environment, ["--no-compile", ...packages]);
-  if (problem !== "") throw new SetupError(`the trackers' packages could not be installed: ${problem}`);
-  writeFileSync(record, stamp);
+  if (problem !== "") throw new SetupError(`the clients' packages could not be installed: ${problem}`);
 }
 
 await runScript(async () => {
-  await withLock(environment, ensureClients);
+  const python = await ensureEnvironment(environment, JSON.stringify(packages), make);
   const vitest = path.join(packageFolder("vitest"), "vitest.mjs");
   const config = path.join(projectRoot, "test", "clients", "vitest.config.ts");
   const { status } = spawnSync(
     process.execPath,
     [vitest, "run", "--config", config, ...process.argv.slice(2)],
-    { cwd: projectRoot, stdio: "inherit", env: { ...process.env, QWEN_PT_PYTHON: pythonOf(environment) } },
+    { cwd: projectRoot, stdio: "inherit", env: { ...process.env, QWEN_PT_PYTHON: python } },
   );
   process.exitCode = status ?? 1;
 });

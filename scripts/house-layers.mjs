@@ -23,7 +23,7 @@ export const parts = {
   methods: ["config", "data", "step", ...computing], // data: what learns a vocabulary cuts text as the tokenizer does
   evaluate: ["data", "step", "torch", "models"],
   events: ["data", "hub", "evaluate"],
-  trackers: ["config", "torch", "events"],
+  trackers: ["install", "config", "torch", "events"],
   assembly: ["config", "data", "hub", "methods", "events", ...computing],
   inference: ["config", "data", "hub", "assembly", ...computing],
   train: [

@@ -1,9 +1,10 @@
 // pip in our own virtual environment. pip's own settings (index, mirror, proxy, certificates) hold.
 // Knows nothing of what is installed.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { withLock } from "./lock.mjs";
 import { movingLine } from "./moving-line.mjs";
 import { findPython, howToGet, SetupError } from "./tools.mjs";
 
@@ -12,6 +13,15 @@ export function pythonOf(environment) {
   return process.platform === "win32"
     ? path.join(environment, "Scripts", "python.exe")
     : path.join(environment, "bin", "python");
+}
+
+/** The Python whose site-packages holds this libtorch, or undefined where it is a plain archive of libtorch. */
+export function pythonBeside(root) {
+  const site = path.dirname(root);
+  const prefix =
+    process.platform === "win32" ? path.resolve(site, "..", "..") : path.resolve(site, "..", "..", "..");
+  const python = pythonOf(prefix);
+  return path.basename(site) === "site-packages" && existsSync(python) ? python : undefined;
 }
 
 /** The environment's site-packages. */
@@ -31,6 +41,24 @@ export function makeEnvironment(environment, python = findPython()) {
     throw new SetupError(`Python's venv module was not found: ${howToGet("venv")}`);
   }
   throw new SetupError(`python -m venv failed: ${said.trim().split("\n").at(-1)}`);
+}
+
+/**
+ * The Python of an environment that `make` fills, once for each `stamp`: what it is filled with, in a text. Two that ask
+ * at a time make it once.
+ */
+export async function ensureEnvironment(environment, stamp, make) {
+  const record = path.join(environment, "ready.json");
+  const isReady = () =>
+    existsSync(record) && existsSync(pythonOf(environment)) && readFileSync(record, "utf8") === stamp;
+  if (!isReady()) {
+    await withLock(environment, async () => {
+      if (isReady()) return;
+      await make();
+      writeFileSync(record, stamp);
+    });
+  }
+  return pythonOf(environment);
 }
 
 const quiet = ["--disable-pip-version-check", "--no-input"];

@@ -2,33 +2,25 @@
 // was built against (seen through a .pth file, so that torch is not downloaded twice). Tests alone need it.
 // `node scripts/reference.mjs` makes it if it is missing and prints its Python; QWEN_PT_REFERENCE_PYTHON names another.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { ensureLibtorch, projectRoot, torchVersion } from "./libtorch.mjs";
-import { withLock } from "./lock.mjs";
-import { makeEnvironment, pipInstall, pythonOf, sitePackages } from "./pip.mjs";
+import {
+  ensureEnvironment,
+  makeEnvironment,
+  pipInstall,
+  pythonBeside,
+  pythonOf,
+  sitePackages,
+} from "./pip.mjs";
 import { findPython, runScript, SetupError } from "./tools.mjs";
 
 const environment = path.join(projectRoot, ".reference");
 // The oracle's versions: every number in the tests was made with these.
 const packages = ["transformers==5.6.0", "peft==0.18.1", "safetensors", "numpy", "nbclient"];
 
-/** The Python whose site-packages holds this libtorch, or undefined where it is a plain archive of libtorch. */
-function pythonBeside(root) {
-  const site = path.dirname(root);
-  const prefix =
-    process.platform === "win32" ? path.resolve(site, "..", "..") : path.resolve(site, "..", "..", "..");
-  const python = pythonOf(prefix);
-  return path.basename(site) === "site-packages" && existsSync(python) ? python : undefined;
-}
-
-function ready(stamp) {
-  const file = path.join(environment, "ready.json");
-  return existsSync(file) && existsSync(pythonOf(environment)) && readFileSync(file, "utf8") === stamp;
-}
-
-async function make(root, python, stamp) {
+async function make(root, python) {
   process.stderr.write(
     "qwen-pt: installing transformers, PEFT and nbclient into .reference/, for tests (about 30 MB)\n",
   );
@@ -50,7 +42,6 @@ async function make(root, python, stamp) {
       `the tests' Python does not import its packages: ${check.stderr.trim().split("\n").at(-1)}`,
     );
   }
-  writeFileSync(path.join(environment, "ready.json"), stamp);
 }
 
 /** The reference's Python, installed first where it is missing. */
@@ -59,12 +50,7 @@ export async function ensureReference(env = process.env) {
   const { root, version } = await ensureLibtorch();
   const python = pythonBeside(root);
   const stamp = `${JSON.stringify({ packages, torch: python ? root : torchVersion, version })}\n`;
-  if (!ready(stamp)) {
-    await withLock(environment, async () => {
-      if (!ready(stamp)) await make(root, python, stamp);
-    });
-  }
-  return pythonOf(environment);
+  return ensureEnvironment(environment, stamp, () => make(root, python));
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {

@@ -17,6 +17,13 @@ export function parseJson(text: string, file: string, remedy = ""): unknown {
   }
 }
 
+/** A value as a line of JSON, numbers that are not finite as text, because JSON has none. */
+export function jsonLine(value: unknown): string {
+  const plain = (_: string, part: unknown) =>
+    typeof part === "number" && !Number.isFinite(part) ? String(part) : part;
+  return `${JSON.stringify(value, plain)}\n`;
+}
+
 /** What a reader takes beyond JSON. */
 export interface JsonLeave {
   /** NaN and Infinity, as Python writes them. */

@@ -66,11 +66,18 @@ export interface LibtorchScript {
   cudaOf(root: string): string | undefined;
 }
 
+/** scripts/pip.mjs. */
+export interface PipScript {
+  /** The Python whose site-packages hold this libtorch; undefined for a plain archive of libtorch. */
+  pythonBeside(root: string): string | undefined;
+}
+
 const script = async <T>(name: string): Promise<T> =>
   (await import(new URL(`../../scripts/${name}`, import.meta.url).href)) as T;
 
 export const cudaScript = () => script<CudaScript>("cuda.mjs");
 export const toolsScript = () => script<ToolsScript>("tools.mjs");
+export const pipScript = () => script<PipScript>("pip.mjs");
 export const libtorchScript = () => script<LibtorchScript>("libtorch.mjs");
 
 /** Whether an error is a script's refusal: one line that is meant for the user. */

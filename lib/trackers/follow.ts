@@ -26,11 +26,10 @@ export class TrackedEvents {
   #since = { tokens: 0, seconds: 0, waited: 0, memory: 0 };
 
   /**
+   * @param trackers that can be used: `trackersOf` has checked them
    * @param emit takes what a tracker has to say
-   * @throws UserError where a tracker cannot be used, before anything has begun
    */
   constructor(recipe: Recipe, trackers: readonly Tracker[], emit: Emit) {
-    for (const tracker of trackers) tracker.check?.();
     this.#recipe = recipe;
     this.#trackers = new Set(trackers);
     this.#emit = emit;

@@ -14,6 +14,7 @@ const client = (name: string): [string, TrackerMaker] => [
   async (recipe) => new (await import("./python/bridge.js")).PythonTracker(name, clientSettings(recipe)),
 ];
 
+const CLIENTS = ["wandb", "mlflow", "swanlab", "trackio"];
 const TRACKERS = new Map<string, TrackerMaker>([
   [
     "tensorboard",
@@ -22,14 +23,10 @@ const TRACKERS = new Map<string, TrackerMaker>([
         process.env["TENSORBOARD_LOGGING_DIR"] ?? recipe.logging_dir ?? undefined,
       ),
   ],
-  client("wandb"),
-  client("mlflow"),
-  client("swanlab"),
-  client("trackio"),
+  ...CLIENTS.map(client),
 ]);
 /** Names of keys and variables whose values a message never shows. */
 const SECRET = /(token|api_key|secret|password|webhook_url)$/i;
-const CLIENTS = ["wandb", "mlflow", "swanlab", "trackio"];
 
 /**
  * Adds a tracker under a name that `report_to` then knows.
@@ -41,28 +38,28 @@ export function registerTracker(name: string, make: TrackerMaker): void {
   TRACKERS.set(name, make);
 }
 
-/** The trackers that a recipe names; `all` stands for those whose clients are installed. */
-export async function trackersOf(recipe: Recipe): Promise<Tracker[]> {
-  const names = new Set<string>();
-  for (const name of recipe.report_to)
-    for (const one of name === "all" ? await allNames() : [name]) names.add(one);
-  return Promise.all(
-    [...names].map((name) => {
-      const make = TRACKERS.get(name);
-      if (make === undefined) throw new Error(`report_to: ${name} was read and is in no table`);
-      return make(recipe);
-    }),
-  );
-}
-
-async function allNames(): Promise<string[]> {
-  const others = [...TRACKERS.keys()].filter((name) => !CLIENTS.includes(name));
-  const { installedClients, trackerPython } = await import("./python/interpreter.js");
-  try {
-    return [...others, ...installedClients(trackerPython(), CLIENTS)];
-  } catch {
-    return others; // without a Python no client is installed
+/**
+ * The trackers that a recipe names, and a caller's own; `all` stands for those whose clients are installed.
+ * @throws UserError where one cannot be used
+ */
+export async function trackersOf(recipe: Recipe, own: readonly Tracker[] = []): Promise<Tracker[]> {
+  const named = new Set(recipe.report_to);
+  const names = named.delete("all") ? new Set([...TRACKERS.keys(), ...named]) : named;
+  const found: Tracker[] = [];
+  for (const name of names) {
+    const make = TRACKERS.get(name);
+    if (make === undefined) throw new Error(`report_to: ${name} was read and is in no table`);
+    const tracker = await make(recipe);
+    try {
+      await tracker.check?.();
+    } catch (error) {
+      if (named.has(name) || !CLIENTS.includes(name)) throw error;
+      continue;
+    }
+    found.push(tracker);
   }
+  for (const tracker of own) await tracker.check?.();
+  return [...found, ...own];
 }
 
 function clientSettings(recipe: Recipe): ClientSettings {

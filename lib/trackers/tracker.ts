@@ -36,8 +36,8 @@ export type Ending = "finished" | "interrupted" | "failed";
 export interface Tracker {
   /** The word for it in `report_to`. */
   readonly name: string;
-  /** Before training: whether it can be used at all. Throws UserError, which ends the run before it begins. */
-  check?(): void;
+  /** Before training: whether it can be used at all. A UserError ends the run before it begins. */
+  check?(): void | Promise<void>;
   /** Before the first step. */
   begin(run: TrackedRun): void;
   /**
@@ -53,18 +53,32 @@ export interface Tracker {
   finish(ending: Ending): Promise<void> | void;
 }
 
-/** Figures that say something about a whole run: trackers that tell them from a curve's points keep them apart. */
-export const WHOLE_RUN = [
+/** Figures that say something about a whole run. */
+const WHOLE_RUN = new Set([
   "train_runtime",
   "train_samples_per_second",
   "train_steps_per_second",
   "train_loss",
   "total_flos",
-];
+]);
 
 /** transformers' tags: `eval/` and `test/` for what begins so, `train/` for the rest; names with a slash stay. */
 export function tagOf(figure: string): string {
   if (figure.includes("/")) return figure;
   const part = /^(eval|test)_(.+)$/s.exec(figure);
   return part === null ? `train/${figure}` : `${part[1]}/${part[2]}`;
+}
+
+/** As transformers' callbacks keep them apart: points of curves by their tags, and figures of the whole run by name. */
+export function shownFigures(figures: Readonly<Record<string, number>>): {
+  points: Record<string, number>;
+  whole: Record<string, number>;
+} {
+  const points: Record<string, number> = {};
+  const whole: Record<string, number> = {};
+  for (const [name, value] of Object.entries(figures)) {
+    if (WHOLE_RUN.has(name)) whole[name] = value;
+    else points[tagOf(name)] = value;
+  }
+  return { points, whole };
 }

@@ -71,7 +71,7 @@ export async function train(recipe: string | RecipeInput, options: TrainOptions 
   };
   // one of several processes speaks for all
   const isMain = (rankPlace(process.env)?.rank ?? 0) === 0;
-  const trackers = isMain ? [...(await trackersOf(loaded.recipe)), ...(options.trackers ?? [])] : [];
+  const trackers = isMain ? await trackersOf(loaded.recipe, options.trackers) : [];
   const tracked = new TrackedEvents(loaded.recipe, trackers, (event) => options.onEvent?.(event));
   const workerData: WorkerInput = { loaded, abort };
   const worker = new Worker(workerFile(), { workerData });

@@ -5,6 +5,7 @@ import { formatSummary } from "../../data/blocks/summary.js";
 import { type LaunchPlan, launch, launchPlan } from "../../distributed/launch.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
+import { jsonLine } from "../../files/json.js";
 import { metricsTable } from "../../train/output/results.js";
 import { count } from "../../words.js";
 import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
@@ -96,7 +97,9 @@ export async function runTraining(
   });
   try {
     const overwrites = training.overwrites(recipe, overrides);
-    const onEvent = training.json ? jsonPrinter(host) : eventPrinter(progress);
+    const onEvent = training.json
+      ? (event: TrainEvent) => host.out.write(jsonLine(event))
+      : eventPrinter(progress);
     const result = await training.train(recipe, { overrides, signal: watch.signal, onEvent });
     progress.stop();
     if (!result.interrupted) return 0;
@@ -126,13 +129,6 @@ function firstSignal(cause: SignalName | "parent"): string {
   }[cause];
   const again = cause === "SIGINT" ? "; press Ctrl-C again to exit immediately" : "";
   return `${why}: finishing the running micro-step, then saving the last finished step${again}`;
-}
-
-/** A line of JSON an event; numbers that are not finite as text, because JSON has none. */
-function jsonPrinter(host: Host): (event: TrainEvent) => void {
-  const plain = (_: string, value: unknown) =>
-    typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-  return (event) => host.out.write(`${JSON.stringify(event, plain)}\n`);
 }
 
 /** Prints events as they come. The trainable count arrives before the banner that shows it. */

@@ -4,8 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { messageOf, UserError } from "../../errors.js";
-import type { Ending, TrackedRun, Tracker } from "../tracker.js";
-import { BRIDGE, installedClients, trackerPython } from "./interpreter.js";
+import { jsonLine } from "../../files/json.js";
+import { type Ending, shownFigures, type TrackedRun, type Tracker } from "../tracker.js";
+import { BRIDGE, hasClient, trackerPython } from "./interpreter.js";
 
 /** Bytes that may wait for a client that does not take them; then figures are dropped. */
 const MOST_WAITING = 16 << 20;
@@ -32,7 +33,6 @@ type Answer =
 export class PythonTracker implements Tracker {
   readonly name: string;
   readonly #settings: ClientSettings;
-  readonly #env: NodeJS.ProcessEnv;
   #python = "";
   #child: ChildProcess | undefined;
   #run: TrackedRun | undefined;
@@ -41,15 +41,14 @@ export class PythonTracker implements Tracker {
   #isOver = false;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(name: string, settings: ClientSettings, env: NodeJS.ProcessEnv = process.env) {
+  constructor(name: string, settings: ClientSettings) {
     this.name = name;
     this.#settings = settings;
-    this.#env = env;
   }
 
-  check(): void {
-    this.#python = trackerPython(this.#env);
-    if (installedClients(this.#python, [this.name]).length > 0) return;
+  async check(): Promise<void> {
+    this.#python = await trackerPython();
+    if (hasClient(this.#python, this.name)) return;
     throw new UserError(
       `report_to: the package ${this.name} is not installed for ${this.#python}; install it with: ${this.#python} -m pip install ${this.name} (or set QWEN_PT_PYTHON to a Python that has it, or report_to: none)`,
     );
@@ -59,7 +58,6 @@ export class PythonTracker implements Tracker {
     this.#run = run;
     const child = spawn(this.#python, ["-u", BRIDGE, "3", this.name], {
       stdio: ["pipe", "pipe", "pipe", "pipe"],
-      env: this.#env,
       // Ctrl-C goes to a terminal's whole group; the client outlives it to send what it holds
       detached: process.platform !== "win32",
       windowsHide: true,
@@ -102,7 +100,7 @@ export class PythonTracker implements Tracker {
   }
 
   log(figures: Readonly<Record<string, number>>, step: number): void {
-    this.#tell({ log: { figures, step } });
+    this.#tell({ log: { figures, ...shownFigures(figures), step } });
   }
 
   artifact({ path, what, step }: { path: string; what: string; step: number }): void {
@@ -115,7 +113,7 @@ export class PythonTracker implements Tracker {
     if (child === undefined) return;
     this.#tell({ finish: ending });
     child.stdin?.end();
-    const seconds = Number(this.#env["QWEN_PT_TRACKER_TIMEOUT"] || FINISH_SECONDS);
+    const seconds = Number(process.env["QWEN_PT_TRACKER_TIMEOUT"] || FINISH_SECONDS);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
       timer = setTimeout(() => resolve("late"), 1000 * seconds);
@@ -142,10 +140,7 @@ export class PythonTracker implements Tracker {
       this.#dropped++;
       return;
     }
-    // JSON has no NaN: as text, which the bridge reads as a number
-    const plain = (_: string, value: unknown) =>
-      typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-    input.write(`${JSON.stringify(command, plain)}\n`);
+    input.write(jsonLine(command)); // the bridge reads a NaN that is text as a number
   }
 
   /** An answer comes when nobody calls: what goes wrong with it (a full disk) must not end the process. */
