@@ -791,8 +791,16 @@ function flattenInto(
   if (Array.isArray(data) !== depth < shape.length || (Array.isArray(data) && data.length !== shape[depth])) {
     throw new ArgumentError("tensor: the nested arrays do not form a block (rows of different lengths)");
   }
-  if (!Array.isArray(data)) out.push(data as number | boolean | bigint);
+  if (!Array.isArray(data)) out.push(elementOf(data));
   else for (const item of data as readonly NestedArray[]) flattenInto(item, shape, depth + 1, out);
+}
+
+function elementOf(value: unknown): number | boolean | bigint {
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return value;
+  const found = value instanceof Tensor ? "a tensor (stack joins tensors)" : JSON.stringify(value);
+  throw new ArgumentError(
+    `tensor: ${found} is no number; it takes numbers, nested arrays of them, or a typed array`,
+  );
 }
 
 function fromView(view: ArrayBufferView, shape: readonly number[], dtype: DType): Tensor {

@@ -1,5 +1,6 @@
 // The Tensor class against Python's torch: every method, by value, dtype and shape; typed arrays in and out;
 // gradients; the meta device; errors. The numbers come from test/fixtures/torch/make.py.
+import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import {
@@ -489,7 +490,9 @@ describe("gradients", () => {
 
   it("of outputs with more than one element need a gradient of their own", () => {
     const x = tensor([1, 2], { requiresGrad: true });
-    expect(() => x.mul(2).backward()).toThrow(/scalar/);
+    expect(() => x.mul(2).backward()).toThrow(
+      /several elements needs its gradients; reduce it with sum\(\) or mean\(\)/,
+    );
     x.mul(2).backward(tensor([1, 10]));
     expect(x.grad?.tolist()).toEqual([2, 20]);
     backward([x.mul(2), x.sum()], [tensor([1, 1]), undefined]);
@@ -502,14 +505,17 @@ describe("gradients", () => {
     y.backward(undefined, { retainGraph: true });
     y.backward();
     expect(x.grad?.item()).toBe(8);
-    expect(() => y.backward()).toThrow(/second time/);
+    expect(() => y.backward()).toThrow(
+      /freed by an earlier backward pass; compute the loss again, or pass \{ retainGraph: true \}/,
+    );
+    expect(() => tensor([1]).sum().backward()).toThrow(/depends on nothing that requires a gradient/);
   });
 
   it("go to chosen inputs only, and unused inputs are named", () => {
     const [x, y] = [tensor([2], { requiresGrad: true }), tensor([3], { requiresGrad: true })];
     backward(x.mul(y), undefined, { inputs: [x] });
     expect([x.grad?.item(), y.grad]).toEqual([3, undefined]);
-    expect(() => grad(x.mul(2), [y])).toThrow(/not have been used/);
+    expect(() => grad(x.mul(2), [y])).toThrow(/do not depend on one of the inputs; \{ allowUnused: true \}/);
     expect(grad(x.mul(2), [x, y], undefined, { allowUnused: true }).map((g) => g?.item())).toEqual([
       2,
       undefined,
@@ -536,7 +542,9 @@ describe("gradients", () => {
 
   it("guard leaves against in-place changes", () => {
     const x = tensor([1, 2], { requiresGrad: true });
-    expect(() => x.add_(1)).toThrow(/leaf/);
+    expect(() => x.add_(1)).toThrow(
+      /cannot be changed in place while autograd records; change it inside noGrad/,
+    );
     noGrad(() => x.add_(1));
     expect(x.tolist()).toEqual([2, 3]);
     const y = x.exp();
@@ -563,32 +571,28 @@ describe("the meta device", () => {
 });
 
 describe("print", () => {
+  const printed = JSON.parse(
+    readFileSync(new URL("../fixtures/torch/printed.json", import.meta.url), "utf8"),
+  ) as { dtype: DType; shape: number[]; values: string[]; text: string }[];
+  const numberOf = (text: string): number =>
+    text.endsWith("inf") ? Number(text.replace("inf", "Infinity")) : Number(text);
+
+  it.each(printed)("$dtype $shape as torch does", ({ dtype, shape, values, text }) => {
+    const x = tensor(Float64Array.from(values, numberOf), { dtype }).reshape(shape);
+    const between = text.includes("\n") ? "\n" : " ";
+    expect(String(x)).toBe(`Tensor [${shape.join(", ")}] ${dtype}${between}${text}`);
+  });
+
   const cases: [() => Tensor, string][] = [
     [() => tensor(2.5), "Tensor [] float32 2.5000"],
     [() => tensor([1, -2.25]), "Tensor [2] float32 [ 1.0000, -2.2500]"],
-    [
-      () =>
-        tensor([
-          [1, 2],
-          [3, 4],
-        ]),
-      "Tensor [2, 2] float32\n[[1.0000, 2.0000],\n [3.0000, 4.0000]]",
-    ],
-    [() => tensor([[[1], [20]]], { dtype: "int64" }), "Tensor [1, 2, 1] int64\n[[[ 1],\n  [20]]]"],
     [() => tensor([true, false]), "Tensor [2] bool [ true, false]"],
     [() => tensor([]), "Tensor [0] float32 []"],
-    [() => tensor([Number.NaN, Infinity, -Infinity]), "Tensor [3] float32 [ nan,  inf, -inf]"],
-    [() => tensor([1e-5, 2e-5]), "Tensor [2] float32 [1.0000e-5, 2.0000e-5]"],
-    [() => tensor([1e9]), "Tensor [1] float32 [1.0000e+9]"],
     [
       () => tensor([0.5], { dtype: "bfloat16", requiresGrad: true }),
       "Tensor [1] bfloat16 requiresGrad [0.5000]",
     ],
-    [() => arange(2000), "Tensor [2000] int64 [   0,    1,    2, ..., 1997, 1998, 1999]"],
-    [
-      () => zeros([2, 600]),
-      "Tensor [2, 600] float32\n[[0.0000, 0.0000, 0.0000, ..., 0.0000, 0.0000, 0.0000],\n [0.0000, 0.0000, 0.0000, ..., 0.0000, 0.0000, 0.0000]]",
-    ],
+    [() => arange(2000), "Tensor [2000] int64 [   0,    1,    2,  ..., 1997, 1998, 1999]"],
   ];
   it.each(cases)("%#", (make, text) => {
     expect(String(make())).toBe(text);
@@ -596,8 +600,8 @@ describe("print", () => {
 
   it("serves console.log, and survives a disposed tensor", () => {
     const x = tensor([1]);
-    expect(inspect(x)).toBe("Tensor [1] float32 [1.0000]");
-    expect(inspect({ x })).toBe("{ x: Tensor [1] float32 [1.0000] }");
+    expect(inspect(x)).toBe("Tensor [1] float32 [1.]");
+    expect(inspect({ x })).toBe("{ x: Tensor [1] float32 [1.] }");
     x.dispose();
     expect(String(x)).toBe("Tensor (disposed)");
   });

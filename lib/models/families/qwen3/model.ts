@@ -18,6 +18,7 @@ import type { Device, DType, Tensor } from "../../../torch/index.js";
 import { arange, op, tensor } from "../../../torch/index.js";
 import type { FamilyModel, ForwardInput } from "../../family.js";
 import { quantizeLayers } from "../../files/quantized-weights.js";
+import { checkIds } from "../../parts/check-ids.js";
 import type { KVCache } from "../../parts/kv-cache.js";
 import type { Rope } from "../../parts/rope.js";
 import { normRope, RotaryEmbedding } from "../../parts/rope.js";
@@ -285,8 +286,10 @@ export class Qwen3ForCausalLM extends Module implements FamilyModel {
     return embed_tokens instanceof Embedding ? embed_tokens : undefined;
   }
 
-  /** Logits [batch, seq, vocab] in the model's own dtype. */
-  forward({ inputIds, positionIds, cache, lastOnly = false }: ForwardInput): Tensor {
+  /** Logits [batch, seq, vocab] in the model's own dtype. @throws ArgumentError for ids of another shape or dtype */
+  forward(input: ForwardInput): Tensor {
+    checkIds(input);
+    const { inputIds, positionIds, cache, lastOnly = false } = input;
     let hidden = this.embed(inputIds);
     const seq = inputIds.shape[1] as number;
     const past = cache?.length ?? 0;
