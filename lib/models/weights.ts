@@ -111,7 +111,7 @@ function checkFit(
 }
 
 /**
- * A fresh model: weights N(0, initializer_range^2), norms 1, biases 0.
+ * A fresh model, whose weights train: N(0, initializer_range^2), norms 1, biases 0.
  * The draws are those of transformers 5.6's `AutoModelForCausalLM.from_config`, from torch's global CPU generator
  * and in its order, discarded ones included, so that after `manualSeed(n)` the weights agree bit for bit.
  */
@@ -154,7 +154,7 @@ export function initializeWeights(model: FamilyModel, dtype: DType = "float32"):
     if (model.config.tie_word_embeddings) drawn.dispose();
     else fresh.set(head.weight, drawn);
   }
-  model.mapParameters((parameter) => fresh.get(parameter) ?? parameter);
+  model.mapParameters((parameter) => fresh.get(parameter)?.requiresGrad_() ?? parameter);
 }
 
 function discardLinear(layer: Linear, dtype: DType): void {

@@ -18,11 +18,15 @@ export class Embedding extends Module {
   /** The row that gets no gradient; -1 for none. */
   readonly paddingIdx: number;
 
-  constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
+  constructor(
+    count: number,
+    width: number,
+    options: Omit<LayerOptions, "bias"> & { paddingIdx?: number } = {},
+  ) {
     super();
-    const { dtype = "float32", device = "cpu", paddingIdx } = options;
+    const { dtype = "float32", device = "cpu", requiresGrad = true, paddingIdx } = options;
     this.paddingIdx = paddingIdx ?? -1;
-    this.weight = keep(empty([count, width], { dtype, device }));
+    this.weight = keep(empty([count, width], { dtype, device, requiresGrad }));
     if (!holdsValues(device)) return;
     normal_(this.weight, 0, 1);
     if (paddingIdx !== undefined) zeroRow_(this.weight, paddingIdx);

@@ -28,6 +28,8 @@ export interface LayerOptions {
   dtype?: DType;
   /** Of the parameters. Default `cpu`; `meta` allocates nothing. */
   device?: Device;
+  /** Whether the parameters train: as PyTorch's, they do by default. */
+  requiresGrad?: boolean;
 }
 
 /**
@@ -43,9 +45,10 @@ export class Linear extends Projection {
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     super();
-    const { bias = false, dtype = "float32", device = "cpu" } = options;
-    this.weight = keep(empty([outFeatures, inFeatures], { dtype, device }));
-    if (bias) this.bias = keep(empty([outFeatures], { dtype, device }));
+    const { bias = false, dtype = "float32", device = "cpu", requiresGrad = true } = options;
+    const made = { dtype, device, requiresGrad };
+    this.weight = keep(empty([outFeatures, inFeatures], made));
+    if (bias) this.bias = keep(empty([outFeatures], made));
     if (!holdsValues(device)) return;
     kaimingUniform_(this.weight, Math.sqrt(5));
     if (this.bias !== undefined) uniform_(this.bias, -1 / Math.sqrt(inFeatures), 1 / Math.sqrt(inFeatures));

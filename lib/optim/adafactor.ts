@@ -3,14 +3,16 @@
 
 import type { DType, Tensor } from "../torch/index.js";
 import { bytesPerElement, op, scope } from "../torch/index.js";
-import type { ParameterGroup } from "./groups.js";
 import type { OptimizerKind, StateForms, TensorForm } from "./optimizer.js";
+import type { TrainedParameters } from "./parameters.js";
 import { type GroupSettings, StatefulOptimizer, type UpdatedParameter } from "./stateful.js";
 
 /** Settings of {@link Adafactor}; transformers' defaults but for the rate, which is asked for. */
 export interface AdafactorOptions {
   /** Of the groups that name no rate. */
-  learningRate: number;
+  learningRate?: number;
+  /** Of the groups that name no decay, a flat list among them. Default 0. */
+  weightDecay?: number;
   /** The largest root mean square of an update, before the rate. Default 1. */
   clipThreshold?: number;
   /** The exponent by which older squares count less: a step's share is step ** decayRate. Default -0.8. */
@@ -49,8 +51,8 @@ export class Adafactor extends StatefulOptimizer {
   readonly #clipThreshold: number;
   readonly #decayRate: number;
 
-  constructor(groups: readonly ParameterGroup[], options: AdafactorOptions) {
-    super(groups, options.learningRate, forms);
+  constructor(parameters: TrainedParameters, options: AdafactorOptions = {}) {
+    super(parameters, options.learningRate, forms, options.weightDecay);
     this.#clipThreshold = options.clipThreshold ?? 1;
     this.#decayRate = options.decayRate ?? -0.8;
   }

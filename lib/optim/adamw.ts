@@ -2,14 +2,16 @@
 
 import type { Tensor } from "../torch/index.js";
 import { op } from "../torch/index.js";
-import type { ParameterGroup } from "./groups.js";
 import type { OptimizerKind, StateForms, TensorForm } from "./optimizer.js";
+import type { TrainedParameters } from "./parameters.js";
 import { type GroupSettings, StatefulOptimizer, type UpdatedParameter } from "./stateful.js";
 
 /** Settings of {@link AdamW}; torch.optim.AdamW's defaults but for the rate, which is asked for. */
 export interface AdamWOptions {
   /** Of the groups that name no rate. */
-  learningRate: number;
+  learningRate?: number;
+  /** Of the groups that name no decay, a flat list among them. Default 0.01. */
+  weightDecay?: number;
   /** Decay of the running mean of gradients. Default 0.9. */
   beta1?: number;
   /** Decay of the running mean of their squares. Default 0.999. */
@@ -63,14 +65,15 @@ const foreachSub = op<(self: Tensor[], other: Tensor[]) => void>("aten::_foreach
 /**
  * The optimizer and its state: a count of steps and two moments for each parameter, made at the first step
  * (`<parameter>.step`, `.exp_avg`, `.exp_avg_sq`). A step takes a {@link Scaling} where losses were scaled.
+ * @example new AdamW(model.parameters(), { learningRate: 1e-4 });
  */
 export class AdamW extends StatefulOptimizer<Scaling> {
   private readonly beta1: number;
   private readonly beta2: number;
   private readonly eps: number;
 
-  constructor(groups: readonly ParameterGroup[], options: AdamWOptions) {
-    super(groups, options.learningRate, forms);
+  constructor(parameters: TrainedParameters, options: AdamWOptions = {}) {
+    super(parameters, options.learningRate, forms, options.weightDecay ?? 0.01);
     this.beta1 = options.beta1 ?? 0.9;
     this.beta2 = options.beta2 ?? 0.999;
     this.eps = options.eps ?? 1e-8;

@@ -3,14 +3,16 @@
 import { UserError } from "../errors.js";
 import type { Tensor } from "../torch/index.js";
 import { op } from "../torch/index.js";
-import type { ParameterGroup } from "./groups.js";
 import type { OptimizerKind, StateForms, TensorForm } from "./optimizer.js";
+import type { TrainedParameters } from "./parameters.js";
 import { type GroupSettings, StatefulOptimizer, type UpdatedParameter } from "./stateful.js";
 
 /** Settings of {@link SGD}; torch's defaults but for the rate, which is asked for. */
 export interface SGDOptions {
   /** Of the groups that name no rate. */
-  learningRate: number;
+  learningRate?: number;
+  /** Of the groups that name no decay, a flat list among them. Default 0. */
+  weightDecay?: number;
   /** What is kept of the last update's direction. Default 0: no state. */
   momentum?: number;
   /** Looks ahead along the momentum (Nesterov 1983). Default false. */
@@ -30,9 +32,9 @@ export class SGD extends StatefulOptimizer {
   readonly #momentum: number;
   readonly #nesterov: boolean;
 
-  constructor(groups: readonly ParameterGroup[], options: SGDOptions) {
+  constructor(parameters: TrainedParameters, options: SGDOptions = {}) {
     const { momentum = 0, nesterov = false } = options;
-    super(groups, options.learningRate, (parameter) => forms(parameter, momentum));
+    super(parameters, options.learningRate, (parameter) => forms(parameter, momentum), options.weightDecay);
     this.#momentum = momentum;
     this.#nesterov = nesterov;
   }

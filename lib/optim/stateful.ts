@@ -5,12 +5,13 @@ import type { DType, Tensor } from "../torch/index.js";
 import { keep, noGrad, scope, zeros } from "../torch/index.js";
 import type { ParameterGroup } from "./groups.js";
 import type { Optimizer, StateForms, TensorForm } from "./optimizer.js";
+import { parameterGroups, type TrainedParameters } from "./parameters.js";
 
 /** A parameter that has a gradient, and what is kept for it. */
 export interface UpdatedParameter {
   /** Of the parameter, as in its group. */
   readonly name: string;
-  /** UpdatedParameter in place. */
+  /** Updated in place. */
   readonly parameter: Tensor;
   /** Of the parameter's shape; read only. */
   readonly gradient: Tensor;
@@ -35,14 +36,21 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
   readonly #forms: (parameter: TensorForm) => StateForms;
   readonly #states = new Map<string, Readonly<Record<string, Tensor>>>();
 
-  /** @param forms what is kept for a parameter; each tensor begins as zeros */
+  /**
+   * @param parameters a flat list, named ones, or groups
+   * @param learningRate of groups without their own; undefined where each has one
+   * @param forms what is kept for a parameter; each tensor begins as zeros
+   * @param weightDecay of groups without their own, a flat list among them
+   * @throws ArgumentError for what would train nothing; see parameters.ts
+   */
   constructor(
-    groups: readonly ParameterGroup[],
-    learningRate: number,
+    parameters: TrainedParameters,
+    learningRate: number | undefined,
     forms: (parameter: TensorForm) => StateForms = () => ({}),
+    weightDecay = 0,
   ) {
-    this.groups = groups;
-    this.learningRate = learningRate;
+    this.groups = parameterGroups(parameters, { learningRate, weightDecay }, this.constructor.name);
+    this.learningRate = learningRate ?? 0;
     this.#forms = forms;
   }
 
