@@ -1,13 +1,24 @@
 // Layers and the tree that holds them; exports only.
 
 export { causalAttention } from "./attention.js";
+export { Dropout } from "./dropout.js";
 export { Embedding } from "./embedding.js";
 export { kaimingUniform_, normal_, uniform_, zeroRow_ } from "./init.js";
 export type { LayerOptions } from "./linear.js";
 export { Linear } from "./linear.js";
-export type { Layer, ParameterSlot, WeightedLayer } from "./module.js";
+export type { BinaryCrossEntropyOptions, CrossEntropyOptions, LossOptions, Reduction } from "./losses.js";
+export {
+  binaryCrossEntropyWithLogits,
+  crossEntropyLoss,
+  klDivLoss,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from "./losses.js";
+export type { Layer, LoadedKeys, ParameterSlot, WeightedLayer } from "./module.js";
 export { forwardAll, Module } from "./module.js";
-export { RMSNorm } from "./norm.js";
+export type { LayerNormOptions } from "./norm.js";
+export { LayerNorm, RMSNorm } from "./norm.js";
 export { Projection } from "./projection.js";
 export {
   dynamicLevels,
@@ -26,4 +37,6 @@ export {
   remembering,
   shapeOnly,
 } from "./recall.js";
+export type { Step } from "./sequential.js";
+export { Sequential } from "./sequential.js";
 export { swiglu } from "./swiglu.js";

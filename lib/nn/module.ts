@@ -2,7 +2,7 @@
 // Not here: computation (each layer writes its own forward) and files (qwen3/weights.ts).
 
 import type { Device, DType } from "../torch/index.js";
-import { keep, scope, Tensor } from "../torch/index.js";
+import { holdsValues, keep, noGrad, scope, Tensor } from "../torch/index.js";
 
 /** A field of some module that holds a parameter. */
 export interface ParameterSlot {
@@ -14,6 +14,14 @@ export interface ParameterSlot {
   readonly field: string;
   /** The parameter itself. */
   readonly tensor: Tensor;
+}
+
+/** What {@link Module.loadStateDict} found no counterpart for. */
+export interface LoadedKeys {
+  /** Parameters that kept their values. */
+  readonly missing: readonly string[];
+  /** Values that were left aside. */
+  readonly unexpected: readonly string[];
 }
 
 type Fields = Record<string, unknown>;
@@ -76,6 +84,41 @@ export abstract class Module {
   /** Parameters by checkpoint name: the tensors themselves, not copies. */
   stateDict(): Map<string, Tensor> {
     return new Map(this.namedParameters());
+  }
+
+  /**
+   * Copies values into the parameters by name, cast to their dtypes: what {@link Module.stateDict} or `loadSafetensors`
+   * gave. A tied parameter goes by any of its names. Everything is checked before anything is copied.
+   * @param options `strict`, the default: every parameter has its value, and every value its parameter; otherwise what
+   *   fits is taken
+   * @returns the names of parameters without a value, and of values without a parameter
+   * @throws RangeError naming a parameter without a value, a value without a parameter, one of another shape, or one that
+   *   has no memory to copy into
+   */
+  loadStateDict(
+    state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+    { strict = true }: { strict?: boolean } = {},
+  ): LoadedKeys {
+    const given = new Map(state instanceof Map ? state : Object.entries(state));
+    const slots = [...this.parameterSlots()];
+    const names = new Set(slots.map(({ name }) => name));
+    const filled = new Map<Tensor, Tensor>();
+    for (const { name, tensor } of slots) {
+      const value = given.get(name);
+      if (value === undefined) continue;
+      if (value.shape.join() !== tensor.shape.join())
+        throw new RangeError(`${name}: the value is [${value.shape}], the parameter [${tensor.shape}]`);
+      if (!holdsValues(tensor.device))
+        throw new RangeError(
+          `${name} is on meta and holds no values; make the module on "cpu" to load into it`,
+        );
+      filled.set(tensor, value);
+    }
+    const missing = [...this.namedParameters()].flatMap(([name, one]) => (filled.has(one) ? [] : [name]));
+    const unexpected = [...given.keys()].filter((name) => !names.has(name));
+    if (strict && missing.length + unexpected.length > 0) throw new RangeError(misfit(missing, unexpected));
+    noGrad(() => filled.forEach((value, parameter) => void parameter.copy_(value)));
+    return { missing, unexpected };
   }
 
   /**
@@ -162,6 +205,16 @@ export function forwardAll(layers: readonly Layer[], x: Tensor): Tensor[] {
 export interface WeightedLayer extends Layer {
   /** [out, in] of a linear layer, [count, width] of an embedding. */
   weight: Tensor;
+}
+
+function misfit(missing: readonly string[], unexpected: readonly string[]): string {
+  const some = (names: readonly string[]) =>
+    names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
+  const parts = [
+    missing.length > 0 ? `no value for ${some(missing)}` : "",
+    unexpected.length > 0 ? `no parameter for ${some(unexpected)}` : "",
+  ];
+  return `loadStateDict: ${parts.filter((part) => part !== "").join("; ")}; { strict: false } takes what fits`;
 }
 
 function join(prefix: string, name: string): string {

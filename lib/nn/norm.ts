@@ -1,10 +1,21 @@
-// Root mean square normalisation, in the order of operations that Qwen3 was trained with.
+// Normalisation over the last dimensions: root mean square, in the order of operations that Qwen3 was trained with, and
+// PyTorch's layer norm.
 
 import type { Tensor } from "../torch/index.js";
-import { keep, ones, op } from "../torch/index.js";
+import { keep, ones, op, zeros } from "../torch/index.js";
 import type { LayerOptions } from "./linear.js";
 import { Module } from "./module.js";
 
+const layerNorm =
+  op<
+    (
+      input: Tensor,
+      normalizedShape: readonly number[],
+      weight: Tensor | undefined,
+      bias: Tensor | undefined,
+      eps: number,
+    ) => Tensor
+  >("aten::layer_norm");
 const normalize = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
 
 /**
@@ -20,13 +31,52 @@ export class RMSNorm extends Module {
 
   constructor(width: number, eps: number, options: Omit<LayerOptions, "bias"> = {}) {
     super();
-    const { dtype = "float32", device = "cpu" } = options;
-    this.weight = keep(ones([width], { dtype, device }));
+    const { dtype = "float32", device = "cpu", requiresGrad = true } = options;
+    this.weight = keep(ones([width], { dtype, device, requiresGrad }));
     this.eps = eps;
   }
 
   /** x [..., width] -> [..., width] */
   forward(x: Tensor): Tensor {
     return normalize(x, this.weight, this.eps);
+  }
+}
+
+/** Options of {@link LayerNorm}. */
+export interface LayerNormOptions extends LayerOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Whether there are a weight and a bias. Default true; without, the result is only normalised. */
+  elementwiseAffine?: boolean;
+}
+
+/**
+ * (x - mean) / sqrt(var + eps) * weight + bias over the last dimensions `shape`, the variance divided by n (Ba et al.
+ * 2016, arXiv:1607.06450); as `torch.nn.LayerNorm`, whose bias is there by default.
+ */
+export class LayerNorm extends Module {
+  /** Of the last dimensions, ones at first; a parameter. Undefined without `elementwiseAffine`. */
+  weight: Tensor | undefined;
+  /** Of the last dimensions, zeros at first; a parameter. Undefined without `bias` or `elementwiseAffine`. */
+  bias: Tensor | undefined;
+  /** Sizes of the last dimensions, over which it normalises. */
+  readonly normalizedShape: readonly number[];
+  /** What is added to the variance. */
+  readonly eps: number;
+
+  constructor(shape: number | readonly number[], options: LayerNormOptions = {}) {
+    super();
+    const { bias = true, dtype = "float32", device = "cpu", requiresGrad = true } = options;
+    const made = { dtype, device, requiresGrad };
+    this.normalizedShape = typeof shape === "number" ? [shape] : [...shape];
+    this.eps = options.eps ?? 1e-5;
+    if (options.elementwiseAffine === false) return;
+    this.weight = keep(ones(this.normalizedShape, made));
+    if (bias) this.bias = keep(zeros(this.normalizedShape, made));
+  }
+
+  /** x [..., shape] -> the same shape */
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.normalizedShape, this.weight, this.bias, this.eps);
   }
 }
