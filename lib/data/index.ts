@@ -2,6 +2,12 @@
 
 export type { Arrange, ArrangeableSource } from "./arrangement.js";
 export { type Batch, batchOf, collate, IGNORED_LABEL, loadBatch } from "./blocks/collate.js";
+export {
+  DataLoader,
+  type DataLoaderOptions,
+  type DataSource,
+  type IndexedSource,
+} from "./blocks/data-loader.js";
 export type { TokenBlocks } from "./blocks/packing.js";
 export {
   batchesPerEpoch,

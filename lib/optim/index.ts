@@ -18,12 +18,15 @@ export type {
   TensorForm,
 } from "./optimizer.js";
 export { optimizerBytes } from "./optimizer.js";
+export type { GroupInput, TrainedParameters } from "./parameters.js";
 export type { PlateauSettings, PlateauState } from "./plateau.js";
 export { PlateauSchedule } from "./plateau.js";
 export type { GroupRates } from "./rates.js";
 export { formulaRates, plateauRates } from "./rates.js";
 export type { Schedule, ScheduleName, ScheduleSettings } from "./schedule.js";
 export { SCHEDULES, scheduleFactor } from "./schedule.js";
+export type { PlateauChoice, SchedulerState } from "./scheduler.js";
+export { LRScheduler } from "./scheduler.js";
 export type { SGDOptions } from "./sgd.js";
 export { SGD } from "./sgd.js";
 export type { GroupSettings, UpdatedParameter } from "./stateful.js";

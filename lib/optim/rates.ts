@@ -19,16 +19,18 @@ function firstRates(groups: readonly ParameterGroup[], baseRate: number): number
   return groups.map((group) => group.learningRate ?? baseRate);
 }
 
-/** Every group's own rate times the schedule's factor. */
+/** Every group's own rate times the schedule's factor after the finished steps: a formula by name, or any function. */
 export function formulaRates(
   groups: readonly ParameterGroup[],
   baseRate: number,
-  schedule: Schedule,
+  schedule: Schedule | ((finished: number) => number),
 ): GroupRates {
   const first = firstRates(groups, baseRate);
+  const factorAfter =
+    typeof schedule === "function" ? schedule : (finished: number) => scheduleFactor(schedule, finished);
   return {
     at(finished) {
-      const factor = scheduleFactor(schedule, finished);
+      const factor = factorAfter(finished);
       return first.map((rate) => rate * factor);
     },
     observe() {},
