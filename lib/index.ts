@@ -118,6 +118,8 @@ export {
 } from "./trackers/index.js";
 export {
   AbortError,
+  type CallbackControl,
+  type CallbackRun,
   estimateMemory,
   estimateSteps,
   listCheckpoints,
@@ -130,6 +132,7 @@ export {
   type RunOptions,
   runRecipe,
   Trainer,
+  type TrainerCallback,
   type TrainerOptions,
   type TrainOptions,
   train,

@@ -9,6 +9,7 @@ import { type LoadedRecipe, type RecipeInput, resolveRecipe } from "../../lib/co
 import type { TrainEvent, TrainResult } from "../../lib/events.js";
 import { parsePythonJson } from "../../lib/files/python-json.js";
 import { loadSafetensors, scope } from "../../lib/torch/index.js";
+import type { TrainerCallback } from "../../lib/train/loop/callbacks.js";
 import { runRecipe } from "../../lib/train/run.js";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/train/", import.meta.url));
@@ -88,12 +89,17 @@ export interface Ran {
 }
 
 /** Runs a recipe in this thread. `stop` is asked between blocks with the events so far. */
-export async function run(keys: RecipeInput, stop?: (events: TrainEvent[]) => boolean): Promise<Ran> {
+export async function run(
+  keys: RecipeInput,
+  stop?: (events: TrainEvent[]) => boolean,
+  callbacks: readonly TrainerCallback[] = [],
+): Promise<Ran> {
   const dir = (keys["output_dir"] as string | undefined) ?? folder();
   const events: TrainEvent[] = [];
   const result = await runRecipe(loaded({ ...keys, output_dir: dir }), {
     onEvent: (event) => events.push(event),
     isAborted: () => stop?.(events) ?? false,
+    callbacks,
   });
   return { result, events, dir };
 }

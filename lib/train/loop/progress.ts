@@ -228,11 +228,11 @@ export class Progress implements Position {
     });
   }
 
-  /** Logs the mean loss since the last log entry, once a step. */
-  logStep(): void {
+  /** Logs the mean loss since the last log entry, once a step; undefined where that is done. */
+  logStep(): LogEntry | undefined {
     const { recipe, account } = this.#options;
     const [record, sums] = [this.#record, this.#sums];
-    if (record === undefined || sums.loggedStep >= this.step) return;
+    if (record === undefined || sums.loggedStep >= this.step) return undefined;
     const skipped = sums.skippedSteps - this.#skippedAtLog;
     const applied = this.step - sums.loggedStep - skipped;
     const entry: LogEntry = {
@@ -252,7 +252,7 @@ export class Progress implements Position {
     delete sums.figuresSinceLog;
     sums.loggedStep = this.step;
     this.#skippedAtLog = sums.skippedSteps;
-    this.log(entry);
+    return this.log(entry);
   }
 
   /** Logs figures at the present step; returns them with the epoch and the tokens seen. */

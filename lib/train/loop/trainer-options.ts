@@ -1,4 +1,4 @@
-// What a trainer is given, and how its run ends. Types alone.
+// What a trainer is given. Types alone.
 import type { Recipe } from "../../config/index.js";
 import type { BlockStream, EvaluationSet, SourceSampler, TokenBlocks } from "../../data/index.js";
 import type { TrainEvent } from "../../events.js";
@@ -7,6 +7,7 @@ import type { CausalModel } from "../../models/causal-model.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import type { Device } from "../../torch/index.js";
 import type { Strategy } from "../strategy/strategy.js";
+import type { TrainerCallback } from "./callbacks.js";
 
 /** What a `Trainer` works with; `prepare` makes one from a recipe. */
 export interface TrainerOptions {
@@ -36,16 +37,10 @@ export interface TrainerOptions {
   onEvent?: (event: TrainEvent) => void;
   /** What the recipe adds for incremental pre-training, asked in this order. */
   methods?: readonly TrainingMethod[];
+  /** Told of what happens in the loop, and asked after each step; in this order. */
+  callbacks?: readonly TrainerCallback[];
   /** What several processes change; default: there is one. */
   strategy?: Strategy;
   /** Asked between blocks of a model: true ends the run after saving the last finished step. */
   isAborted?: () => boolean;
-}
-
-/** How `Trainer.run` ended. */
-export interface Outcome {
-  /** Whether `isAborted` ended it before the last step. */
-  interrupted: boolean;
-  /** The last checkpoint that was written. */
-  checkpoint: string | undefined;
 }

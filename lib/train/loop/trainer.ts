@@ -16,12 +16,14 @@ import { BestMetric } from "../plan/best.js";
 import { dueAfter, type Moment } from "../plan/intervals.js";
 import { batchesOfStep, type Plan, planRun } from "../plan/plan.js";
 import { oneProcess, type Strategy } from "../strategy/strategy.js";
+import { Callbacks } from "./callbacks.js";
 import { Checkpoints } from "./checkpoints.js";
 import { History } from "./history.js";
 import { OptimizerStep } from "./optimizer-step.js";
+import type { Outcome } from "./outcome.js";
 import { Progress } from "./progress.js";
 import { ratesOf, recipeOptimizer } from "./recipe-optimizer.js";
-import type { Outcome, TrainerOptions } from "./trainer-options.js";
+import type { TrainerOptions } from "./trainer-options.js";
 
 /**
  * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for your own loop use
@@ -47,6 +49,7 @@ export class Trainer {
   readonly #step: OptimizerStep;
   readonly #store: DiskStore | undefined;
   readonly #strategy: Strategy;
+  readonly #callbacks: Callbacks;
 
   constructor(options: TrainerOptions) {
     const { recipe, model, blocks, sampler, device, onEvent, strategy = oneProcess } = options;
@@ -56,6 +59,7 @@ export class Trainer {
     this.#strategy = strategy;
     this.plan = plan;
     this.#methods = new AllMethods(options.methods ?? []);
+    this.#callbacks = new Callbacks(options.callbacks ?? [], strategy);
     this.#precision = precisionOf(recipe);
     this.#best = new BestMetric(recipe);
     if (recipe.activation_offload === "disk") this.#store = new DiskStore(recipe.output_dir);
@@ -116,12 +120,32 @@ export class Trainer {
     this.checkpoints.snapshot();
     this.progress.begin();
     await this.#methods.begin(resume);
-    if (!(await this.#catchUp())) return this.#interrupted();
-    while (!this.progress.isOver) {
+    await this.#callbacks.tell("onBegin", this.#seen());
+    const outcome = (await this.#steps())
+      ? { interrupted: false, checkpoint: this.checkpoints.last }
+      : { interrupted: true, checkpoint: await this.checkpoints.saveInterrupted() };
+    await this.#callbacks.tell("onEnd", outcome, this.#seen());
+    return outcome;
+  }
+
+  /** All steps that are left. False: aborted. */
+  async #steps(): Promise<boolean> {
+    if (!(await this.#catchUp())) return false;
+    while (!this.#isOver) {
       const goesOn = (await this.#window()) && (await this.#after("step"));
-      if (!goesOn || (await this.#someoneStops())) return this.#interrupted();
+      if (!goesOn || (await this.#someoneStops())) return false;
     }
-    return { interrupted: false, checkpoint: this.checkpoints.last };
+    return true;
+  }
+
+  get #isOver(): boolean {
+    return this.progress.isOver || this.#callbacks.stopped;
+  }
+
+  #seen() {
+    const { step, epoch } = this.progress;
+    const { optimizer, plan } = this;
+    return { step, epoch, totalSteps: plan.totalSteps, model: this.#options.model, optimizer };
   }
 
   /** The next window of micro-steps and the optimizer's step after it. False: aborted, and nothing has changed. */
@@ -144,16 +168,13 @@ export class Trainer {
     this.checkpoints.snapshot();
     progress.finishStep({ ...record, epoch: (streamed?.pass ?? epoch) + position / plan.batchesPerEpoch });
     this.#step.stopIfHopeless(record);
+    await this.#callbacks.step(this.#seen());
     return true;
   }
 
   /** What the methods leave behind, once the weights are final. */
   finishMethods(): Promise<MethodReport[]> {
     return this.#methods.finish();
-  }
-
-  async #interrupted(): Promise<Outcome> {
-    return { interrupted: true, checkpoint: await this.checkpoints.saveInterrupted() };
   }
 
   /** What comes before the first step: an evaluation, or what an interruption left undone. False: aborted. */
@@ -168,27 +189,31 @@ export class Trainer {
   async #after(moment: Moment): Promise<boolean> {
     const { progress, plan } = this;
     const { recipe } = this.#options;
-    const due = dueAfter(moment, recipe, plan, progress);
+    const due = this.#callbacks.withAsked(dueAfter(moment, recipe, plan, progress));
     progress.pending = moment;
-    if (due.log) progress.logStep();
+    const logged = due.log ? progress.logStep() : undefined;
+    if (logged !== undefined) await this.#callbacks.tell("onLog", logged, this.#seen());
     if (due.evaluate) {
       const found = await this.#evaluateAndLog();
       if (found === undefined) return false;
-      const { isBest, value } = this.#best.observe(Object.assign({}, ...found), progress.step);
+      const figures = Object.assign({}, ...found);
+      await this.#callbacks.tell("onEvaluate", figures, this.#seen());
+      const { isBest, value } = this.#best.observe(figures, progress.step);
       if (value !== undefined) this.#rates.observe(value);
       if (recipe.save_strategy === "best") due.save = isBest;
       this.checkpoints.snapshot();
     }
-    const epochEnds = progress.isOver || progress.step % plan.stepsPerEpoch === 0;
+    const epochEnds = this.#isOver || progress.step % plan.stepsPerEpoch === 0;
     const goesOn = moment === "step" && epochEnds;
     progress.pending = goesOn ? "epoch" : null;
-    if (due.save) await this.checkpoints.save();
+    if (due.save) await this.#callbacks.tell("onCheckpoint", await this.checkpoints.save(), this.#seen());
     return goesOn ? this.#after("epoch") : true;
   }
 
   async #evaluateAndLog(): Promise<SetMetrics[] | undefined> {
     const found = await this.evaluate();
-    for (const entry of found ?? []) this.progress.log(entry);
+    for (const entry of found ?? [])
+      await this.#callbacks.tell("onLog", this.progress.log(entry), this.#seen());
     return found;
   }
 

@@ -19,7 +19,7 @@ import { AbortError, type RunOptions } from "./options.js";
 /** The run as one of its processes; rank 0 alone prints and writes. */
 export async function runJoined(
   loaded: LoadedRecipe,
-  { onEvent, isAborted, signal }: RunOptions,
+  { onEvent, isAborted, signal, callbacks }: RunOptions,
   strategy: Strategy,
 ): Promise<TrainResult> {
   const isMain = strategy.rank === 0;
@@ -59,6 +59,7 @@ export async function runJoined(
       save,
       resume: prepared.resume,
       strategy,
+      callbacks,
       onEvent: emit,
       isAborted,
     });

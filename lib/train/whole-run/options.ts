@@ -1,5 +1,6 @@
 // What a run may be told by its caller, and how it says that it was ended before its first step.
 import type { TrainEvent } from "../../events.js";
+import type { TrainerCallback } from "../loop/callbacks.js";
 
 /** An abort before the first step: nothing was written. */
 export class AbortError extends Error {
@@ -15,4 +16,6 @@ export interface RunOptions {
   isAborted?: () => boolean;
   /** Ends data preparation early. */
   signal?: AbortSignal;
+  /** In the training loop, on this thread. */
+  callbacks?: readonly TrainerCallback[];
 }
