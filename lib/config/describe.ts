@@ -5,13 +5,17 @@ import { SCHEMA } from "./schema.js";
 
 /** A key of the schema in words. */
 export interface KeyDescription {
+  /** As in a recipe. */
   readonly name: string;
+  /** The part of the documentation that it belongs to. */
   readonly group: Group;
+  /** Whether it works, has no effect here or is refused. */
   readonly class: KeyClass;
   /** The type, such as `an integer, at least 1`. */
   readonly type: string;
   /** The default as YAML, or in words where it depends on another key. */
   readonly default: string;
+  /** What it does, in a sentence or two. */
   readonly doc: string;
   /** Why it has no effect or is refused, and what to do instead. */
   readonly reason?: string;

@@ -6,6 +6,7 @@ import type { World } from "./world.js";
 
 /** What has parameters: any `Module`. */
 export interface Parametrized {
+  /** Parameters by name, in an order that is the same on every rank. */
   namedParameters(): Iterable<readonly [string, Tensor]>;
 }
 

@@ -21,6 +21,7 @@ export interface HubMessage {
   text: string;
 }
 
+/** What a download reports: its progress, and what is worth saying once. */
 export type HubEvent = DownloadEvent | HubMessage;
 
 const INTERVAL_MS = 200;

@@ -10,9 +10,13 @@ export type HubName = "huggingface" | "modelscope";
 
 /** The keys of a recipe that reach a hub. Any recipe is assignable to it. */
 export interface HubKeys {
+  /** A branch, tag or commit. Default `main`. */
   readonly model_revision?: string;
+  /** The cache's folder; null for the hub's usual one. */
   readonly cache_dir?: string | null;
+  /** For private and gated files of Hugging Face; never printed. */
   readonly hf_hub_token?: string | null;
+  /** For private files of ModelScope; never printed. */
   readonly ms_hub_token?: string | null;
 }
 

@@ -6,6 +6,7 @@ import { duration, rate, significant, speed } from "../words.js";
 
 /** What a notebook shows something with: `tslab.newDisplay()` gives one, and each call replaces what it showed. */
 export interface CellDisplay {
+  /** Shows HTML in the cell, in place of what was there. */
   html(text: string): void;
 }
 

@@ -13,6 +13,7 @@ import { addRowGradients } from "./table-gradient.js";
 
 /** How a micro-step computes. */
 export interface StepOptions {
+  /** Where the model is. */
   device: Device;
   /** autocast's dtype; undefined computes in the weights' own. */
   compute: DType | undefined;

@@ -3,6 +3,7 @@
 
 /** What a tracker learns of a run before its first step. */
 export interface TrackedRun {
+  /** The recipe's `output_dir`. */
   readonly outputDir: string;
   /** `run_name`; undefined lets the tracker choose. */
   readonly name: string | undefined;
@@ -20,9 +21,11 @@ export interface TrackedRun {
 
 /** A file worth keeping beside the figures. */
 export interface Artifact {
+  /** The file's path. */
   readonly path: string;
   /** What it is, in a few words: "figure", "model card". */
   readonly what: string;
+  /** Finished optimizer steps when it was written. */
   readonly step: number;
 }
 

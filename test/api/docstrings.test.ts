@@ -10,6 +10,9 @@ import { describe, expect, it } from "vitest";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const rooms = ["torch", "nn", "optim", "peft", "data", "models", "train", "inference", "evaluate"];
 
+/** Rooms of which the doors publish a part, and that part. */
+const parts = ["methods", "step", "hub", "config", "trackers", "distributed", "notebook", "assembly"];
+
 /** Described where they are defined, in C++. */
 const elsewhere = new Set(["Native"]);
 
@@ -89,10 +92,40 @@ function roomNames(room: string): Map<string, boolean> {
   return all;
 }
 
+/** The names that the package's doors pass on, by room. */
+function publishedByDoors(): Map<string, Set<string>> {
+  const doors = readdirSync(path.join(root, "lib/public")).map((file) => path.join(root, "lib/public", file));
+  const found = new Map<string, Set<string>>();
+  for (const door of [path.join(root, "lib/index.ts"), ...doors]) {
+    for (const statement of source(readFileSync(door, "utf8")).statements) {
+      if (!ts.isExportDeclaration(statement) || statement.moduleSpecifier === undefined) continue;
+      const room = /^\.{1,2}\/(\w+)\//.exec((statement.moduleSpecifier as ts.StringLiteral).text)?.[1];
+      const { exportClause } = statement;
+      if (room === undefined || exportClause === undefined || !ts.isNamedExports(exportClause)) continue;
+      const names = exportClause.elements.map(({ name, propertyName }) => (propertyName ?? name).text);
+      found.set(room, new Set([...(found.get(room) ?? []), ...names]));
+    }
+  }
+  return found;
+}
+
 describe("docstrings", () => {
   it.each(rooms)("every public name of lib/%s has one", (room) => {
     const names = roomNames(room);
     expect(names.size).toBeGreaterThan(10);
+    expect([...names].filter(([, documented]) => !documented).map(([name]) => name)).toEqual([]);
+  });
+
+  it.each(parts)("every name of lib/%s that a door publishes has one", (room) => {
+    const open = publishedByDoors().get(room) ?? new Set();
+    const names = [...roomNames(room)].filter(([name]) => open.has(/: (\w+)/.exec(name)?.[1] ?? ""));
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.filter(([, documented]) => !documented).map(([name]) => name)).toEqual([]);
+  });
+
+  it("every event of a run has one, and each of its fields", () => {
+    const file = path.join(root, "lib/events.ts");
+    const names = namesOf(source(readFileSync(file, "utf8"), file), () => true);
     expect([...names].filter(([, documented]) => !documented).map(([name]) => name)).toEqual([]);
   });
 

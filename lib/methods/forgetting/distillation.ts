@@ -9,13 +9,17 @@ import { autocast, type DType, keep, noGrad, type Tensor } from "../../torch/ind
 import type { Figures, TrainingMethod } from "../training-method.js";
 import { distillationLoss, type HeadRows } from "./distillation-loss.js";
 
+/** What a {@link Distillation} works with. */
 export interface DistillationOptions {
+  /** The model that trains. */
   student: CausalModel;
   /** The model before training: another copy, or the student itself, which computes so inside `asTeacher`. */
   teacher: CausalModel;
+  /** Runs a computation with the teacher's weights. */
   asTeacher<T>(body: () => T): T;
   /** w of (1 - w) * cross entropy + w * divergence. */
   share: number;
+  /** T: what both models' logits are divided by. */
   temperature: number;
   /** autocast's dtype; undefined computes in the weights' own. */
   compute: DType | undefined;
@@ -27,6 +31,7 @@ export interface DistillationOptions {
  * The teacher sees the same tokens, with documents packed apart where they are, without dropout and without noise.
  */
 export class Distillation implements TrainingMethod {
+  /** Its figure is a sum over the window's batches, over all processes. */
   readonly sharedFigures = ["distill_loss"];
   readonly #options: DistillationOptions;
   #divergence: Tensor | undefined;
@@ -36,11 +41,13 @@ export class Distillation implements TrainingMethod {
     this.#options = options;
   }
 
+  /** Forgets the divergence of the window before. */
   startWindow(): void {
     this.#divergence?.dispose();
     this.#divergence = undefined;
   }
 
+  /** The loss of a batch; see the class. */
   objective(batch: Batch, lossScale: number): ObjectiveOf {
     const { student, share, temperature } = this.#options;
     const taught = this.#teacherRows(batch);
@@ -99,6 +106,7 @@ export class Distillation implements TrainingMethod {
     else noGrad(() => this.#divergence?.add_(divergence));
   }
 
+  /** `distill_loss`: the mean divergence over the window's tokens. */
   figures(): Figures {
     return { distill_loss: (this.#divergence?.item() ?? 0) / this.#lossScale };
   }

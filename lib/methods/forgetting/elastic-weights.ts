@@ -20,6 +20,7 @@ interface LoraTerm {
   readonly fisher: Tensor;
 }
 
+/** One weight that is held to where it was. */
 export type ElasticTerm = WholeTerm | LoraTerm;
 
 /**
@@ -76,6 +77,7 @@ export class ElasticWeights implements TrainingMethod {
     readonly lambda: number,
   ) {}
 
+  /** Adds the penalty's gradient to each weight's. */
   addGradients(): void {
     scope(() =>
       noGrad(() => {
@@ -110,6 +112,7 @@ export class ElasticWeights implements TrainingMethod {
     return value;
   }
 
+  /** `ewc_loss`: the penalty at the window's weights. */
   figures(): Figures {
     return { ewc_loss: this.#loss?.item() ?? 0 };
   }

@@ -15,6 +15,7 @@ import {
   zeros,
 } from "../../torch/index.js";
 
+/** What {@link estimateFisher} works with. */
 export interface FisherOptions {
   /** autocast's dtype; undefined computes in the weights' own. */
   compute: DType | undefined;
@@ -30,6 +31,7 @@ export interface FisherOptions {
 export interface Fisher {
   /** Each of its weight's shape, float32. */
   readonly values: Map<string, Tensor>;
+  /** Blocks of text that it comes from. */
   readonly blocks: number;
   /** Labelled positions, the ones that were predicted. */
   readonly tokens: number;

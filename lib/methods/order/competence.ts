@@ -6,7 +6,9 @@
 /** The curve by its name: p. */
 export const PACINGS = { linear: 1, sqrt: 2 } as const;
 
+/** How fast a curriculum opens its data (Platanios et al. 2019, arXiv:1903.09848). */
 export interface Pacing {
+  /** By which c(t) grows: linearly, or fast at first. */
   readonly curve: keyof typeof PACINGS;
   /** c0: the share of the data at the start, in (0, 1]. */
   readonly start: number;

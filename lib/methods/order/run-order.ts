@@ -7,6 +7,7 @@ import type { MixStage } from "./mixture.js";
 import { Passes } from "./passes.js";
 import { Proportions } from "./proportions.js";
 
+/** What a {@link RunOrder} is made from. */
 export interface RunOrderOptions {
   /** In the order of their blocks. */
   readonly sources: readonly BlockSource[];
@@ -20,7 +21,9 @@ export interface RunOrderOptions {
   readonly mixture?: readonly MixStage[] | undefined;
   /** The easy ones first. */
   readonly curriculum?: Curriculum | undefined;
+  /** Whether blocks come in a drawn order; else in their own. */
   readonly shuffle: boolean;
+  /** Of every draw; an epoch adds its number. */
   readonly seed: number;
 }
 
@@ -34,8 +37,11 @@ export interface Curriculum {
 
 /** What a run draws of a source. */
 export interface DrawnSource {
+  /** The dataset's name. */
   readonly name: string;
+  /** Blocks that a run draws from it, repeated ones counted each time. */
   readonly blocks: number;
+  /** Tokens of those blocks. */
   readonly tokens: number;
   /** Epochs over its own blocks; may be fractional. */
   readonly epochs: number;
@@ -56,7 +62,9 @@ export function epochLength(
 
 /** A sampler of blocks that belong to sources. */
 export class RunOrder implements SourceSampler {
+  /** Blocks of an epoch. */
   readonly length: number;
+  /** The sources' names, in the order of their blocks. */
   readonly names: readonly string[];
   #options: RunOrderOptions;
   #draws: Draws;
@@ -68,6 +76,7 @@ export class RunOrder implements SourceSampler {
     this.#draws = new Draws(options);
   }
 
+  /** Block numbers of an epoch (from 0), in the order of training. */
   order(epoch: number): Int32Array {
     const first = epoch * this.length;
     if (this.#draws.position > first) this.#draws = new Draws(this.#options);
@@ -83,6 +92,7 @@ export class RunOrder implements SourceSampler {
     this.#draws = new Draws(this.#options);
   }
 
+  /** The place among `names` of a block's source. */
   sourceOf(block: number): number {
     return sourceOf(this.#options.sources, block);
   }

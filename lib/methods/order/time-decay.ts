@@ -6,6 +6,7 @@
 
 import type { NumpyGenerator } from "../../data/random/numpy-generator.js";
 
+/** How fast older documents count less. */
 export interface Decay {
   /** In days. */
   readonly halfLife: number;

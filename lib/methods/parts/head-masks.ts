@@ -92,12 +92,14 @@ export class HeldSlices implements TrainingMethod {
     });
   }
 
+  /** Zeroes the gradients of what is held. */
   maskGradients(): void {
     this.#each(({ parameter: { grad }, dimension, from, length }) => {
       grad?.narrow(dimension, from, length).zero_();
     });
   }
 
+  /** Puts back what weight decay has moved. */
   afterStep(): void {
     this.#each(({ parameter, dimension, from, length, values }) => {
       parameter.detach().narrow(dimension, from, length).copy_(values);

@@ -12,6 +12,7 @@ import type { TokenPieces } from "./pair-counts.js";
 /** The parsed content of a tokenizer.json. */
 export type TokenizerJson = Readonly<Record<string, unknown>>;
 
+/** What {@link learnMerges} is to find. */
 export interface LearnOptions {
   /** Entries wanted; there are fewer where the text has no more pairs that are common enough. */
   readonly count: number;
@@ -23,6 +24,7 @@ export interface LearnOptions {
 export interface NewEntry {
   /** As tokenizer.json spells it: one character of the byte-level alphabet for each byte. */
   readonly token: string;
+  /** Its token id, after all that there are. */
   readonly id: number;
   /** The two tokens that become this one. */
   readonly merge: readonly [string, string];
