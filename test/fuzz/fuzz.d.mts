@@ -7,5 +7,8 @@ export interface Options {
   onFault?: (fault: { index: number; kind: string; message: string }) => void;
   onProgress?: (done: number, counts: Counts) => void;
 }
-export type Counts = Record<string, Record<"read" | "refused" | "fault" | "seconds", number>>;
+export type Counts = Record<
+  string,
+  Record<"read" | "refused" | "crash" | "hang" | "memory" | "error", number>
+>;
 export function fuzz(options: Options): Promise<{ counts: Counts; faults: object[] }>;

@@ -1,6 +1,7 @@
-// Reads damaged files of every kind in children with limits, and counts how each ends: read, refused in one line, or a
-// fault: a crash, more than 5 s, more than 1 GB, another error. What looks like too long or too much is done once more
-// by itself, for a busy machine or the cases before it may be why.
+// Reads damaged files of every kind in a child with limits, and counts how each ends: read, refused in one line, or a
+// fault: a crash, a hang, more than 1 GB, another error. One child reads thousands of files, for starting one costs as
+// much as hundreds of them; a hang or a crash ends it, and another goes on behind that file. What looks like too long
+// or too much is done once more by itself, for a busy machine or the files before it may be why.
 import { fork, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,8 +10,12 @@ import { fileURLToPath } from "node:url";
 import { KINDS } from "./kinds.mjs";
 import { pick, randomOf } from "./mutate.mjs";
 
+/** How a file can end; all but the first two are faults. */
+export const OUTCOMES = ["read", "refused", "crash", "hang", "memory", "error"];
+
 const worker = fileURLToPath(new URL("worker.mjs", import.meta.url));
 const root = fileURLToPath(new URL("../..", import.meta.url));
+/** Seconds of the processor's time, and GB, that no file may cost. */
 const SECONDS = 5;
 const GIGABYTES = 1;
 /** Cases of one child, and the wall-clock patience for one case on a busy machine. */
@@ -47,7 +52,8 @@ function kindOf(index, seed, kinds) {
 class Child {
   constructor(folder, made, seed) {
     this.folder = mkdtempSync(path.join(folder, "child-"));
-    const execArgv = ["--max-old-space-size=900"];
+    // buffers of a quarter of a megabyte are what makes the collector run: room for more of them at once
+    const execArgv = ["--max-old-space-size=900", "--max-semi-space-size=64"];
     const env = { ...process.env, OMP_NUM_THREADS: "1", QWEN_PT_TOKEN_CACHE: "off", HF_HUB_OFFLINE: "1" };
     this.process = fork(worker, [this.folder, made, String(seed)], { execArgv, env, silent: true });
     this.said = "";
@@ -74,9 +80,9 @@ class Child {
         this.process.removeAllListeners("message").removeAllListeners("exit");
         resolve(why);
       };
-      this.process.on("exit", (code, signal) => end(`crash: exit ${code ?? signal}: ${this.said.trim()}`));
-      this.process.on("message", ({ results, ended }) => {
-        for (const result of results) onResult(result);
+      this.process.on("exit", (code, signal) => end(`exit ${code ?? signal}: ${this.said.trim()}`));
+      this.process.on("message", ({ results, peak, cpu, ended }) => {
+        for (const result of results) onResult({ ...result, peak, cpu });
         if (ended) end(undefined);
       });
       this.process.send({ cases });
@@ -110,10 +116,9 @@ export async function fuzz({ count, seed, kinds = Object.keys(KINDS), from = 0, 
   const faults = [];
   let done = 0;
   const tally = (result) => {
-    counts[result.kind] ??= { read: 0, refused: 0, fault: 0, seconds: 0 };
+    counts[result.kind] ??= Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0]));
     counts[result.kind][result.outcome]++;
-    counts[result.kind].seconds += result.seconds ?? 0;
-    if (result.outcome === "fault") {
+    if (OUTCOMES.indexOf(result.outcome) > 1) {
       faults.push(result);
       onFault?.(result);
     }
@@ -133,7 +138,7 @@ export async function fuzz({ count, seed, kinds = Object.keys(KINDS), from = 0, 
       const child = new Child(folder, made, seed);
       const why = await child.run(cases, (result) => {
         answered.add(result.index);
-        if (result.seconds > SECONDS || result.rss > GIGABYTES) suspects.push(result);
+        if (result.seconds > SECONDS || result.peak > GIGABYTES) suspects.push(result);
         else tally(result);
       });
       const at = child.at();
@@ -157,8 +162,8 @@ async function alone({ index, kind }, folder, made, seed) {
   let result;
   const why = await child.run([{ index, kind }], (one) => (result = one), 4 * PATIENCE_MS);
   child.stop();
-  const fault = (message) => ({ index, kind, outcome: "fault", message });
-  if (result === undefined) return fault(why);
-  if (result.seconds > SECONDS) return fault(`${result.seconds} s`);
-  return result.rss > GIGABYTES ? fault(`${result.rss} GB`) : result;
+  const fault = (outcome, message) => ({ index, kind, outcome, message });
+  if (result === undefined) return why === "hang" ? fault("hang", "no end") : fault("crash", why);
+  if (result.cpu > SECONDS) return fault("hang", `${result.cpu.toFixed(1)} s`);
+  return result.peak > GIGABYTES ? fault("memory", `${result.peak.toFixed(2)} GB`) : result;
 }

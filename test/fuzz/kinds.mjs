@@ -109,7 +109,8 @@ async function checkpointReader() {
  */
 export const KINDS = {
   json: { weight: 14, seeds: () => formats(".json").filter((f) => !f.endsWith("dataset_info.json")), form: "text", reader: rowsReader },
-  jsonl: { weight: 14, seeds: () => ["bom", "crlf", "other"].map((name) => fixtures("data", "corpus", `${name}.jsonl`)), form: "text", reader: rowsReader },
+  jsonl: { weight: 12, seeds: () => ["bom", "crlf", "other"].map((name) => fixtures("data", "corpus", `${name}.jsonl`)), form: "text", reader: rowsReader },
+  gzip: { weight: 2, seeds: () => formats(".gz"), form: "bytes", reader: rowsReader },
   intake: { weight: 6, seeds: () => [fixtures("data", "corpus", "main.jsonl"), fixtures("data", "formats", "odd.jsonl")], form: "text", reader: intakeReader },
   csv: { weight: 12, seeds: () => formats(".csv"), form: "text", reader: rowsReader },
   txt: { weight: 2, seeds: () => formats(".txt"), form: "text", reader: rowsReader },

@@ -6,8 +6,10 @@ import { copyAround, KINDS } from "./kinds.mjs";
 import { mutate, pick, randomOf } from "./mutate.mjs";
 
 const [folder, made, seed] = process.argv.slice(2);
-/** GB from which on a child is not used any longer. */
+/** GB from which on a child is not used any longer: the peak would be laid on all cases that follow. */
 const LARGE = 1;
+/** Cases between two looks at the peak, which costs as much as reading a small file. */
+const LOOK = 25;
 const readers = new Map();
 const copied = new Map();
 
@@ -16,7 +18,7 @@ function write(index, kind, random) {
   const original = pick(random, seeds);
   const { form } = KINDS[kind];
   if (typeof original === "string") {
-    const file = path.join(folder, `${index}${path.extname(original)}`);
+    const file = path.join(folder, path.basename(original).replace(/^[^.]*/, `${index}`));
     writeFileSync(file, mutate(readFileSync(original), form, random));
     return { read: file, remove: [file] };
   }
@@ -44,7 +46,7 @@ async function once(index, kind) {
   } catch (error) {
     if (error?.name === "UserError" && !error.message.includes("\n") && error.message.length < 2000)
       return { outcome: "refused", message: error.message };
-    return { outcome: "fault", message: `${error?.name}: ${error?.stack ?? error}`.slice(0, 900) };
+    return { outcome: "error", message: `${error?.name}: ${error?.stack ?? error}`.slice(0, 900) };
   } finally {
     if (process.env.FUZZ_KEEP === undefined) for (const file of remove) rmSync(file, { force: true });
   }
@@ -55,19 +57,22 @@ const status = openSync(path.join(folder, "status"), "w");
 // A whole range in one go: where it stands is in a file, which outlives a crash and needs no one's turn to be sent.
 process.on("message", async ({ cases }) => {
   let results = [];
+  const { user, system } = process.cpuUsage();
+  const started = (user + system) / 1e6;
   for (const { index, kind } of cases) {
     writeSync(status, `${index}`.padEnd(12), 0);
     if (!readers.has(kind)) readers.set(kind, await KINDS[kind].reader());
-    const before = process.cpuUsage();
+    const before = performance.now();
     const result = await once(index, kind);
-    const { user, system } = process.cpuUsage(before);
-    const rss = process.resourceUsage().maxRSS / 1e6;
-    results.push({ index, kind, ...result, seconds: (user + system) / 1e6, rss });
-    if (results.length < 100 && rss < LARGE) continue;
-    process.send({ results });
+    results.push({ index, kind, ...result, seconds: (performance.now() - before) / 1000 });
+    if (results.length < LOOK) continue;
+    // all since the last look share the peak: where it is large, each is done again by itself
+    const peak = process.resourceUsage().maxRSS / 1e6;
+    process.send({ results, peak });
     results = [];
-    // the memory's peak would be laid on all cases that follow
-    if (rss >= LARGE) break;
+    if (peak >= LARGE) break;
   }
-  process.send({ results, ended: true });
+  const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+  const cpu = (userCPUTime + systemCPUTime) / 1e6 - started;
+  process.send({ results, peak: maxRSS / 1e6, cpu, ended: true });
 });
