@@ -5,6 +5,7 @@ export interface Options {
   kinds?: string[];
   from?: number;
   onFault?: (fault: { index: number; kind: string; message: string }) => void;
+  onBatch?: (next: number, counts: Counts) => void;
   onProgress?: (done: number, counts: Counts) => void;
 }
 export type Counts = Record<

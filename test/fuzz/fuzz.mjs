@@ -3,7 +3,7 @@
 // much as hundreds of them; a hang or a crash ends it, and another goes on behind that file. What looks like too long
 // or too much is done once more by itself, for a busy machine or the files before it may be why.
 import { fork, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,11 +106,21 @@ class Child {
 }
 
 /**
- * @param options count of cases, seed, kinds (default all), from (the first case), onFault, onProgress
+ * @param options count of cases, seed, kinds (default all), from (the first case), onFault, onProgress, and onBatch with
+ * the number of the first case that is not done, and the counts
  * @returns counts by kind and outcome, and the faults
  */
-export async function fuzz({ count, seed, kinds = Object.keys(KINDS), from = 0, onFault, onProgress }) {
-  const folder = mkdtempSync(path.join(tmpdir(), "qwen-pt-fuzz-"));
+export async function fuzz({
+  count,
+  seed,
+  kinds = Object.keys(KINDS),
+  from = 0,
+  onFault,
+  onProgress,
+  onBatch,
+}) {
+  // in memory, where there is such a folder: on a busy disk writing a file takes longer than reading it
+  const folder = mkdtempSync(path.join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "qwen-pt-fuzz-"));
   const made = path.join(folder, "made");
   const counts = {};
   const faults = [];
@@ -149,6 +159,7 @@ export async function fuzz({ count, seed, kinds = Object.keys(KINDS), from = 0, 
       all.unshift(...missing.filter((one) => one !== stuck));
       for (const suspect of stuck === undefined ? suspects : [...suspects, { ...stuck, why }])
         tally(await alone(suspect, folder, made, seed));
+      onBatch?.(from + count - all.length, counts);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });

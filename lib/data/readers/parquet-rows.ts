@@ -141,6 +141,7 @@ const MOST_VALUES = 2 ** 28;
 function checkFooter(metadata: FileMetaData, byteLength: number, facts: Map<number, ColumnFacts>): void {
   const tree = parquetSchema(metadata);
   for (const { num_rows, columns } of metadata.row_groups) {
+    const names = new Set<string>();
     if (!(num_rows >= 0 && num_rows <= MOST_ROWS)) throw new Error(`a group of ${num_rows} rows`);
     for (const { meta_data: column } of columns) {
       if (column === undefined) continue;
@@ -148,6 +149,10 @@ function checkFooter(metadata: FileMetaData, byteLength: number, facts: Map<numb
       const size = Number(column.total_compressed_size);
       if (!(start >= 0 && size >= 0 && start + size <= byteLength))
         throw new Error("a column lies beyond its end");
+      const name = column.path_in_schema.join(".");
+      // hyparquet waits for one column of a name: where another fails, nobody hears of it, and the process ends
+      if (names.has(name)) throw new Error(`two columns named ${JSON.stringify(name)}`);
+      names.add(name);
       const levels = levelsOf(tree, column.path_in_schema);
       const values = Number(column.num_values);
       const isFlat = levels.repetitionLevel === 0;
@@ -164,10 +169,14 @@ function levelsOf(tree: SchemaTree, names: readonly string[]) {
   let at: SchemaTree | undefined = tree;
   for (const name of names) {
     at = at?.children.find((child) => child.element.name === name);
-    const kind = at?.element.repetition_type;
+    if (at === undefined)
+      throw new Error(`a column ${JSON.stringify(names.join("."))} that its schema lacks`);
+    const kind = at.element.repetition_type;
     if (kind === "REPEATED") levels.repetitionLevel++;
     if (kind !== "REQUIRED") levels.definitionLevel++;
   }
+  if (at?.children.length !== 0)
+    throw new Error(`a column ${JSON.stringify(names.join("."))} that is a group`);
   return levels;
 }
 

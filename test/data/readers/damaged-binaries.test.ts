@@ -107,6 +107,26 @@ describe("parquet", () => {
     }
     expect(refused).toBeGreaterThan(1);
   });
+
+  it.each([
+    ["text", 'two columns named "text"'],
+    ["tent", 'a column "tent" that its schema lacks'],
+  ])("a group whose second column is called %s: one error, before a page is read", async (name, message) => {
+    // hyparquet waits for the first column of a name alone: a second one that fails would end the process
+    const whole = readFileSync(path.join(FORMATS, "none.parquet"));
+    const at = whole.length - 8 - whole.readUInt32LE(whole.length - 8);
+    const footer = whole.subarray(at, -8).toString("latin1");
+    const renamed = footer.replaceAll("\x19\x18\x05score", `\x19\x18\x04${name}`);
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(renamed.length);
+    const bytes = Buffer.concat([
+      whole.subarray(0, at),
+      Buffer.from(renamed, "latin1"),
+      size,
+      Buffer.from("PAR1"),
+    ]);
+    expect(await outcome(put("names.parquet", bytes))).toContain(message);
+  });
 });
 
 describe("parquet pages", () => {
