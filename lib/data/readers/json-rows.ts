@@ -134,7 +134,7 @@ function rowOf(file: string, { bytes, line, inArray, isCut }: RawValue): Record<
   }
   if (isCut) throw new UserError(`${file}:${line}: malformed JSON: the row that begins here is damaged`);
   if (isObject(value)) return value;
-  if (value === null) return {};
+  if (value === null) return inArray ? { [BARE_COLUMN]: null } : {};
   // pandas, which `datasets` has read an array of anything else than objects, calls the one column so
   if (inArray && !Array.isArray(value)) return { [BARE_COLUMN]: value };
   if (inArray && Array.isArray(value) && value.length < 2) return { [BARE_COLUMN]: value[0] ?? null };

@@ -32,48 +32,64 @@ export function isQwenClass(config: Config): boolean {
  */
 export function configTokens(file: string, config: Config, map: Config): NamedToken[] {
   const over = "added_tokens_decoder" in config ? {} : map;
-  const token = (key: string, value: unknown): NamedToken[] => {
-    if (value === undefined || value === null || value === "") return [];
-    if (typeof value === "string") return [{ key, content: value, flags: {} }];
-    const { content } = value as { content?: unknown };
-    if (typeof content !== "string") throw new UserError(`${file}: ${key} must be a token's text`);
-    const given = FLAGS.filter((flag) => typeof (value as Config)[flag] === "boolean");
-    return [
-      {
-        key,
-        content,
-        flags: Object.fromEntries(given.map((flag) => [flag, (value as Config)[flag] === true])),
-      },
-    ];
-  };
+  const { table, list } = extraTokens(file, config, over);
+  const own = { ...ownTokens(config, over), ...table };
   const given = (key: string): unknown => {
-    const value = key in over ? over[key] : config[key];
+    const value = own[key] ?? (key in over ? over[key] : config[key]);
     return value === undefined && FILLED.has(key) && isQwenClass(config) ? "<|endoftext|>" : value;
   };
-  const named = NAMED.flatMap((key) => token(key, given(key)));
-  const own = Object.entries(config).filter(
-    ([key, value]) => key.endsWith("_token") && !NAMED.includes(key) && isToken(value),
-  );
-  const listed = extraTokens(config, over).flatMap((extra): [string, unknown][] => {
-    if (typeof extra !== "object" || extra === null)
-      throw new UserError(`${file}: extra_special_tokens must be a list of tokens, or names and tokens`);
-    return Array.isArray(extra)
-      ? (extra as unknown[]).map((value): [string, unknown] => ["extra", value])
-      : Object.entries(extra);
-  });
-  const last = listed.filter(([key]) => !NAMED.includes(key));
-  return [...named, ...[...own, ...last].flatMap(([key, value]) => token(key, value))];
+  return [
+    ...NAMED.map((key): [string, unknown] => [key, given(key)]),
+    ...Object.entries(own).filter(([key]) => !NAMED.includes(key)),
+    ...list.map((value): [string, unknown] => ["extra", value]),
+  ].flatMap(([key, value]) => namedToken(file, key, value));
 }
 
-/** The lists of further tokens, or their tables, that hold: a list of the map is joined to the config's. */
-function extraTokens(config: Config, map: Config): unknown[] {
-  const lists =
-    "extra_special_tokens" in config ? config["extra_special_tokens"] : config["additional_special_tokens"];
-  const more = map["extra_special_tokens"];
-  const found = Array.isArray(more) ? [lists, more] : [more ?? lists];
-  const there = found.filter((list) => list !== undefined && list !== null);
-  const late = map["additional_special_tokens"];
-  return there.length > 0 || late === undefined || late === null ? there : [late];
+/** One token; none where there is no value. */
+function namedToken(file: string, key: string, value: unknown): NamedToken[] {
+  if (value === undefined || value === null || value === "") return [];
+  if (typeof value === "string") return [{ key, content: value, flags: {} }];
+  const { content } = value as { content?: unknown };
+  if (typeof content !== "string") throw new UserError(`${file}: ${key} must be a token's text`);
+  const flags = FLAGS.filter((flag) => typeof (value as Config)[flag] === "boolean");
+  const given = Object.fromEntries(flags.map((flag) => [flag, (value as Config)[flag] === true]));
+  // one of a list that is added as an ordinary token first is found before texts are normalized, once it is special
+  if (key === "extra" && (value as Config)["special"] !== true) given["normalized"] = false;
+  return [{ key, content, flags: given }];
+}
+
+/** Tokens under names that a model gives itself (`image_token`): those with flags and the map's, then the config's texts. */
+function ownTokens(config: Config, map: Config): Record<string, unknown> {
+  const own = (from: Config) =>
+    Object.entries(from).filter(
+      ([key, value]) => key.endsWith("_token") && !NAMED.includes(key) && isToken(value),
+    );
+  const texts = own(config).filter(([, value]) => typeof value === "string");
+  return Object.fromEntries([
+    ...own(config).filter(([, value]) => typeof value !== "string"),
+    ...own(map),
+    ...texts,
+  ]);
+}
+
+/** The further tokens that hold: those in tables have names; a list of the map is joined to the config's. */
+function extraTokens(file: string, config: Config, map: Config) {
+  const key = "extra_special_tokens";
+  const late = "additional_special_tokens";
+  const first = key in config ? config[key] : config[late];
+  const isTable = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const sources = [first, map[key]];
+  for (const value of [...sources, map[late]])
+    if (value !== undefined && value !== null && typeof value !== "object")
+      throw new UserError(`${file}: ${key} must be a list of tokens, or names and tokens`);
+  let list = isTable(first) ? undefined : first;
+  if (Array.isArray(map[key])) list = [...((list as unknown[] | null | undefined) ?? []), ...map[key]];
+  else if (key in map) list = isTable(map[key]) ? undefined : map[key];
+  if (list === undefined) list = map[late];
+  return {
+    table: Object.assign({}, ...sources.filter(isTable)) as Record<string, unknown>,
+    list: Array.isArray(list) ? (list as unknown[]) : [],
+  };
 }
 
 function isToken(value: unknown): boolean {

@@ -230,6 +230,7 @@ function registerTokens(
   const added = json.added_tokens;
   const present = new Set(added.map((token) => token.content));
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  const isQwen = isQwenClass(config);
   const register = (token: AddedToken) => {
     if (present.has(token.content)) return;
     present.add(token.content);
@@ -244,7 +245,14 @@ function registerTokens(
     // where the two files differ, transformers adds a token once more as it is here
     const there = added.find((one) => one.content === content);
     if (there !== undefined)
-      Object.assign(there, flags, { special: false }, token, { content, id: there.id });
+      Object.assign(
+        there,
+        flags,
+        { special: false },
+        token,
+        { content, id: there.id },
+        isQwen ? {} : firstNormalized(there),
+      );
   }
   // one of the vocabulary keeps its id, any other comes after all that are there
   const missing = named.filter(({ content }) => !present.has(content));
@@ -256,8 +264,16 @@ function registerTokens(
   const byContent = new Map(added.map((token) => [token.content, token]));
   for (const { content, flags: given } of missing) Object.assign(byContent.get(content) ?? {}, given);
   // Qwen's class adds every named token once more, by its text alone, which takes the flags away again
-  if (!isQwenClass(config)) return;
-  for (const { content } of named) Object.assign(byContent.get(content) ?? {}, flags, { special: true });
+  if (!isQwen) return;
+  for (const { content } of named) {
+    const there = byContent.get(content);
+    if (there !== undefined) Object.assign(there, flags, { special: true }, firstNormalized(there));
+  }
+}
+
+/** Where a token is looked for, before or after a text is normalized, Hugging Face's library keeps from the first time that it was added as a special one. */
+function firstNormalized({ special, normalized }: AddedToken): { normalized?: unknown } {
+  return special ? { normalized: normalized === true } : {};
 }
 
 /** Sets what Qwen's class passes on: a space before each text, or none, whatever tokenizer.json says. */

@@ -30,13 +30,13 @@ const DECODER = Object.fromEntries(
 );
 const map = (changes: Record<string, unknown>): Files => ({ "special_tokens_map.json": changes });
 
-/** <|im_start|> and <|im_end|> take the spaces before them; the second is the end, so that the config names it. */
-function flagged(changes: Record<string, unknown>): Files {
+/** <|im_start|> and <|im_end|> take the spaces before them (or have another flag). */
+function flagged(changes: Record<string, unknown>, flag = "lstrip"): Files {
   const file = path.join(FIXTURES, "tokenizer", "tokenizer.json");
   const tokens = (JSON.parse(readFileSync(file, "utf8")) as { added_tokens: { content: string }[] })
     .added_tokens;
   const added_tokens = tokens.map((token) =>
-    token.content.startsWith("<|im_") ? { ...token, lstrip: true } : token,
+    token.content.startsWith("<|im_") ? { ...token, [flag]: true } : token,
   );
   return { "tokenizer.json": { added_tokens }, ...config(changes) };
 }
@@ -92,6 +92,28 @@ const CASES: Record<string, Files> = {
     ...config({ pad_token: "<|a|>", added_tokens_decoder: DECODER }),
     ...map({ pad_token: "<|b|>", additional_special_tokens: ["<|mytool|>"], bos_token: "<|c|>" }),
   },
+  "a name of a model's own in the map": {
+    ...config({ video_token: "<v>" }),
+    ...map({ image_token: "<|mytool|>", video_token: "<i>" }),
+  },
+  "a table, and a map's list": {
+    ...config({ additional_special_tokens: ["<i>"], extra_special_tokens: { image_token: "<|mytool|>" } }),
+    ...map({ additional_special_tokens: ["<a>"] }),
+  },
+  "a table that names the pad": config({
+    pad_token: "<i>",
+    extra_special_tokens: { pad_token: "<|mytool|>" },
+  }),
+  "a token that is found in normalized texts, and one inside it": flagged(
+    { eos_token: "<|im_end|>", additional_special_tokens: ["a"] },
+    "normalized",
+  ),
+  "an ordinary token of a list that is found in normalized texts": config({
+    additional_special_tokens: [
+      { __type: "AddedToken", content: "<|mytool|>", ...plain, normalized: true },
+      "my",
+    ],
+  }),
   "a map's list": map({ additional_special_tokens: ["<|mytool|>", "<i>"] }),
   "a map's list beside the config's": {
     ...config({ additional_special_tokens: ["<a>"] }),
