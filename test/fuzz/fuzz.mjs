@@ -54,7 +54,13 @@ class Child {
     this.folder = mkdtempSync(path.join(folder, "child-"));
     // buffers of a quarter of a megabyte are what makes the collector run: room for more of them at once
     const execArgv = ["--max-old-space-size=900", "--max-semi-space-size=64"];
-    const env = { ...process.env, OMP_NUM_THREADS: "1", QWEN_PT_TOKEN_CACHE: "off", HF_HUB_OFFLINE: "1" };
+    const env = {
+      ...process.env,
+      OMP_NUM_THREADS: "1",
+      UV_THREADPOOL_SIZE: "1",
+      QWEN_PT_TOKEN_CACHE: "off",
+      HF_HUB_OFFLINE: "1",
+    };
     this.process = fork(worker, [this.folder, made, String(seed)], { execArgv, env, silent: true });
     this.said = "";
     this.process.stderr.on("data", (bytes) => {
@@ -66,13 +72,13 @@ class Child {
    * How cases end, in their order, up to the first that ends the child: that one is missing.
    * @returns why there are no more: undefined where all are done
    */
-  run(cases, onResult, patience = PATIENCE_MS) {
+  run(cases, onResult, { patience = PATIENCE_MS, onEnd } = {}) {
     return new Promise((resolve) => {
-      let last = this.at();
+      let last = this.at().first;
       let since = performance.now();
       const watch = setInterval(() => {
-        const at = this.at();
-        if (at !== last) [last, since] = [at, performance.now()];
+        const { first } = this.at();
+        if (first !== last) [last, since] = [first, performance.now()];
         if (performance.now() - since > patience) end("hang");
       }, 500);
       const end = (why) => {
@@ -82,19 +88,22 @@ class Child {
       };
       this.process.on("exit", (code, signal) => end(`exit ${code ?? signal}: ${this.said.trim()}`));
       this.process.on("message", ({ results, peak, cpu, ended }) => {
-        for (const result of results) onResult({ ...result, peak, cpu });
-        if (ended) end(undefined);
+        for (const result of results) onResult({ ...result, peak });
+        if (!ended) return;
+        onEnd?.(cpu);
+        end(undefined);
       });
       this.process.send({ cases });
     });
   }
 
-  /** The case that the child stands at, as it says itself. */
+  /** The cases that the child stands at, as it says itself: all from one to another. */
   at() {
     try {
-      return Number(readFileSync(path.join(this.folder, "status"), "utf8"));
+      const [first, last] = readFileSync(path.join(this.folder, "status"), "utf8").split(" ").map(Number);
+      return { first, last };
     } catch {
-      return -1;
+      return { first: -1, last: -1 };
     }
   }
 
@@ -154,10 +163,9 @@ export async function fuzz({
       const at = child.at();
       child.stop();
       const missing = cases.filter(({ index }) => !answered.has(index));
-      const stuck = why === undefined ? undefined : missing.find(({ index }) => index === at);
-      // results are sent by the hundred: those before a crash are made again
-      all.unshift(...missing.filter((one) => one !== stuck));
-      for (const suspect of stuck === undefined ? suspects : [...suspects, { ...stuck, why }])
+      const isStuck = ({ index }) => why !== undefined && index >= at.first && index <= at.last;
+      all.unshift(...missing.filter((one) => !isStuck(one)));
+      for (const suspect of [...suspects, ...missing.filter(isStuck)])
         tally(await alone(suspect, folder, made, seed));
       onBatch?.(from + count - all.length, counts);
     }
@@ -171,10 +179,14 @@ export async function fuzz({
 async function alone({ index, kind }, folder, made, seed) {
   const child = new Child(folder, made, seed);
   let result;
-  const why = await child.run([{ index, kind }], (one) => (result = one), 4 * PATIENCE_MS);
+  let spent = 0;
+  const why = await child.run([{ index, kind }], (one) => (result = one), {
+    patience: 4 * PATIENCE_MS,
+    onEnd: (cpu) => (spent = cpu),
+  });
   child.stop();
   const fault = (outcome, message) => ({ index, kind, outcome, message });
   if (result === undefined) return why === "hang" ? fault("hang", "no end") : fault("crash", why);
-  if (result.cpu > SECONDS) return fault("hang", `${result.cpu.toFixed(1)} s`);
+  if (spent > SECONDS) return fault("hang", `${spent.toFixed(1)} s`);
   return result.peak > GIGABYTES ? fault("memory", `${result.peak.toFixed(2)} GB`) : result;
 }

@@ -8,8 +8,8 @@ import { mutate, pick, randomOf } from "./mutate.mjs";
 const [folder, made, seed] = process.argv.slice(2);
 /** GB from which on a child is not used any longer: the peak would be laid on all cases that follow. */
 const LARGE = 1;
-/** Cases between two looks at the peak, which costs as much as reading a small file. */
-const LOOK = 25;
+/** Cases side by side, between two looks at the peak, which cost as much as reading a small file. */
+const TOGETHER = 20;
 const readers = new Map();
 const copied = new Map();
 
@@ -54,25 +54,38 @@ async function once(index, kind) {
 
 const status = openSync(path.join(folder, "status"), "w");
 
-// A whole range in one go: where it stands is in a file, which outlives a crash and needs no one's turn to be sent.
-process.on("message", async ({ cases }) => {
-  let results = [];
-  const { user, system } = process.cpuUsage();
-  const started = (user + system) / 1e6;
-  for (const { index, kind } of cases) {
-    writeSync(status, `${index}`.padEnd(12), 0);
-    if (!readers.has(kind)) readers.set(kind, await KINDS[kind].reader());
+/** Some cases side by side: what one waits for, another uses. Those in folders come one after the other. */
+async function together(cases) {
+  const timed = async ({ index, kind }) => {
     const before = performance.now();
     const result = await once(index, kind);
-    results.push({ index, kind, ...result, seconds: (performance.now() - before) / 1000 });
-    if (results.length < LOOK) continue;
+    return { index, kind, ...result, seconds: (performance.now() - before) / 1000 };
+  };
+  let previous;
+  return Promise.all(
+    cases.map((one) => {
+      if (KINDS[one.kind].folder === undefined) return timed(one);
+      previous = Promise.resolve(previous).then(() => timed(one));
+      return previous;
+    }),
+  );
+}
+
+// A whole range in one go: where it stands is in a file, which outlives a crash and needs no one's turn to be sent.
+process.on("message", async ({ cases }) => {
+  const { user, system } = process.cpuUsage();
+  const started = (user + system) / 1e6;
+  for (let at = 0; at < cases.length; at += TOGETHER) {
+    const group = cases.slice(at, at + TOGETHER);
+    writeSync(status, `${group[0].index} ${group.at(-1).index}`.padEnd(24), 0);
+    for (const { kind } of group) if (!readers.has(kind)) readers.set(kind, await KINDS[kind].reader());
+    const results = await together(group);
     // all since the last look share the peak: where it is large, each is done again by itself
     const peak = process.resourceUsage().maxRSS / 1e6;
     process.send({ results, peak });
-    results = [];
     if (peak >= LARGE) break;
   }
   const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
   const cpu = (userCPUTime + systemCPUTime) / 1e6 - started;
-  process.send({ results, peak: maxRSS / 1e6, cpu, ended: true });
+  process.send({ results: [], peak: maxRSS / 1e6, cpu, ended: true });
 });
