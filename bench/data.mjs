@@ -33,7 +33,7 @@ function ensureTokenizer(folder) {
   return target;
 }
 
-/** Files of poems, one a line: so many poems, and so many bytes of them again and again. */
+/** Files of poems, one a line: a number of poems, and a number of bytes of them again and again. */
 async function ensureCorpora(folder, sizes) {
   const target = path.join(folder, "data-path");
   mkdirSync(target, { recursive: true });
@@ -109,7 +109,7 @@ function ours(folder, { data, model }, dataset, { overwrite }) {
     model,
     data,
     dataset,
-    overwrite ? "anew" : "cached",
+    overwrite ? "again" : "cached",
   ];
   return told(folder, `qwen-pt-${dataset}`, process.execPath, args);
 }

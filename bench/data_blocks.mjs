@@ -1,4 +1,4 @@
-// Our way from a file to packed blocks: data_blocks.mjs TOKENIZER DATA DATASET anew|cached. Prints one line of JSON:
+// Our way from a file to packed blocks: data_blocks.mjs TOKENIZER DATA DATASET again|cached. Prints one line of JSON:
 // seconds, blocks, tokens, whether they were taken from the cache, sha256 of all blocks.
 import { createHash } from "node:crypto";
 import { loadTokenizer, prepareTrainingData } from "../dist/data/index.js";
@@ -13,7 +13,7 @@ const { blocks, summary, notes } = await prepareTrainingData(
     cutoff_len: 1024,
     packing: true,
     preprocessing_num_workers: 2,
-    overwrite_cache: way === "anew",
+    overwrite_cache: way === "again",
   },
   tokenizer,
 );

@@ -1,5 +1,5 @@
-// Other encoders beside ours, from a file of JSON lines: Hugging Face's tokenizers and bpe-qwen, from PyPI, in an
-// environment of their own under .bench/.
+// Other encoders beside ours, from a file of JSON lines: Hugging Face's tokenizers and bpe-qwen, from PyPI, in a
+// separate environment under .bench/.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";

@@ -1,6 +1,6 @@
 // A copy of a model with its weights widened to float32, for what computes in float32 from the same numbers:
 //   node bench/float32_model.mjs MODEL
-// `ensureFloat32(MODEL)` makes it beside MODEL in a process of its own, so that the weights leave memory with it.
+// `ensureFloat32(MODEL)` makes it beside MODEL in a separate process, so that the weights leave memory with it.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";

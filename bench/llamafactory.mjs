@@ -1,4 +1,4 @@
-// The reference trainer, LLaMA-Factory 0.9.5, in an environment of its own under .bench/ (about 3 GB the first time).
+// The reference trainer, LLaMA-Factory 0.9.5, in a separate environment under .bench/ (about 3 GB the first time).
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";

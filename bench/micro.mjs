@@ -1,4 +1,4 @@
-// One measurement in a process of its own: micro-steps of the benchmark's model, with levers of ours on or off; the last
+// One measurement in a separate process: micro-steps of the benchmark's model, with levers of ours on or off; the last
 // line is JSON. `node bench/micro.mjs '{"model": "...", "tokens": 1024, "checkpointing": false, "without": ["attention"]}'`
 //
 // A lever is turned off by putting a layer of plain ATen operators in a fused one's place, as a user could.

@@ -54,7 +54,7 @@ function sum(pids, of) {
 /** Bytes of a page. */
 const PAGE = Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" }));
 const EVERY_MS = 100;
-/** What is shared is read again after so many readings, 5 seconds. */
+/** What is shared is read again after this many readings, 5 seconds. */
 const SHARED_EVERY = 50;
 
 const LARGE = 64e6;

@@ -1,4 +1,4 @@
-// One mode of products in a process of its own: `node bench/products_mode.mjs '{"shapes": [...], "rounds": 5}'`; the last
+// One mode of products in a separate process: `node bench/products_mode.mjs '{"shapes": [...], "rounds": 5}'`; the last
 // line is JSON. Products of a frozen bf16 weight, forward and input's gradient, beside this machine's float32 products
 // in interleaved pairs, and their error beside that of bf16 itself: a float32 result that is rounded to bf16 once.
 import { call, manualSeed, noGrad, randn, scope, setNumThreads } from "../dist/index.js";

@@ -50,7 +50,7 @@ try {
 }
 const processor = await processorHere();
 if (values.processor !== undefined && processor !== values.processor.toUpperCase())
-  fail(`--processor ${values.processor}: libtorch computes as ${processor} all the same`);
+  fail(`--processor ${values.processor}: libtorch still computes as ${processor}`);
 const folder = path.join(root, ".bench");
 mkdirSync(folder, { recursive: true });
 const version = spawnSync("git", ["rev-parse", "--short", "HEAD"], {

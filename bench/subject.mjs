@@ -99,7 +99,7 @@ export function machine() {
   return `${os.cpus().length} x ${cpu?.model.trim()} (${kinds.join(", ")}), ${gigabytes(os.totalmem())}, ${os.type()} ${os.release()}, Node ${process.version}`;
 }
 
-/** Runs a script of this folder in a process of its own; its last line is JSON. */
+/** Runs a script of this folder in a separate process; its last line is JSON. */
 export function child(script, args, env = {}) {
   const program = path.join(root, "bench", script);
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {

@@ -25,7 +25,7 @@ const LOADS = {
   },
 };
 
-/** In a process of its own: LoRA steps in float32 for some seconds; prints tokens a second. */
+/** In a separate process: LoRA steps in float32 for some seconds; prints tokens a second. */
 async function steps(load, seconds) {
   const qwen = await import("../dist/index.js");
   const { length, shape } = LOADS[load];

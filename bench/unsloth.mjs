@@ -1,4 +1,4 @@
-// Unsloth, whose processor backend is a peer, in an environment of its own under .bench/ (about 3 GB the first time). It is
+// Unsloth, whose processor backend is a peer, in a separate environment under .bench/ (about 3 GB the first time). It is
 // under the AGPL: it is installed to be measured, by its published interface, and nothing of it is part of the project.
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";

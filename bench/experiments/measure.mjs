@@ -1,4 +1,4 @@
-// One run of the resources experiment in a process of its own, whose memory nothing else has touched:
+// One run of the resources experiment in a separate process, whose memory nothing else has touched:
 //   node bench/experiments/measure.mjs '{"model_name_or_path": ..., ...}'
 // It prints JSON: trained parameters, bytes of the process before the first step and at most, and the median seconds of
 // processor time a step, which on one thread is the time that it takes where nothing else runs.

@@ -1,5 +1,5 @@
 // `npm run experiments`: trains the settings of settings.mjs on the embedded model, over three seeds, keeps what each
-// came to in results/, and writes the tables and pictures of docs/incremental-pretraining.md anew. A run that is kept is
+// gave in results/, and writes the tables and pictures of docs/incremental-pretraining.md again. A run that is kept is
 // not made again: remove its file, or its entry, to repeat it.
 //   npm run experiments [-- NAME ...] [--seeds 3] [--tables]
 // NAME are experiments; --tables writes tables and pictures alone.
@@ -55,7 +55,7 @@ const recipeOf = (keys, seed) => ({
   output_dir,
 });
 
-/** Memory and time, by a process of its own. */
+/** Memory and time, by a separate process. */
 function measured(keys, seed) {
   const recipe = { ...recipeOf(keys, seed), eval_domains: null };
   const program = path.join(root, "bench", "experiments", "measure.mjs");

@@ -224,7 +224,7 @@ export const EXPERIMENTS = {
   },
   resources: {
     needs: [],
-    /** Each in a process of its own, 6 steps of 8 x 512 tokens; one seed: what is measured does not depend on it. */
+    /** Each in a separate process, 6 steps of 8 x 512 tokens; one seed: what is measured does not depend on it. */
     measured: true,
     settings: Object.fromEntries(
       [

@@ -15,7 +15,7 @@ function run(name: string, source: string) {
   return JSON.parse(out.toString());
 }
 
-/** Loads the package and then says what `expression` comes to; `qp` is the package. */
+/** Loads the package and then says what `expression` gives; `qp` is the package. */
 function load(how: keyof typeof LOADS, expression: string) {
   const body = `const began = process.cpuUsage(); const qp = ${LOADS[how]};
     const { user, system } = process.cpuUsage(began); const took = (user + system) / 1000;

@@ -1,4 +1,4 @@
-// The command line as real processes: lib/ transpiled into a folder of its own, so that no test depends on an earlier
+// The command line as real processes: lib/ transpiled into a separate folder, so that no test depends on an earlier
 // build. Beside it, a host made of plain objects for tests that stay in the process.
 import { spawn } from "node:child_process";
 import {

@@ -574,7 +574,7 @@ describe("export and chat", () => {
     const text = `model_name_or_path: m\nexport_dir: out\n${line}\n`;
     expect(mistake(() => loadRecipe(write(text), [], { for: command, env: {} }))).toMatch(wanted);
   });
-  test("what only another command reads is passed over", () => {
+  test("what only another command reads is skipped", () => {
     expect(() => load("num_beams: 4\nexport_quantization_bit: 4\n")).not.toThrow();
   });
 });

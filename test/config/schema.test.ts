@@ -27,7 +27,7 @@ const OTHERWISE: Record<string, unknown> = {
   apollo_target: ["all"],
   oft_target: ["all"],
   debug: null, // "" is no text
-  gradient_checkpointing: null, // what memory allows; LLaMA-Factory has a key of its own for it
+  gradient_checkpointing: null, // what memory allows; LLaMA-Factory has its own key for it
 };
 
 describe("the schema", () => {

@@ -45,10 +45,10 @@ const CHANGES: Record<string, [Partial<DataRecipe>, unknown, unknown]> = {
 /** Keys that leave the blocks as they are, with where they are tested. */
 const ELSEWHERE: Record<string, string> = {
   neat_packing: "changes what training makes of the blocks (test/step/packed-documents.test.ts)",
-  overwrite_cache: "decides whether tokens are made anew (corpus-cache.test.ts)",
+  overwrite_cache: "decides whether tokens are made again (corpus-cache.test.ts)",
 };
 
-/** All that a recipe comes to, or the line that it ends in. */
+/** All that a recipe results in, or the line that it ends in. */
 async function outcome(recipe: Partial<DataRecipe>): Promise<string> {
   try {
     const data = await prepareTrainingData({ ...BASE, ...recipe }, tokenizer);

@@ -1,4 +1,4 @@
-// Starts the ranks of a run as processes over loopback, each with a script or a command of its own, and says how each
+// Starts the ranks of a run as processes over loopback, each with a script or a separate command, and says how each
 // of them ended. Scripts are modules that import from the compiled package.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";

@@ -1,4 +1,4 @@
-// The release script, in a toy package with a repository of its own: what it writes, what it refuses, and that a dry run
+// The release script, in a toy package with its own repository: what it writes, what it refuses, and that a dry run
 // changes nothing. It never publishes, so nothing here could.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

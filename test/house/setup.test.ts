@@ -1,5 +1,5 @@
 // The set-up scripts on machines that lack something: each refusal is one line that says what to do.
-// The scripts run as copies in a folder of their own, so that nothing installed here is seen.
+// The scripts run as copies in a separate folder, so that nothing installed here is seen.
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,

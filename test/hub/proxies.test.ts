@@ -58,7 +58,7 @@ class RealProxy {
   }
 }
 
-/** An HTTPS hub: the one of this machine behind a certificate of its own. */
+/** An HTTPS hub: the one of this machine behind its own certificate. */
 function secured(): Promise<https.Server> {
   const options = { key: readFileSync(KEY), cert: readFileSync(CERTIFICATE) };
   const server = https.createServer(options, (q, s) => {

@@ -1,4 +1,4 @@
-// A cache of its own for each test, and the environment that leads to a hub on this machine.
+// A separate cache for each test, and the environment that leads to a hub on this machine.
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";

@@ -92,7 +92,7 @@ describe("redirects", () => {
     expect((await failure(here.fetch("org/tiny"))).message).toMatch(/redirects without end or to nowhere/);
   });
 
-  it("to an address that has expired are asked for anew", async () => {
+  it("to an address that has expired are asked for again", async () => {
     // a part's first answer breaks off; by then the signed address has expired
     onWeights(1, (q, s) => sendPart(q, s, 1000, () => s.destroy()));
     let expired = false;

@@ -1,4 +1,4 @@
-// An empty folder into which the package is installed by npm, from what `npm pack` makes, and a cache of its own.
+// An empty folder into which the package is installed by npm, from what `npm pack` makes, and a separate cache.
 // Dependencies come from the repository's node_modules, so that no test needs the network.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import {

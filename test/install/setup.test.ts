@@ -226,7 +226,7 @@ describe("the cache's place", () => {
   it("is the system's, or QWEN_PT_CACHE", () => {
     expect(at("linux", "/h", {})).toBe("/h/.cache/qwen-pt");
     expect(at("linux", "/h", { XDG_CACHE_HOME: "/x" })).toBe("/x/qwen-pt");
-    expect(at("linux", "/h", { XDG_CACHE_HOME: "x" })).toBe("/h/.cache/qwen-pt"); // relative: passed over
+    expect(at("linux", "/h", { XDG_CACHE_HOME: "x" })).toBe("/h/.cache/qwen-pt"); // relative: skipped
     expect(at("darwin", "/h", {})).toBe("/h/Library/Caches/qwen-pt");
     expect(at("win32", "C:\\U", { LOCALAPPDATA: "C:\\L" })).toBe("C:\\L\\qwen-pt");
     expect(at("win32", "C:\\U", {})).toBe("C:\\U\\AppData\\Local\\qwen-pt");

@@ -1,4 +1,4 @@
-// The layers and losses that loops of one's own begin with, against torch's (test/fixtures/nn/make.py).
+// The layers and losses that loops begin with, against torch's (test/fixtures/nn/make.py).
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
@@ -150,7 +150,7 @@ describe("Dropout", () => {
   });
 });
 
-describe("layers of one's own", () => {
+describe("layers that a program makes", () => {
   it("train by default, and are frozen on request", () => {
     for (const layer of [
       new Linear(2, 2, { bias: true }),

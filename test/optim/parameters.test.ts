@@ -39,7 +39,7 @@ describe("an optimizer takes", () => {
     expect(new SGD([group], RATE).groups[0]).toBe(group);
   });
 
-  it("groups that each have a rate without one of its own", () => {
+  it("groups that each have a rate without one on the optimizer", () => {
     const x = parameter();
     const optimizer = new SGD([{ parameters: [x], learningRate: 0.5 }]);
     x.grad = tensor([1, 1]);

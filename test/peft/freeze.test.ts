@@ -42,7 +42,7 @@ it("keeps the dtype where none is asked for (pure_bf16)", () => {
     expect([p.dtype, p.requiresGrad, p.isLeaf]).toEqual(["bfloat16", true, true]);
 });
 
-it("gives trained weights memory of their own, and leaves ties alone", () => {
+it("gives trained weights their own memory, and leaves ties alone", () => {
   const model = fixture.model("tied");
   const loaded = model.model.embed_tokens.weight.dataPointer;
   full(model, "float32");
@@ -104,7 +104,7 @@ describe("refuses a name that does not exist, with the choices,", () => {
       'freeze_trainable_modules: "ffn" is not found; choose from self_attn, mlp, input_layernorm, post_attention_layernorm, all',
     );
   });
-  it("outside them; a tied head is no module of its own", () => {
+  it("outside them; a tied head is no separate module", () => {
     expect(() => freeze(fixture.model("tied"), { extraModules: ["lm_head"] }, "float32")).toThrow(
       'freeze_extra_modules: "lm_head" is not found; choose from embed_tokens, norm',
     );

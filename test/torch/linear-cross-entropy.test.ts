@@ -1,5 +1,5 @@
 // Head and loss in one operator: against cross entropy of the whole logits (Python's, in fixtures/torch/loss), against
-// finite differences, and what it must not do: lose a gradient in silence, or compute one that nobody asked for.
+// finite differences, and what it must not do: silently lose a gradient, or compute one that nobody asked for.
 import { describe, expect, it } from "vitest";
 import {
   call,
@@ -33,7 +33,7 @@ function distance(a: Tensor | undefined, b: Tensor): number {
   return x.sub(y).norm().item() / y.norm().item();
 }
 
-/** Bytes of logits that make chunks of so many rows. */
+/** Bytes of logits that make chunks of this many rows. */
 const chunkOf = (rows: number): number => rows * VOCABULARY * 4;
 
 // bfloat16: the logits are rounded alike, the gradients of the head are added up in float32 here, in bfloat16 there.

@@ -1,4 +1,4 @@
-// The binding in processes and threads of its own: memory without scopes, exits, workers that come, go and die, the
+// The binding in separate processes and threads: memory without scopes, exits, workers that come, go and die, the
 // lease, OpenMP's threads, and a main thread that stays awake while a worker computes.
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// Scripts that compute in a process of their own: lib/ transpiled to a folder, the addon that was built.
+// Scripts that compute in a separate process: lib/ transpiled to a folder, the addon that was built.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";

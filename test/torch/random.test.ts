@@ -65,7 +65,7 @@ it("seeds of 63 bits are taken whole", () => {
   expect(() => manualSeed(1.5)).toThrow(/integer/);
 });
 
-it("a generator of its own draws what Python's draws, apart from the default one", () => {
+it("a separate generator draws what Python's draws, apart from the default one", () => {
   manualSeed(1);
   const before = getRngState();
   const generator = createGenerator(7);

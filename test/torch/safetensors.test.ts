@@ -1,5 +1,5 @@
 // Reading and writing safetensors files, held against Python's safetensors: it writes what we read, reads what we
-// write, and our bytes are its bytes. The format's rules have a test of their own.
+// write, and our bytes are its bytes. The format's rules have their own test.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";

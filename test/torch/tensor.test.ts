@@ -488,7 +488,7 @@ describe("gradients", () => {
     }).toThrow(ArgumentError);
   });
 
-  it("of outputs with more than one element need a gradient of their own", () => {
+  it("of outputs with more than one element need their own gradient", () => {
     const x = tensor([1, 2], { requiresGrad: true });
     expect(() => x.mul(2).backward()).toThrow(
       /several elements needs its gradients; reduce it with sum\(\) or mean\(\)/,

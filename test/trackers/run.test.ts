@@ -74,7 +74,7 @@ const LOGGED = [
   "perf/data_wait_seconds",
 ];
 
-describe("a tracker of one's own", () => {
+describe("a program's tracker", () => {
   it("is told of the run from its parameters to its end, and again where the run is resumed", async () => {
     const toy = new Toy();
     registerTracker("toy", () => toy);

@@ -65,7 +65,7 @@ async function bench(
 const KEYS: RecipeInput = { max_steps: 6, save_strategy: "no", warmup_ratio: 0, learning_rate: 1e-2 };
 
 const rounded = (value: number) => Number(value.toPrecision(12));
-/** The rates that the steps used, and the cosine's after so many finished steps of six. */
+/** The rates that the steps used, and the cosine's after this many finished steps of six. */
 const rates = (it: Bench) => it.steps().map(({ learningRate }) => rounded(learningRate));
 const rateAfter = (steps: number) => rounded(1e-2 * 0.5 * (1 + Math.cos((Math.PI * steps) / 6)));
 

@@ -59,7 +59,7 @@ function stored(
   return found;
 }
 
-/** The model with the last so many layers trained. */
+/** The model with the last layers, this many, trained. */
 function training(layers: number): Qwen3ForCausalLM {
   const model = build();
   if (layers === LAYERS) full(model, "float32");

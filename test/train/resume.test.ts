@@ -292,7 +292,7 @@ describe("which checkpoint is resumed", () => {
         writeFileSync(file, bytes);
       },
     ],
-  ])("a newest one with a file that is %s is passed over, and that is said", async (_, damage) => {
+  ])("a newest one with a file that is %s is skipped, and that is said", async (_, damage) => {
     const dir = await copied();
     damage(path.join(checkpoint(dir, 9), "optimizer.safetensors"));
     const ran = await run({ ...KEYS, output_dir: dir, overwrite_output_dir: false });

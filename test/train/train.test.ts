@@ -1,4 +1,4 @@
-// train(): a recipe on a thread of its own. Its events, its abort, the lease, and the caller's event loop meanwhile.
+// train(): a recipe on a separate thread. Its events, its abort, the lease, and the caller's event loop meanwhile.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";

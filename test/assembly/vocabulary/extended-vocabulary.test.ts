@@ -30,7 +30,7 @@ const KEYS: RecipeInput = {
 const FIRST = 380;
 const TEXT = "0, 2, 4, 6, 8, 10, 12 and 秦之用兵於燕、趙 🙂<|im_end|> 45, 60, 75";
 
-/** The fixture's model with a head of its own. */
+/** The fixture's model with its own head. */
 let untied: string | undefined;
 function untiedModel(): string {
   if (untied !== undefined) return untied;
@@ -250,7 +250,7 @@ describe("what is printed", () => {
 });
 
 describe("the embedding's learning rate", () => {
-  it("is that of its own group: the run is the other one with that group's updates at that rate", async () => {
+  it("is that of its group: the run is the other one with that group's updates at that rate", async () => {
     // one step of Adam moves every element by its rate, whatever the gradient (but for eps): the ratio shows the rate
     const keys: RecipeInput = { ...KEYS, max_steps: 1, finetuning_type: "full", learning_rate: 1e-3 };
     const [plain, own] = [await run(keys), await run({ ...keys, embedding_learning_rate: 4e-3 })];

@@ -29,7 +29,7 @@ describe("chat", () => {
     expect([host.text, host.handlers]).toEqual(["ABC\n", 0]);
   });
 
-  it("completes every line of a pipe, without prompts of its own", async () => {
+  it("completes every line of a pipe, without its own prompts", async () => {
     const host = new FakeHost({ lines: ["one", "", "two"] });
     expect(await chat(echo(), undefined, host)).toBe(0);
     expect(host.text).toBe("ONE\nTWO\n");

@@ -190,7 +190,7 @@ describe("an interrupted run", () => {
     expect(host.text).toContain("nothing was saved");
   });
 
-  it("a run that finished all the same is finished", async () => {
+  it("a run that finished anyway is finished", async () => {
     const { code } = await interrupt("SIGINT", played({}, { abort: true }));
     expect(code).toBe(0);
   });

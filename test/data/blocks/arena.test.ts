@@ -63,7 +63,7 @@ describe("an arena", () => {
     await expectWhole(arena);
   });
 
-  it("in a file of its own, to which it is written as it grows", async () => {
+  it("in a separate file, to which it is written as it grows", async () => {
     const file = path.join(dir, "ids");
     const arena = filled({ file });
     expect(statSync(file).size).toBe(4 * 65_536 * Math.floor(IDS.length / 65_536));

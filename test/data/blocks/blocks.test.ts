@@ -103,7 +103,7 @@ describe("blocks equal LLaMA-Factory's", () => {
     expect(createHash("sha256").update(text).digest("hex")).toBe(given.sha256);
   });
 
-  it("also by the encoder of our own, each of them", async () => {
+  it("also by our own encoder, each of them", async () => {
     for (const [name, given] of Object.entries(cases)) {
       if (given.refused !== undefined) continue;
       const tokenizer = await loadTokenizer(variant(given.tokenizer), {

@@ -1,4 +1,4 @@
-// Batches for loops of one's own, from arrays, blocks and generators.
+// Batches for loops that a program writes itself, from arrays, blocks and generators.
 import { describe, expect, it } from "vitest";
 import { DataLoader } from "../../../lib/public/data.js";
 

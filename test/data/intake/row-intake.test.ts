@@ -1,4 +1,4 @@
-// Files of JSON lines on the short way, through the native encoder, come to the same documents, ids and errors as row by
+// Files of JSON lines on the short way, through the native encoder, give the same documents, ids and errors as row by
 // row through the library.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

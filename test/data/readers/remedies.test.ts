@@ -53,7 +53,7 @@ describe("a file that is refused says what to do", () => {
     expect(await documents("a.json", JSON.stringify(data))).toEqual(["one", "two"]);
   });
 
-  it("rows under names of their own: an array without them", async () => {
+  it("rows under their own names: an array without them", async () => {
     const content = '{"0": {"text": "one"}, "1": {"text": "two"}}';
     expect(await documents("a.json", content)).toMatch(/: save them as an array without the names$/);
     expect(await documents("a.json", JSON.stringify(Object.values(JSON.parse(content) as object)))).toEqual([

@@ -53,7 +53,7 @@ function prepare(given: Record<string, unknown>) {
   return prepareTrainingData({ ...RECIPE, ...given, ...split } as DataRecipe, tokenizer);
 }
 
-/** The blocks of so many passes, one block a step. */
+/** The blocks of a number of passes, one block a step. */
 async function passes(given: Record<string, unknown>, count: number): Promise<Int32Array[][]> {
   const { stream } = await prepare({
     ...given,

@@ -1,5 +1,5 @@
 // The cache of tokens: a second run takes what the first has tokenized, as long as nothing that decides the tokens has
-// changed; what is damaged is made anew; what cannot be kept stops nobody.
+// changed; what is damaged is made again; what cannot be kept stops nobody.
 
 import { spawn } from "node:child_process";
 import {
@@ -103,7 +103,7 @@ describe("the second run", () => {
     });
   }
 
-  it("packs, mixes and splits anew what it takes", async () => {
+  it("packs, mixes and splits what it takes again", async () => {
     await run();
     for (const change of [
       { cutoff_len: 17 },
@@ -159,7 +159,7 @@ describe("what decides the tokens decides the entry", () => {
     expect(entries().length).toBe(1 + others.length);
   });
 
-  it("overwrite_cache makes it anew; tokenized_path has no need of it", async () => {
+  it("overwrite_cache makes it again; tokenized_path has no need of it", async () => {
     const first = await run();
     const again = await run({ overwrite_cache: true });
     expect([again.encoded, again.hash]).toEqual([first.encoded, first.hash]);
@@ -169,7 +169,7 @@ describe("what decides the tokens decides the entry", () => {
   });
 });
 
-describe("a damaged entry is made anew, with a warning", () => {
+describe("a damaged entry is made again, with a warning", () => {
   const damages: Record<string, (place: string) => void> = {
     "cut short": (place) => truncateSync(path.join(place, "ids.i32"), 400),
     "longer than it was": (place) => appendFileSync(path.join(place, "lengths.i32"), "more"),
@@ -362,7 +362,7 @@ const SCRIPT = `
   const all = Array.from({ length: blocks.length }, (_, i) => blocks.get(i).join(",")).join("\\n");
   console.log(JSON.stringify({ notes, warnings, hash: createHash("sha256").update(all).digest("hex") }));`;
 
-/** What a process of its own says. */
+/** What a separate process says. */
 function output(script: string, shell?: string, before: string[] = []): Promise<string> {
   const own = [process.execPath, "--input-type=module", "-e", script];
   const [command, ...args] = shell === undefined ? own : [shell, ...before, ...own];

@@ -128,7 +128,7 @@ describe("against PyTorch", () => {
     for (const [name, error] of found) expect([name, error < 2e-5]).toEqual([name, true]);
   });
 
-  it("an adapter is passed over while the information is estimated, and works again afterwards", async () => {
+  it("an adapter is skipped while the information is estimated, and works again afterwards", async () => {
     const model = adapted();
     const names = elasticNames(model, baseWeights(model));
     expect(names).toHaveLength(14);
@@ -238,7 +238,7 @@ describe("in a run", () => {
     );
   });
 
-  it("keeps the file in output_dir by itself, and estimates anew where the keys have changed", async () => {
+  it("keeps the file in output_dir by itself, and estimates again where the keys have changed", async () => {
     const { dir } = await run({ ...EWC, max_steps: 1 });
     expect(filesOf(dir)).toContain("fisher.safetensors");
     expect(existsSync(path.join(dir, "fisher.safetensors"))).toBe(true);

@@ -11,7 +11,7 @@ import {
   temperedShares,
 } from "../../../lib/methods/index.js";
 
-/** Sources of so many blocks each; names that begin with "old" are replayed. */
+/** Sources of these many blocks each; names that begin with "old" are replayed. */
 function sourcesOf(blocks: Record<string, number>): BlockSource[] {
   let first = 0;
   return Object.entries(blocks).map(([name, count]) => {
@@ -68,7 +68,7 @@ describe("replay", () => {
     }
   });
 
-  it("the replayed blocks are gone through pass by pass, each in an order of its own", () => {
+  it("the replayed blocks are gone through pass by pass, each in its own order", () => {
     const order = runOf({ new: 30, old: 7 }, { replayRatio: 0.5 });
     const replayed = epochs(order, 1).filter((block) => block >= 30);
     const passes = [0, 7, 14].map((at) => replayed.slice(at, at + 7));

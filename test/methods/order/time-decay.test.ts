@@ -108,7 +108,7 @@ describe("expected counts", () => {
     expect(chiSquare(found, wanted)).toBeLessThan(31.3); // 11 degrees of freedom, 99.9 %
   });
 
-  it("by year without replacement: what 60 draws come to on average", () => {
+  it("by year without replacement: what 60 draws give on average", () => {
     const expected = expectedDraws(logs, 600, false);
     expect(expected.reduce((a, b) => a + b, 0)).toBeCloseTo(600, 6);
     const sums = new Float64Array(12);

@@ -1,4 +1,4 @@
-// Learned entries: the merges against a plain program that counts anew after each one, the extended tokenizer against
+// Learned entries: the merges against a plain program that counts again after each one, the extended tokenizer against
 // Hugging Face's library, whose ids must be the old ones joined further.
 
 import { readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-/** Byte-pair learning as one would write it down: every pair is counted anew before every merge. */
+/** Byte-pair learning as one would write it down: every pair is counted again before every merge. */
 function slowly(
   pieces: { ids: number[]; count: number }[],
   merges: number,
@@ -61,7 +61,7 @@ function slowly(
 }
 
 describe("merges", () => {
-  it("are those of counting every pair anew, repeated letters and equal counts included", () => {
+  it("are those of counting every pair again, repeated letters and equal counts included", () => {
     for (const seed of [1, 2, 3]) {
       const random = randomNumbers(seed);
       const pieces = Array.from({ length: 300 }, () => ({

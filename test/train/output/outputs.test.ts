@@ -89,7 +89,7 @@ describe("when checkpoints are written", () => {
     expect(await saved({ save_strategy: "no" })).toMatchObject({ steps: [], told: [] });
   });
 
-  it("steps: every so many, and at the last", async () => {
+  it("steps: every few steps, and at the last", async () => {
     expect(await saved({ save_steps: 4 })).toMatchObject({ steps: [4, 8, 9], told: [4, 8, 9] });
     expect(await saved({ save_steps: 0.3 })).toMatchObject({ steps: [3, 6, 9] });
   });

@@ -80,7 +80,7 @@ describe("times", () => {
 });
 
 describe("the file", () => {
-  it("starts anew unless told to append", () => {
+  it("starts over unless told to append", () => {
     writeFileSync(file, "old\n");
     new TrainerLog({ file, totalSteps: 2, append: true }).write({ loss: 1 }, 1);
     expect(readFileSync(file, "utf8").split("\n")).toHaveLength(3);

@@ -23,7 +23,7 @@ interface Case {
   what: string;
   base: string;
   lora: LoraConfig;
-  /** Saved merged, in files of so many gigabytes; left out: saved as an adapter. */
+  /** Saved merged, in files of this many gigabytes; left out: saved as an adapter. */
   merged?: number;
   /** Saved as plain LoRA of twice the rank. */
   converted?: true;
