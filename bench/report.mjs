@@ -1,17 +1,18 @@
-// Writes what the bench has measured into the documents: the parts of docs/performance.md and of both READMEs that lie
-// between <!-- bench NAME --> and <!-- /bench -->. A section that was never measured leaves its parts as they are.
+// Writes what the bench has measured into the documents: the parts of docs/performance.md, its Chinese page and both
+// READMEs that lie between <!-- bench NAME --> and <!-- /bench -->. A section that was never measured leaves its parts as they are.
 //   node bench/report.mjs             what this checkout has measured goes into bench/results first
 //   node bench/report.mjs --check     changes nothing; exits 1 where a document says something else than bench/results
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { beside } from "./beside.mjs";
+import { inChinese } from "./report_chinese.mjs";
 import { claims, lossesInChinese, peersInShort } from "./report_readme.mjs";
 import { sections } from "./report_sections.mjs";
 import { keptResults, takeMeasured } from "./results.mjs";
 import { root } from "./subject.mjs";
 
-const DOCUMENTS = ["docs/performance.md", "README.md", "README.zh-CN.md"];
+const DOCUMENTS = ["docs/performance.md", "docs/zh/performance.md", "README.md", "README.zh-CN.md"];
 
 const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
 if (!values.check)
@@ -78,7 +79,8 @@ const stale = DOCUMENTS.filter((document) => {
   const after = before.replace(/<!-- bench ([^>]+) -->[\s\S]*?<!-- \/bench -->/g, (_, name) => {
     const said = render(name);
     if (said === undefined) throw new Error(`${document}: the bench has no part ${name}`);
-    return `<!-- bench ${name} -->\n\n${said}\n\n<!-- /bench -->`;
+    const words = document.startsWith("docs/zh/") ? inChinese(said) : said;
+    return `<!-- bench ${name} -->\n\n${words}\n\n<!-- /bench -->`;
   });
   if (after !== before && !values.check) writeFileSync(file, after);
   return after !== before;

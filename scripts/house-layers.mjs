@@ -9,6 +9,7 @@ export const parts = {
   version: [],
   words: [],
   install: [],
+  languages: [],
   files: ["errors"],
   torch: [],
   distributed: ["torch"],
@@ -44,6 +45,7 @@ export const parts = {
   init: ["config", "data", "train"],
   doctor: ["install", "config", "data", "events", "train", ...computing],
   cli: [
+    "languages",
     "install",
     "init",
     "doctor",

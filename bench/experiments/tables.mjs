@@ -1,5 +1,5 @@
-// From results/ to docs/incremental-pretraining*.md: the tables between the markers `<!-- experiments: NAME -->` and
-// `<!-- end -->`, in English and Chinese, and the pictures in docs/images. Nothing is trained here.
+// From results/ to docs/incremental-pretraining.md and its page in docs/zh: the tables between the markers
+// `<!-- experiments: NAME -->` and `<!-- end -->`, in both languages, and the pictures in docs/images. Nothing is trained.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { FIGURES } from "./figures.mjs";
@@ -8,7 +8,7 @@ import { SIZES } from "./settings.mjs";
 import { advantage, chiSquareChance, deviation, mean, verdict } from "./statistics.mjs";
 import { NOT_RUN, SO, W } from "./words.mjs";
 
-const DOCS = { en: "incremental-pretraining.md", zh: "incremental-pretraining.zh-CN.md" };
+const DOCS = { en: "incremental-pretraining.md", zh: "zh/incremental-pretraining.md" };
 
 /** Writes tables and pictures from what is kept. */
 export async function writeTables(root, results) {
