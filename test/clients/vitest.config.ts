@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     root: path.join(import.meta.dirname, "../.."),
-    include: ["test/clients/*.client.ts"],
+    include: ["test/clients/*.client.ts", "test/docs/*.client.ts"],
     pool: "forks",
     maxWorkers: 1,
     env: { OMP_NUM_THREADS: "1", QWEN_PT_TOKEN_CACHE: "off" },
