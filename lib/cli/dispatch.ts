@@ -2,7 +2,8 @@
 // there are is said in commands/table.ts.
 import { nearestName } from "../config/nearest.js";
 import { withoutTokens } from "../config/secret.js";
-import { messageOf } from "../errors.js";
+import { messageOf, UserError } from "../errors.js";
+import { LANGUAGES, type Language, languageOf, speak } from "../languages/language.js";
 import { COMMANDS } from "./commands/table.js";
 import type { Host } from "./terminal/host.js";
 
@@ -21,7 +22,7 @@ export function outlivesReader([name = ""]: readonly string[]): boolean {
 /** Runs the command that `args` name and returns its exit code. Prints an error as one line; never throws. */
 export async function dispatch(args: readonly string[], host: Host): Promise<number> {
   try {
-    const [given, ...rest] = args;
+    const [given, ...rest] = chooseLanguage(args, host.env);
     if (given === undefined) {
       const { usage } = await import("./commands/help.js");
       host.err.write(`${usage()}\n`);
@@ -44,6 +45,19 @@ export async function dispatch(args: readonly string[], host: Host): Promise<num
     host.err.write(`${describe(error, host.env)}\n`);
     return 1;
   }
+}
+
+/** Sets the language: `--lang zh`, anywhere in the line, before the environment. Returns the other arguments. */
+function chooseLanguage(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
+  const at = args.findIndex((arg) => /^--lang(?:=|$)/.test(arg));
+  speak(languageOf(env));
+  if (at < 0) return [...args];
+  const joined = /^--lang=(.*)$/.exec(args[at] as string)?.[1];
+  const language = joined ?? args[at + 1] ?? "";
+  if (!LANGUAGES.includes(language as Language))
+    throw new UserError(`--lang ${language}: it is one of ${LANGUAGES.join(", ")}`);
+  speak(language as Language);
+  return args.toSpliced(at, joined === undefined ? 2 : 1);
 }
 
 /** The one command that shows the table, and is therefore not in it. */

@@ -6,6 +6,7 @@ import pc from "picocolors";
 import { diagnose, type Facts, type Finding, probe, rulesOf, whyNoDevice } from "../../doctor/index.js";
 import { messageOf, UserError } from "../../errors.js";
 import { makeFolder } from "../../files/make-folder.js";
+import { columnsOf, padded, translated } from "../../languages/index.js";
 import { type Arguments, neededNothing, readArguments } from "../terminal/arguments.js";
 import type { CommandMain, Host } from "../terminal/host.js";
 
@@ -26,15 +27,17 @@ export const run: CommandMain = async (args, host) => {
 function lines(findings: readonly Finding[], host: Host): string[] {
   const colors = pc.createColors(Boolean(host.out.isTTY) && !host.env["NO_COLOR"]);
   const paint = { ok: colors.green, warning: colors.yellow, problem: colors.red };
-  const width = Math.max(...findings.map(({ check }) => check.length));
+  const width = Math.max(...findings.map(({ check }) => columnsOf(translated(check))));
   const list = findings.map(({ check, state, text, remedy }) => {
-    const advice = remedy === undefined ? "" : `: ${remedy}`;
-    return `${paint[state](state.padEnd(7))}  ${check.padEnd(width)}  ${text}${advice}`;
+    const advice = remedy === undefined ? "" : `: ${translated(remedy)}`;
+    const [name, said] = [padded(translated(check), width), padded(translated(state), 7)];
+    return `${paint[state](said)}  ${name}  ${translated(text)}${advice}`;
   });
   const count = (wanted: Finding["state"]) => findings.filter(({ state }) => state === wanted).length;
   const [problems, warnings] = [count("problem"), count("warning")];
-  const said = problems > 0 ? `${problems} problem${problems > 1 ? "s" : ""}` : "no problem";
-  return [...list, `${said}${warnings > 0 ? `, ${warnings} warning${warnings > 1 ? "s" : ""}` : ""}`];
+  const plural = (value: number, noun: string) => translated(`${value} ${noun}${value > 1 ? "s" : ""}`);
+  const said = problems > 0 ? plural(problems, "problem") : translated("no problem");
+  return [...list, warnings > 0 ? `${said}, ${plural(warnings, "warning")}` : said];
 }
 
 async function examineGpu({ options, flags }: Arguments, host: Host): Promise<number> {

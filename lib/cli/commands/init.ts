@@ -19,6 +19,7 @@ import {
   recipeText,
   suggestMethod,
 } from "../../init/index.js";
+import { translated } from "../../languages/index.js";
 import { readArguments, shellQuoted } from "../terminal/arguments.js";
 import type { CommandMain, Host } from "../terminal/host.js";
 
@@ -47,7 +48,7 @@ export const run: CommandMain = async (args, host) => {
   const asks = Boolean(host.out.isTTY && host.input.isTTY) && !found.flags.has("yes");
   const answers = asks ? await ask(given, column, machine, host) : await decide(given, column, machine);
   if (answers === undefined) {
-    host.err.write("nothing was written\n");
+    host.err.write(`${translated("nothing was written")}\n`);
     return 130;
   }
   write(file, answers, machine, host);
@@ -97,7 +98,7 @@ async function ask(
 ): Promise<Answered | undefined> {
   const { intro, isCancel, log, select, text } = await import("@clack/prompts");
   const streams = { input: host.input as never, output: host.out as never };
-  intro("A recipe for incremental pre-training of Qwen3", streams);
+  intro(translated("A recipe for incremental pre-training of Qwen3"), streams);
   const line = async (
     message: string,
     initialValue: string,
@@ -105,9 +106,12 @@ async function ask(
   ) => {
     const answer = await text({
       ...streams,
-      message,
+      message: translated(message),
       initialValue,
-      validate: (value) => check?.(value ?? ""),
+      validate: (value) => {
+        const fault = check?.(value ?? "");
+        return fault === undefined ? undefined : translated(fault);
+      },
     });
     return isCancel(answer) ? undefined : answer.trim();
   };
@@ -131,10 +135,15 @@ async function ask(
     }
   }
   const parameters = parametersIn(model);
-  const options = METHODS.map((value) => ({ value, label: value, hint: costOf(value, parameters, machine) }));
+  const options = METHODS.map((value) => ({
+    value,
+    label: value,
+    hint: translated(costOf(value, parameters, machine)),
+  }));
   const { method: initialValue } = suggestMethod(parameters, machine);
   const chosen =
-    given.method ?? (await select({ ...streams, message: "Which method?", options, initialValue }));
+    given.method ??
+    (await select({ ...streams, message: translated("Which method?"), options, initialValue }));
   if (isCancel(chosen)) return undefined;
   const output = given.output ?? (await line("Where to write?", outputFor(model, chosen), needed));
   return output === undefined ? undefined : { model, data: data as string, method: chosen, output, plan };
@@ -157,7 +166,8 @@ function checkText(text: string, env: NodeJS.ProcessEnv): void {
 
 function write(file: string, answers: Answered, machine: Machine, host: Host): void {
   const { model, method, output, plan } = answers;
-  const text = recipeText({ model, method, output, datasets: plan.names, datasetDir: plan.dir }, machine);
+  const english = recipeText({ model, method, output, datasets: plan.names, datasetDir: plan.dir }, machine);
+  const text = english.replace(/^# (.+)$/gm, (_, comment: string) => `# ${translated(comment)}`);
   checkText(text, host.env);
   if (plan.info !== undefined) writeJson(path.join(plan.dir, "dataset_info.json"), plan.info);
   try {
@@ -167,7 +177,10 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
     throw new UserError(`init: ${file} cannot be written (${messageOf(error)})`);
   }
   const { fits } = suggestMethod(parametersIn(model), machine);
-  host.out.write(`data: ${plan.found}\n`);
-  if (!fits) host.out.write(`warning: ${method} needs ${costOf(method, parametersIn(model), machine)}\n`);
-  host.out.write(`${file} is written. Now: npx qwen-pt train ${shellQuoted(file)}\n`);
+  const lines = [
+    `data: ${plan.found}`,
+    ...(fits ? [] : [`warning: ${method} needs ${costOf(method, parametersIn(model), machine)}`]),
+    `${file} is written. Now: npx qwen-pt train ${shellQuoted(file)}`,
+  ];
+  host.out.write(`${translated(lines.join("\n"))}\n`);
 }

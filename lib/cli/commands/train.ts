@@ -6,6 +6,7 @@ import { type LaunchPlan, launch, launchPlan } from "../../distributed/launch.js
 import { scoreTable } from "../../evaluate/score-table.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
 import { jsonLine } from "../../files/json.js";
+import { spokenLanguage, translated } from "../../languages/index.js";
 import { metricsTable } from "../../train/output/results.js";
 import { count } from "../../words.js";
 import { neededRecipe, readArguments, shellQuoted } from "../terminal/arguments.js";
@@ -65,11 +66,11 @@ const SILENT: Output = { write: () => true };
 function startRanks(plan: LaunchPlan, args: readonly string[], host: Host): Promise<number> {
   const { perNode, nodes, node, address } = plan;
   const where = nodes > 1 ? ` on machine ${node} of ${nodes}, rank 0 at ${address}` : "";
-  host.out.write(`starting ${perNode} process${perNode === 1 ? "" : "es"}${where}\n`);
+  host.out.write(`${translated(`starting ${perNode} process${perNode === 1 ? "" : "es"}${where}`)}\n`);
   const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   return launch(plan, {
     command: process.execPath,
-    args: [process.argv[1] as string, "train", ...args],
+    args: [process.argv[1] as string, "train", ...args, "--lang", spokenLanguage()],
     env: host.env,
     say: (line) => void host.err.write(`${line}\n`),
     onSignal: (listener) => {

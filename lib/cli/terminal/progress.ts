@@ -2,6 +2,7 @@
 // It reads train()'s events and a clock; it writes text and nothing else.
 import picocolors from "picocolors";
 import type { BeginEvent, EvaluateEvent, LogEvent, MicroStepEvent, StepEvent } from "../../events.js";
+import { columnsOf, translated } from "../../languages/index.js";
 import { count, duration, memory, rate, significant, speed } from "../../words.js";
 import type { Output } from "./host.js";
 
@@ -56,7 +57,7 @@ export class Progress {
   /** Prints whole lines above the bar. */
   print(text: string): void {
     this.clear();
-    this.out.write(`${text}\n`);
+    this.out.write(`${translated(text)}\n`);
     this.lastLine = this.now();
     this.draw();
   }
@@ -173,7 +174,10 @@ export class Progress {
   }
 
   private draw(): void {
-    const line = this.plan === undefined ? this.text?.slice(0, this.room()) : this.bar(this.plan);
+    const line =
+      this.plan === undefined
+        ? translated(this.text ?? "").slice(0, this.room()) || undefined
+        : this.bar(this.plan);
     if (!this.live || line === undefined) return;
     this.out.write(`\r${line}\u001b[K`);
     this.shown = true;
@@ -202,11 +206,11 @@ export class Progress {
     const head = `${this.step?.step ?? plan.startStep}/${plan.totalSteps} ${percent(fraction)}`;
     let text = head;
     // the most wanted first: what does not fit is left out, and what comes after it too
-    for (const field of this.fields()) {
-      if (text.length + 2 + field.length > room) break;
+    for (const field of this.fields().map(translated)) {
+      if (columnsOf(text) + 2 + columnsOf(field) > room) break;
       text += `  ${field}`;
     }
-    const free = room - text.length - 1;
+    const free = room - columnsOf(text) - 1;
     if (free < LEAST_BAR) return text.slice(0, room);
     const size = Math.min(MOST_BAR, free);
     const filled = Math.round(fraction * size);

@@ -1,0 +1,30 @@
+// Chinese: what `qwen-pt help` and `qwen-pt help KEY` say. The same keys and placeholders as in English.
+import type { USAGE_ENGLISH } from "../english/usage.js";
+
+export const USAGE_CHINESE: Readonly<Record<keyof typeof USAGE_ENGLISH, string>> = {
+  title: "qwen-pt {version}：Qwen3 的增量预训练",
+  usage: "用法：qwen-pt COMMAND ...",
+  more: "`qwen-pt help COMMAND` 说明一个命令，`qwen-pt help KEY` 说明配方的一个键。",
+  init: "回答四个问题，写出配方",
+  train: "按配方训练",
+  estimate: "估算一份配方需要的内存和时间",
+  export: "把适配器合并进基座模型并保存",
+  chat: "用基座模型或适配器续写",
+  eval: "留出文本的困惑度，训练前与训练后",
+  download: "从 hub 下载模型到缓存",
+  corpora: "常用的预训练语料，附大小和许可证",
+  setup: "找到或下载 libtorch，编译插件",
+  doctor: "这个安装有什么问题",
+  completion: "在 shell 里补全命令和键的脚本",
+  env: "版本和硬件，用于反馈问题",
+  version: "打印版本",
+  help: "说明一个命令或配方的键",
+  type: "类型：{type}",
+  byDefault: "默认值：{value}",
+  here: "在这里：{class}",
+  why: "原因：{reason}",
+  readBy: "用到它的命令：{commands}",
+  working: "生效",
+  idle: "不起作用",
+  refused: "拒绝",
+};
