@@ -85,10 +85,13 @@ function dropForeign(folder) {
     rmSync(folder, { recursive: true, force: true });
 }
 
-/** Compiles native/ against the libtorch in `root`; what an interrupted run compiled is kept in `folder` and reused. */
-export async function compileAddon(folder, root) {
+/**
+ * Compiles native/ against the libtorch in `root`; what an interrupted run compiled is kept in `folder` and reused.
+ * `options` are more of cmake-js's, such as a definition for CMake.
+ */
+export async function compileAddon(folder, root, options = []) {
   const cmakeJs = path.join(packageFolder("cmake-js"), "bin", "cmake-js");
-  const args = ["-O", folder, "-d", projectRoot, "-p", String(os.availableParallelism())];
+  const args = ["-O", folder, "-d", projectRoot, "-p", String(os.availableParallelism()), ...options];
   const env = { ...process.env, LIBTORCH: root };
   dropForeign(folder);
   const line = movingLine("compiling the native addon");

@@ -36,6 +36,7 @@ import {
   wantedBuild,
 } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
+import { placePrebuilt, prebuiltFolder, unfitness } from "./prebuilt-addon.mjs";
 import { atLeast, checkNode, checkPlatform, checkTools, SetupError } from "./tools.mjs";
 
 /** What `--build` may be. "cuda" is the build that the driver and the card can run. */
@@ -103,6 +104,7 @@ async function buildAddon(cache, version, libtorch, { force, say }) {
   const file = path.join(folder, "qwen_pt.node");
   const isBuilt = () => existsSync(file) && readJson(path.join(folder, "addon.json")).sources === hash;
   if (!force && isBuilt()) return file;
+  if (!force && (await takePrebuilt(folder, libtorch, hash, say))) return file;
   checkTools();
   const waiting = () => say(`another setup is building in ${folder}: waiting for it`);
   return withLock(
@@ -123,6 +125,20 @@ async function buildAddon(cache, version, libtorch, { force, say }) {
     },
     waiting,
   );
+}
+
+/** Takes the addon of the platform's optional package, where there is one that fits. Whether it did. */
+async function takePrebuilt(folder, libtorch, hash, say) {
+  const from = prebuiltFolder();
+  if (from === undefined) return false;
+  const unfit = unfitness(from, libtorch) ?? (await placePrebuilt(from, folder, libtorch.root));
+  if (unfit === undefined) {
+    writeWhole(path.join(folder, "addon.json"), `${JSON.stringify({ sources: hash })}\n`);
+    say("took the prebuilt addon: nothing is compiled");
+    return true;
+  }
+  say(`the prebuilt addon is not used: ${unfit}`);
+  return false;
 }
 
 /** Puts a compiled addon in its place once a separate process has loaded it. */
@@ -165,7 +181,7 @@ export async function setUp({ cache, build = "auto", force = false, plan = false
   const folder = path.join(cache, "libtorch", `${torchVersion}-${wanted.build}`);
   const hand = atHand(wanted, folder, say);
   if (plan) return planned(hand, wanted, folder, say);
-  if (!hand) checkTools(); // before a download, not after it
+  if (!hand && prebuiltFolder() === undefined) checkTools(); // before a download, not after it
   const found = hand ?? (await fetched(folder, wanted, say));
   say(`libtorch ${found.version} in ${found.root}${found.from ? ` (${found.from})` : ""}`);
   const { version } = readJson(path.join(projectRoot, "package.json"));
