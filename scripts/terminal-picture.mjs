@@ -1,5 +1,6 @@
 // Draws what a command printed as a terminal window (SVG), for the README. Lines are the command's own: long ones are
-// cut at the window's edge, and a run of step lines is thinned out.
+// cut at the window's edge, a run of step lines is thinned out, and what matters to whoever runs it but not to a reader (the
+// banner, the files, the metrics, the commands to go on with) is left out, so that the picture does not fill a screen.
 //   npm run demo 2>&1 | tee demo.txt; node scripts/terminal-picture.mjs "npm run demo" demo.txt docs/images/demo.svg
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -12,7 +13,10 @@ if (output === undefined) {
 const COLUMNS = 126;
 const LINE = 18;
 const COLUMN = 7.83; // a column of the 13 px font
-const STEPS = 7; // step lines that are kept
+const STEPS = 4; // step lines that are kept
+/** Lines that are left out. */
+const LEFT_OUT =
+  /^ {2}\w[\w ().,&]* += |^\*{5} |^ {2}(?:npx qwen|saves)|saved in |^==== (?:What it wrote|Try next)|^device: /;
 
 const isWide = (character) => /[\p{Script=Han}，。：；？！「」『』《》“”]/u.test(character);
 
@@ -28,7 +32,9 @@ function fitted(line) {
   return kept;
 }
 
-function thinned(lines) {
+function thinned(printed) {
+  const told = printed.filter((line) => !LEFT_OUT.test(line));
+  const lines = told.filter((line, index) => line !== "" || told[index - 1] !== "");
   const steps = lines.flatMap((line, index) => (/^step \d/.test(line) ? [index] : []));
   if (steps.length <= STEPS) return lines;
   const kept = new Set(
@@ -61,6 +67,7 @@ writeFileSync(
   `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
 <rect width="100%" height="100%" rx="8" fill="#0d1117"/>
 ${dots.join("")}
+<style>text { white-space: pre; }</style>
 <g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'Noto Sans Mono CJK SC', monospace" font-size="13" xml:space="preserve">
 ${rows.join("\n")}
 </g>

@@ -2,7 +2,7 @@
 import { AGAINST, bits, DATED, points, settingsOf } from "./kept-runs.mjs";
 import { drawBars, drawCurves } from "./pictures.mjs";
 import { EXPERIMENTS } from "./settings.mjs";
-import { mean } from "./statistics.mjs";
+import { deviation, mean } from "./statistics.mjs";
 
 const families = (kept, names) =>
   names.flatMap((experiment) => {
@@ -17,10 +17,12 @@ const families = (kept, names) =>
   });
 
 /** Where a family's labels stand, so that curves that meet can be read. */
-const SIDES = { elastic: "left", distillation: "bottom" };
+const SIDES = { rates: "below right", lora: "below right", elastic: "left", distillation: "bottom" };
 
 /** A setting's mean bits per character on domains, as bars' values. */
 const meansOf = (runs, domains) => domains.map((domain) => Number(mean(bits(runs, domain)).toFixed(3)));
+/** Their standard deviations over the seeds. */
+const spreadsOf = (runs, domains) => domains.map((domain) => deviation(bits(runs, domain)));
 
 function frontierPicture(kept, file) {
   const found = families(kept, ["rates", "lora", ...AGAINST]);
@@ -37,20 +39,27 @@ const DOMAINS = { prose_heldout: "essays (new)", poems_heldout: "poems (known)" 
 
 /** Bars of the essays' and the poems' bits per character, a group a setting. */
 function domainBars(file, title, runsByLabel) {
-  const groups = Object.entries(runsByLabel).filter(([, values]) => values !== undefined);
+  const groups = Object.entries(runsByLabel).filter(([, found]) => found !== undefined);
   const bars = Object.values(DOMAINS).map((name, i) => ({
     name,
-    values: groups.map(([, values]) => values[i]),
+    values: groups.map(([, { values }]) => values[i]),
+    spreads: groups.map(([, { spreads }]) => spreads[i]),
   }));
   drawBars(file, { title, y: "bits per character", groups: groups.map(([label]) => label), bars });
 }
 
-const both = (runs) => (runs === undefined ? undefined : meansOf(runs, Object.keys(DOMAINS)));
+const both = (runs) => {
+  const domains = Object.keys(DOMAINS);
+  return runs === undefined
+    ? undefined
+    : { values: meansOf(runs, domains), spreads: spreadsOf(runs, domains) };
+};
 
 function ratesPicture(kept, file) {
   if (kept.rates === undefined) return;
   const first = Object.values(kept.rates)[0];
-  const before = Object.keys(DOMAINS).map((domain) => Number(mean(bits(first, domain, "before")).toFixed(3)));
+  const values = Object.keys(DOMAINS).map((domain) => Number(mean(bits(first, domain, "before")).toFixed(3)));
+  const before = { values, spreads: values.map(() => 0) };
   const after = settingsOf("rates").map(([name, { label }]) => [label, both(kept.rates[name])]);
   domainBars(file, "Bits per character before and after, by learning rate", {
     before,
@@ -78,6 +87,7 @@ function freshnessPicture(kept, file) {
           {
             name: label === "none" ? "no decay" : `half-life ${label}`,
             values: meansOf(kept.freshness[name], DATED),
+            spreads: spreadsOf(kept.freshness[name], DATED),
           },
         ],
   );
