@@ -13,11 +13,13 @@ import { USAGE_ENGLISH } from "./english/usage.js";
 import { type Language, spokenLanguage } from "./language.js";
 import { keyInChinese } from "./recipe-keys/index.js";
 
-/** The tables of each language, part by part: a language is one more line here. */
+/** The tables of each language, by who says what is in them: a language is one more line here. */
 export const TABLES = {
-  en: [USAGE_ENGLISH, DOCTOR_ENGLISH, TRAINING_ENGLISH, INIT_ENGLISH],
-  zh: [USAGE_CHINESE, DOCTOR_CHINESE, TRAINING_CHINESE, INIT_CHINESE],
+  en: { usage: USAGE_ENGLISH, doctor: DOCTOR_ENGLISH, training: TRAINING_ENGLISH, init: INIT_ENGLISH },
+  zh: { usage: USAGE_CHINESE, doctor: DOCTOR_CHINESE, training: TRAINING_CHINESE, init: INIT_CHINESE },
 } as const;
+/** Who speaks: a sentence of one is not looked for among the others'. */
+export type Speaker = keyof (typeof TABLES)["en"];
 const HELP = { en: HELP_ENGLISH, zh: HELP_CHINESE };
 
 interface Template {
@@ -29,15 +31,10 @@ interface Template {
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** Templates with the most fixed text first: `{a}: {b}` would take everything. */
-function compile(language: Language): Template[] {
-  return TABLES.en
-    .flatMap((table, part) =>
-      Object.entries(table).map(([key, english]) => ({
-        english: english as string,
-        translation: (TABLES[language][part] as Readonly<Record<string, string>>)[key] as string,
-      })),
-    )
-    .map(({ english, translation }) => ({
+function compile(speaker: Speaker, language: Language): Template[] {
+  const words: Readonly<Record<string, string>> = TABLES[language][speaker];
+  return Object.entries<string>(TABLES.en[speaker])
+    .map(([key, english]) => ({
       weight: english.replace(/\{\w+\}/g, "").length,
       pattern: new RegExp(
         `^${english
@@ -46,12 +43,18 @@ function compile(language: Language): Template[] {
           .join("(.+?)")}$`,
       ),
       names: [...english.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string),
-      translation,
+      translation: words[key] as string,
     }))
     .sort((a, b) => b.weight - a.weight);
 }
 
-const compiled = new Map<Language, Template[]>();
+const compiled = new Map<string, Template[]>();
+
+function templatesOf(speaker: Speaker): Template[] {
+  const key = `${spokenLanguage()} ${speaker}`;
+  if (!compiled.has(key)) compiled.set(key, compile(speaker, spokenLanguage()));
+  return compiled.get(key) as Template[];
+}
 
 /** Placeholders whose values are sentences themselves. */
 const NESTED = new Set([
@@ -60,7 +63,6 @@ const NESTED = new Set([
   "what",
   "why",
   "summary",
-  "name",
   "found",
   "cost",
   "memory",
@@ -68,14 +70,13 @@ const NESTED = new Set([
   "share",
 ]);
 
-function sentence(text: string): string | undefined {
-  if (!compiled.has(spokenLanguage())) compiled.set(spokenLanguage(), compile(spokenLanguage()));
-  for (const { pattern, names, translation } of compiled.get(spokenLanguage()) as Template[]) {
+function sentence(text: string, speaker: Speaker): string | undefined {
+  for (const { pattern, names, translation } of templatesOf(speaker)) {
     const found = pattern.exec(text);
     if (found === null) continue;
     return translation.replace(/\{(\w+)\}/g, (_, name: string) => {
       const value = found[names.indexOf(name) + 1] as string;
-      return NESTED.has(name) ? translated(value) : value;
+      return NESTED.has(name) ? translated(value, speaker) : value;
     });
   }
   return undefined;
@@ -85,16 +86,22 @@ function sentence(text: string): string | undefined {
  * A text in the spoken language, line by line; a line of columns (two spaces between them) is translated column by column.
  * What has no template stays as it is. Colours around a line stay around it.
  */
-export function translated(text: string): string {
+export function translated(text: string, speaker: Speaker): string {
   if (spokenLanguage() === "en") return text;
-  if (text.includes("\n")) return text.split("\n").map(translated).join("\n");
+  if (text.includes("\n"))
+    return text
+      .split("\n")
+      .map((line) => translated(line, speaker))
+      .join("\n");
   const [, before = "", plain = "", after = ""] =
     /^((?:\u001b\[\d+m)*)(.*?)((?:\u001b\[\d+m)*)$/.exec(text) ?? [];
-  const whole = sentence(plain);
+  const whole = sentence(plain, speaker);
   if (whole !== undefined) return before + whole + after;
   const columns = plain.split("  ");
   return (
-    before + (columns.length > 1 ? columns.map((one) => sentence(one) ?? one).join("  ") : plain) + after
+    before +
+    (columns.length > 1 ? columns.map((one) => sentence(one, speaker) ?? one).join("  ") : plain) +
+    after
   );
 }
 

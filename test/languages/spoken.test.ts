@@ -1,6 +1,7 @@
 // What is said in Chinese from end to end: the doctor's findings on many machines, a run's lines, help, and errors, which
 // stay English.
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { runTraining } from "../../lib/cli/commands/train.js";
 import { dispatch } from "../../lib/cli/dispatch.js";
 import { diagnose, type Facts, type Rules, rulesOf } from "../../lib/doctor/index.js";
 import { recipeText } from "../../lib/init/index.js";
@@ -38,9 +39,83 @@ describe("the doctor", () => {
     const words = /(?<![\w./=-])[a-z]{3,} [a-z]{2,} [a-z]{2,}/;
     const command = /^(?:sudo|npx|npm|export|winget|apt|xcode-select|wsl|install the|https?:)/;
     const left = diagnose(facts, rules)
-      .flatMap(({ check, text, remedy = "" }) => [check, text, remedy].map(translated))
+      .flatMap(({ check, text, remedy = "" }) =>
+        [check, text, remedy].map((said) => translated(said, "doctor")),
+      )
       .filter((text) => words.test(text) && !chinese.test(text) && !command.test(text));
     expect(left).toEqual([]);
+  });
+});
+
+describe("a run", () => {
+  /** What a run says, from its events; the figures are of no importance. */
+  const events = [
+    {
+      type: "message",
+      level: "info",
+      text: "dataset: data1: 122,114 tokens of 200 documents taken from the cache (x)",
+    },
+    { type: "message", level: "warning", text: "step 3 was not applied: nan" },
+    {
+      type: "data",
+      summary: {
+        datasets: [{ name: "prose", documents: 1 }],
+        documents: 1,
+        tokens: 90,
+        blocks: 2,
+        droppedTokens: 1,
+        separator: "<|im_end|>",
+        blockLength: 32,
+        packing: true,
+      },
+      example: { ids: [1, 2], text: "古之学者" },
+    },
+    { type: "model", trainable: 1, total: 2, device: "cpu", dtype: "float32", products: "products: fp32" },
+    {
+      type: "begin",
+      examples: 1,
+      epochs: 1,
+      stepsPerEpoch: 2,
+      perDeviceBatch: 1,
+      totalBatch: 1,
+      accumulation: 1,
+      totalSteps: 2,
+      startStep: 1,
+    },
+    { type: "log", entry: { step: 2, loss: 2, grad_norm: 1, learning_rate: 1e-4, epoch: 1 } },
+    { type: "log", entry: { step: 2, eval_loss: 2 } },
+    { type: "checkpoint", step: 2, path: "out/checkpoint-2" },
+    { type: "file", what: "adapter", path: "out/adapter_model.safetensors" },
+    {
+      type: "end",
+      result: {
+        interrupted: true,
+        metrics: {},
+        skippedSteps: 2,
+        dataWaitShare: 0,
+        steps: 2,
+        outputDir: "out",
+      },
+    },
+  ];
+
+  it("is told in Chinese, line by line, and how to go on", async () => {
+    speak("zh");
+    const host = new FakeHost();
+    const result = { interrupted: true, checkpoint: "out/checkpoint-2" };
+    const code = await runTraining("r.yaml", [], host, {
+      overwrites: () => false,
+      train: (_, { onEvent }) => {
+        for (const event of events) onEvent(event as never);
+        return Promise.resolve(result as never);
+      },
+    });
+    const lines = host.text.split("\n").filter((line) => line !== "");
+    expect(lines.filter((line) => !chinese.test(line))).toEqual([]);
+    expect(lines).toContain(
+      "第 2/2 步（100%）  损失 2.000  梯度范数 1.000  学习率 1.00e-4  轮次 1.00  已用 0:00  剩余 ?",
+    );
+    expect([code, lines.at(-1)]).toEqual([1, "继续训练：qwen-pt train r.yaml"]);
   });
 });
 
@@ -51,7 +126,9 @@ describe("the recipe of init", () => {
       { model: "m", datasetDir: "d", datasets: ["a"], method, output: "o" },
       { bf16: false, isCard: false },
     );
-    const comments = [...text.matchAll(/^# (.+)$/gm)].map(([, comment]) => translated(comment as string));
+    const comments = [...text.matchAll(/^# (.+)$/gm)].map(([, comment]) =>
+      translated(comment as string, "init"),
+    );
     expect(comments.filter((comment) => !chinese.test(comment) && !/^ *npx /.test(comment))).toEqual([]);
   });
 });

@@ -7,10 +7,14 @@ import { afterEach, describe, expect, it } from "vitest";
 import { HELP_CHINESE } from "../../lib/languages/chinese/help.js";
 import { HELP_ENGLISH } from "../../lib/languages/english/help.js";
 import { columnsOf, languageOf, padded, speak, translated } from "../../lib/languages/index.js";
-import { TABLES } from "../../lib/languages/speak.js";
+import { type Speaker, TABLES } from "../../lib/languages/speak.js";
 
 const lib = fileURLToPath(new URL("../../lib", import.meta.url));
-const parts = TABLES.en.map((english, part) => [english, TABLES.zh[part]] as [Words, Words]);
+const parts = (Object.keys(TABLES.en) as Speaker[]).map((speaker): [Speaker, Words, Words] => [
+  speaker,
+  TABLES.en[speaker],
+  TABLES.zh[speaker],
+]);
 type Words = Readonly<Record<string, string>>;
 /** What stands for a number's plural in English has no counterpart in Chinese. */
 const placeholders = (text: string) =>
@@ -19,7 +23,7 @@ const placeholders = (text: string) =>
 afterEach(() => speak("en"));
 
 describe("the tables", () => {
-  it.each(parts)("have the same keys and placeholders (part %#)", (english, chinese) => {
+  it.each(parts)("have the same keys and placeholders (%s)", (_, english, chinese) => {
     expect(Object.keys(chinese)).toEqual(Object.keys(english));
     const differ = Object.entries(english).filter(
       ([key, text]) => `${placeholders(text).sort()}` !== `${placeholders(chinese[key] ?? "").sort()}`,
@@ -51,8 +55,8 @@ describe("the tables", () => {
     const said = new Set(words(code));
     const spoken = words(code).join(" ");
     // a sentence may be put together from pieces: most pairs of neighbouring words are in one of them
-    const unsaid = TABLES.en
-      .flatMap((table) => Object.values<string>(table))
+    const unsaid = parts
+      .flatMap(([, english]) => Object.values(english))
       .map((text) => words(text.replace(/\{\w+\}/g, "|")))
       .filter((sentence) => {
         const pairs = sentence.slice(1).map((word, at) => `${sentence[at]} ${word}`);
@@ -65,11 +69,11 @@ describe("the tables", () => {
 
   it("find every sentence by its template", () => {
     speak("zh");
-    for (const [english, chinese] of parts)
+    for (const [speaker, english, chinese] of parts)
       for (const [key, template] of Object.entries(english)) {
         const value = (name: string) => `<${name}>`;
         const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => value(name));
-        expect(translated(fill(template)), `${key}: ${template}`).toBe(fill(chinese[key] as string));
+        expect(translated(fill(template), speaker), `${key}: ${template}`).toBe(fill(chinese[key] as string));
       }
   });
 });
@@ -88,13 +92,13 @@ describe("the language", () => {
 
   it("keeps colours, columns and lines, and what it has no words for", () => {
     speak("zh");
-    expect(translated("\u001b[33mwarning: step 3 was not applied: x\u001b[39m")).toBe(
+    expect(translated("\u001b[33mwarning: step 3 was not applied: x\u001b[39m", "training")).toBe(
       "\u001b[33m警告：第 3 步没有应用：x\u001b[39m",
     );
-    expect(translated("step 3/10 (30%)  loss 2.5  elapsed 0:10  left 0:20")).toBe(
+    expect(translated("step 3/10 (30%)  loss 2.5  elapsed 0:10  left 0:20", "training")).toBe(
       "第 3/10 步（30%）  损失 2.5  已用 0:10  剩余 0:20",
     );
-    expect(translated("device: cpu, weights: float32\n古之学者  必有师")).toBe(
+    expect(translated("device: cpu, weights: float32\n古之学者  必有师", "training")).toBe(
       "设备：cpu，权重：float32\n古之学者  必有师",
     );
   });

@@ -27,16 +27,17 @@ export const run: CommandMain = async (args, host) => {
 function lines(findings: readonly Finding[], host: Host): string[] {
   const colors = pc.createColors(Boolean(host.out.isTTY) && !host.env["NO_COLOR"]);
   const paint = { ok: colors.green, warning: colors.yellow, problem: colors.red };
-  const width = Math.max(...findings.map(({ check }) => columnsOf(translated(check))));
+  const width = Math.max(...findings.map(({ check }) => columnsOf(translated(check, "doctor"))));
   const list = findings.map(({ check, state, text, remedy }) => {
-    const advice = remedy === undefined ? "" : `: ${translated(remedy)}`;
-    const [name, said] = [padded(translated(check), width), padded(translated(state), 7)];
-    return `${paint[state](said)}  ${name}  ${translated(text)}${advice}`;
+    const advice = remedy === undefined ? "" : `: ${translated(remedy, "doctor")}`;
+    const [name, said] = [padded(translated(check, "doctor"), width), padded(translated(state, "doctor"), 7)];
+    return `${paint[state](said)}  ${name}  ${translated(text, "doctor")}${advice}`;
   });
   const count = (wanted: Finding["state"]) => findings.filter(({ state }) => state === wanted).length;
   const [problems, warnings] = [count("problem"), count("warning")];
-  const plural = (value: number, noun: string) => translated(`${value} ${noun}${value > 1 ? "s" : ""}`);
-  const said = problems > 0 ? plural(problems, "problem") : translated("no problem");
+  const plural = (value: number, noun: string) =>
+    translated(`${value} ${noun}${value > 1 ? "s" : ""}`, "doctor");
+  const said = problems > 0 ? plural(problems, "problem") : translated("no problem", "doctor");
   return [...list, warnings > 0 ? `${said}, ${plural(warnings, "warning")}` : said];
 }
 

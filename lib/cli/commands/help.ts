@@ -8,19 +8,19 @@ import { COMMANDS } from "./table.js";
 /** The text of `qwen-pt help`. */
 export function usage(): string {
   const summaries = Object.entries(COMMANDS).map(
-    ([name, { summary }]) => [name, translated(summary)] as const,
+    ([name, { summary }]) => [name, translated(summary, "usage")] as const,
   );
-  summaries.push(["help", translated("explain a command or a recipe key")]);
+  summaries.push(["help", translated("explain a command or a recipe key", "usage")]);
   const width = Math.max(...summaries.map(([name]) => name.length));
   const lines = summaries.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`);
   return [
-    translated(`qwen-pt ${packageVersion()}: incremental pre-training of Qwen3`),
+    translated(`qwen-pt ${packageVersion()}: incremental pre-training of Qwen3`, "usage"),
     "",
-    translated("usage: qwen-pt COMMAND ..."),
+    translated("usage: qwen-pt COMMAND ...", "usage"),
     "",
     ...lines,
     "",
-    translated("`qwen-pt help COMMAND` says more; `qwen-pt help KEY` explains a key of a recipe."),
+    translated("`qwen-pt help COMMAND` says more; `qwen-pt help KEY` explains a key of a recipe.", "usage"),
   ].join("\n");
 }
 
@@ -48,9 +48,9 @@ async function explainKey(topic: string): Promise<string> {
   const lines = [
     `type: ${said.type}`,
     `default: ${said.default}`,
-    `here: ${translated(key.class)}`,
+    `here: ${translated(key.class, "usage")}`,
     ...(said.reason ? [`why: ${said.reason}`] : []),
     `read by: ${key.commands.join(", ")}`,
   ];
-  return [key.name, said.doc, ...lines.map(translated)].join("\n  ");
+  return [key.name, said.doc, ...lines.map((text) => translated(text, "usage"))].join("\n  ");
 }

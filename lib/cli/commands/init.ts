@@ -48,7 +48,7 @@ export const run: CommandMain = async (args, host) => {
   const asks = Boolean(host.out.isTTY && host.input.isTTY) && !found.flags.has("yes");
   const answers = asks ? await ask(given, column, machine, host) : await decide(given, column, machine);
   if (answers === undefined) {
-    host.err.write(`${translated("nothing was written")}\n`);
+    host.err.write(`${translated("nothing was written", "init")}\n`);
     return 130;
   }
   write(file, answers, machine, host);
@@ -98,7 +98,7 @@ async function ask(
 ): Promise<Answered | undefined> {
   const { intro, isCancel, log, select, text } = await import("@clack/prompts");
   const streams = { input: host.input as never, output: host.out as never };
-  intro(translated("A recipe for incremental pre-training of Qwen3"), streams);
+  intro(translated("A recipe for incremental pre-training of Qwen3", "init"), streams);
   const line = async (
     message: string,
     initialValue: string,
@@ -106,11 +106,11 @@ async function ask(
   ) => {
     const answer = await text({
       ...streams,
-      message: translated(message),
+      message: translated(message, "init"),
       initialValue,
       validate: (value) => {
         const fault = check?.(value ?? "");
-        return fault === undefined ? undefined : translated(fault);
+        return fault === undefined ? undefined : translated(fault, "init");
       },
     });
     return isCancel(answer) ? undefined : answer.trim();
@@ -138,12 +138,12 @@ async function ask(
   const options = METHODS.map((value) => ({
     value,
     label: value,
-    hint: translated(costOf(value, parameters, machine)),
+    hint: translated(costOf(value, parameters, machine), "init"),
   }));
   const { method: initialValue } = suggestMethod(parameters, machine);
   const chosen =
     given.method ??
-    (await select({ ...streams, message: translated("Which method?"), options, initialValue }));
+    (await select({ ...streams, message: translated("Which method?", "init"), options, initialValue }));
   if (isCancel(chosen)) return undefined;
   const output = given.output ?? (await line("Where to write?", outputFor(model, chosen), needed));
   return output === undefined ? undefined : { model, data: data as string, method: chosen, output, plan };
@@ -167,7 +167,7 @@ function checkText(text: string, env: NodeJS.ProcessEnv): void {
 function write(file: string, answers: Answered, machine: Machine, host: Host): void {
   const { model, method, output, plan } = answers;
   const english = recipeText({ model, method, output, datasets: plan.names, datasetDir: plan.dir }, machine);
-  const text = english.replace(/^# (.+)$/gm, (_, comment: string) => `# ${translated(comment)}`);
+  const text = english.replace(/^# (.+)$/gm, (_, comment: string) => `# ${translated(comment, "init")}`);
   checkText(text, host.env);
   if (plan.info !== undefined) writeJson(path.join(plan.dir, "dataset_info.json"), plan.info);
   try {
@@ -182,5 +182,5 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
     ...(fits ? [] : [`warning: ${method} needs ${costOf(method, parametersIn(model), machine)}`]),
     `${file} is written. Now: npx qwen-pt train ${shellQuoted(file)}`,
   ];
-  host.out.write(`${translated(lines.join("\n"))}\n`);
+  host.out.write(`${translated(lines.join("\n"), "init")}\n`);
 }

@@ -66,7 +66,9 @@ const SILENT: Output = { write: () => true };
 function startRanks(plan: LaunchPlan, args: readonly string[], host: Host): Promise<number> {
   const { perNode, nodes, node, address } = plan;
   const where = nodes > 1 ? ` on machine ${node} of ${nodes}, rank 0 at ${address}` : "";
-  host.out.write(`${translated(`starting ${perNode} process${perNode === 1 ? "" : "es"}${where}`)}\n`);
+  host.out.write(
+    `${translated(`starting ${perNode} process${perNode === 1 ? "" : "es"}${where}`, "training")}\n`,
+  );
   const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   return launch(plan, {
     command: process.execPath,

@@ -57,7 +57,7 @@ export class Progress {
   /** Prints whole lines above the bar. */
   print(text: string): void {
     this.clear();
-    this.out.write(`${translated(text)}\n`);
+    this.out.write(`${translated(text, "training")}\n`);
     this.lastLine = this.now();
     this.draw();
   }
@@ -176,7 +176,7 @@ export class Progress {
   private draw(): void {
     const line =
       this.plan === undefined
-        ? translated(this.text ?? "").slice(0, this.room()) || undefined
+        ? translated(this.text ?? "", "training").slice(0, this.room()) || undefined
         : this.bar(this.plan);
     if (!this.live || line === undefined) return;
     this.out.write(`\r${line}\u001b[K`);
@@ -206,7 +206,7 @@ export class Progress {
     const head = `${this.step?.step ?? plan.startStep}/${plan.totalSteps} ${percent(fraction)}`;
     let text = head;
     // the most wanted first: what does not fit is left out, and what comes after it too
-    for (const field of this.fields().map(translated)) {
+    for (const field of this.fields().map((text) => translated(text, "training"))) {
       if (columnsOf(text) + 2 + columnsOf(field) > room) break;
       text += `  ${field}`;
     }
