@@ -58,7 +58,7 @@ async function takeViews(take) {
   for (const view of values.view) {
     const [, name, url] = /^([\w-]+)=(https?:\S+)$/.exec(view) ?? [];
     if (name === undefined) throw new SetupError(`--view ${view}: it is NAME=URL`);
-    await take(url, "wide", path.join(output, `${name}.png`), 6000);
+    await take(url, "wide", path.join(output, `${name}.png`), 15_000);
     process.stdout.write(`${name}.png\n`);
   }
 }

@@ -2,7 +2,16 @@
 // folder with the small model (a folder of that name goes before a hub), the corpora are short, and training takes one
 // step of short blocks. The commands themselves are not changed.
 import { spawn } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { addonPath } from "../../lib/torch/native.js";
@@ -40,6 +49,9 @@ export function makeSandbox(program: string, hasRecipe = true): string {
   mkdirSync(at("node_modules"));
   symlinkSync(program, at("node_modules/qwen-pt"));
   mkdirSync(at(".config/fish/completions"), { recursive: true });
+  // the doctor's tables, which init asks
+  if (!existsSync(path.join(program, "scripts")))
+    symlinkSync(path.join(root, "scripts"), path.join(program, "scripts"));
   writeShims(folder, program);
   return folder;
 }
