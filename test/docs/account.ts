@@ -15,7 +15,7 @@ export type Way =
   /** Commands and TypeScript that train a small model: commands.client.ts. */
   | "commands"
   | "program"
-  /** The same code as in the English page, which languages.test.ts holds. */
+  /** The same code as in the English page, which test/house/documents.test.ts holds. */
   | "twin"
   /** No code: a picture in letters. */
   | "text"

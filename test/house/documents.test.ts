@@ -3,7 +3,17 @@
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { anchorsOf, blocksOf, codeAlone, linksOf, pages, prose, read, root, tableFigures } from "./pages.js";
+import {
+  anchorsOf,
+  blocksOf,
+  codeAlone,
+  linksOf,
+  pages,
+  prose,
+  read,
+  root,
+  tableFigures,
+} from "../docs/pages.js";
 
 const all = pages();
 const english = all.filter((page) => page.startsWith("docs/") && !page.startsWith("docs/zh/"));
