@@ -9,7 +9,12 @@ export default defineConfig({
     globalSetup: ["test/setup/global.ts"],
     pool: "forks",
     maxWorkers: Math.max(1, Math.min(4, os.availableParallelism())),
-    env: { OMP_NUM_THREADS: "1", TOKENIZERS_PARALLELISM: "false", QWEN_PT_TOKEN_CACHE: "off" },
+    env: {
+      LC_ALL: "C.UTF-8",
+      OMP_NUM_THREADS: "1",
+      TOKENIZERS_PARALLELISM: "false",
+      QWEN_PT_TOKEN_CACHE: "off",
+    },
     // CI asks for the counts in a file, beside the usual output. Its machine is shared: what fails there is tried once
     // more, and named either way.
     retry: process.env.QWEN_PT_TALLY ? 1 : 0,

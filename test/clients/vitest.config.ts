@@ -8,7 +8,7 @@ export default defineConfig({
     include: ["test/clients/*.client.ts", "test/docs/*.client.ts"],
     pool: "forks",
     maxWorkers: 1,
-    env: { OMP_NUM_THREADS: "1", QWEN_PT_TOKEN_CACHE: "off" },
+    env: { LC_ALL: "C.UTF-8", OMP_NUM_THREADS: "1", QWEN_PT_TOKEN_CACHE: "off" },
     testTimeout: 180_000,
     hookTimeout: 180_000,
   },

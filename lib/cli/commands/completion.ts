@@ -1,6 +1,7 @@
 // `qwen-pt completion SHELL`: a script for bash, zsh or fish that asks this program what may come next; `--words` is its
 // question. Commands, their options, a recipe's keys and the words that a key takes; files are the shell's own.
 import { UserError } from "../../errors.js";
+import { LANGUAGES } from "../../languages/language.js";
 import type { CommandMain } from "../terminal/host.js";
 import { OPTIONS } from "../terminal/options.js";
 
@@ -48,11 +49,12 @@ export async function completions(words: readonly string[], index: number): Prom
   const among = (all: readonly string[]) => all.filter((word) => word.startsWith(typed));
   if (index === 1) return among([...Object.keys(OPTIONS), "help"]);
   const command = words[1] ?? "";
+  if (words[index - 1] === "--lang") return among(LANGUAGES);
   if (command === "help") return among([...Object.keys(OPTIONS), ...(await keyNames())]);
   const options = Object.hasOwn(OPTIONS, command) ? OPTIONS[command] : undefined;
   if (options === undefined) return [];
   if (typed.startsWith("-"))
-    return among([...(options.values ?? []), ...(options.switches ?? [])].map((name) => `--${name}`));
+    return among([...(options.values ?? []), ...(options.switches ?? []), "lang"].map((name) => `--${name}`));
   if (options.words !== undefined) return index === 2 ? among(options.words) : [];
   if (options.recipe !== true || index < 3) return [];
   if (typed === "=") return valuesOf(words[index - 1] ?? "", "");

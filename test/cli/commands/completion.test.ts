@@ -27,6 +27,11 @@ describe("what may come next", () => {
       ["bash", "zsh", "fish"],
     ],
     [["doctor", "--q"], ["--quick"]],
+    [["train", "--l"], ["--lang"]],
+    [
+      ["help", "--lang", ""],
+      ["en", "zh"],
+    ],
     [["train", ""], []],
     [["train", "r.yaml", "lora_rank"], ["lora_rank="]],
     [["train", "r.yaml", "finetuning_type=l"], ["finetuning_type=lora"]],
