@@ -19,6 +19,7 @@ export function optimizerOf(recipe: Recipe): { kind: OptimizerKind; settings: Op
     beta1: recipe.adam_beta1,
     beta2: recipe.adam_beta2,
     eps: recipe.adam_epsilon,
+    folder: recipe.output_dir,
     arguments: optimizerArguments(recipe.optim, recipe.optim_args),
   };
   kind.check?.(settings);

@@ -3,12 +3,16 @@
 import { UserError } from "../errors.js";
 import { adafactor } from "./adafactor.js";
 import { adamw } from "./adamw.js";
+import { adamw8bit, pagedAdamw8bit, pagedAdamw32bit } from "./adamw-blockwise.js";
 import type { OptimizerArgument, OptimizerKind } from "./optimizer.js";
 import { sgd } from "./sgd.js";
 
 const OPTIMIZERS = new Map<string, OptimizerKind>([
   ["adamw_torch_fused", adamw],
   ["adamw_torch", adamw],
+  ["adamw_bnb_8bit", adamw8bit],
+  ["paged_adamw_8bit", pagedAdamw8bit],
+  ["paged_adamw_32bit", pagedAdamw32bit],
   ["adafactor", adafactor],
   ["sgd", sgd],
 ]);

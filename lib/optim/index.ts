@@ -5,6 +5,8 @@ export type { AdafactorOptions } from "./adafactor.js";
 export { Adafactor } from "./adafactor.js";
 export type { AdamWOptions, Scaling } from "./adamw.js";
 export { AdamW } from "./adamw.js";
+export type { BlockwiseAdamWOptions } from "./adamw-blockwise.js";
+export { BlockwiseAdamW } from "./adamw-blockwise.js";
 export { optimizerArguments, optimizerKind, optimizerNames, registerOptimizer } from "./all-optimizers.js";
 export { clipGradNorm, gradNorm } from "./clip.js";
 export type { LoraPlusOptions, ParameterGroup } from "./groups.js";
@@ -14,6 +16,7 @@ export type {
   OptimizerArgument,
   OptimizerKind,
   OptimizerSettings,
+  ParameterForm,
   StateForms,
   TensorForm,
 } from "./optimizer.js";

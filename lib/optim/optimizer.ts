@@ -32,6 +32,14 @@ export interface TensorForm {
   readonly dtype: DType;
   /** Where it is; left out: where the parameter is. */
   readonly device?: Device;
+  /** A folder: it lies on the pages of a file there, which the system takes out of memory as it likes. */
+  readonly pagesIn?: string;
+}
+
+/** The form of a parameter. */
+export interface ParameterForm extends TensorForm {
+  /** As in its group. */
+  readonly name?: string;
 }
 
 /** What is kept for one parameter, by the entry's name; in the order of the file. */
@@ -50,6 +58,8 @@ export interface OptimizerSettings {
   readonly beta2: number;
   /** `adam_epsilon`. */
   readonly eps: number;
+  /** `output_dir`: where states that are paged have their files. */
+  readonly folder: string;
   /** `optim_args`, laid over the kind's {@link OptimizerKind.arguments}. */
   readonly arguments: Readonly<Record<string, OptimizerArgument>>;
 }
@@ -61,16 +71,18 @@ export interface OptimizerKind {
   /** Throws UserError where settings contradict each other. */
   check?(settings: OptimizerSettings): void;
   /** What it keeps for a parameter of this form, from the first step on. Left out: nothing. */
-  state?(parameter: TensorForm, settings: OptimizerSettings): StateForms;
+  state?(parameter: ParameterForm, settings: OptimizerSettings): StateForms;
   /** Bytes that it takes beside that while it updates a parameter of this form. Left out: none worth counting. */
-  working?(parameter: TensorForm, settings: OptimizerSettings): number;
+  working?(parameter: ParameterForm, settings: OptimizerSettings): number;
   /** An optimizer over these groups, without any state yet. */
   make(groups: readonly ParameterGroup[], settings: OptimizerSettings): Optimizer;
 }
 
-/** Bytes of a tensor of this form; a single number counts as nothing. */
-function bytesOf({ shape, dtype }: TensorForm): number {
-  return shape.length === 0 ? 0 : shape.reduce((a, b) => a * b, bytesPerElement(dtype));
+/** Bytes in memory of a tensor of this form; a single number counts as nothing, and so do a file's pages. */
+function bytesOf({ shape, dtype, pagesIn }: TensorForm): number {
+  return shape.length === 0 || pagesIn !== undefined
+    ? 0
+    : shape.reduce((a, b) => a * b, bytesPerElement(dtype));
 }
 
 /**
@@ -79,7 +91,7 @@ function bytesOf({ shape, dtype }: TensorForm): number {
  */
 export function optimizerBytes(
   kind: OptimizerKind,
-  parameters: Iterable<TensorForm>,
+  parameters: Iterable<ParameterForm>,
   settings: OptimizerSettings,
 ): { state: number; working: number } {
   let [state, working] = [0, 0];

@@ -2,9 +2,9 @@
 // loaded; and a step that hands over parameters by dtype and device. Which update is made is a subclass's.
 
 import type { DType, Tensor } from "../torch/index.js";
-import { keep, noGrad, scope, zeros } from "../torch/index.js";
+import { isHost, keep, noGrad, scope, scratchZeros, zeros } from "../torch/index.js";
 import type { ParameterGroup } from "./groups.js";
-import type { Optimizer, StateForms, TensorForm } from "./optimizer.js";
+import type { Optimizer, ParameterForm, StateForms } from "./optimizer.js";
 import { parameterGroups, type TrainedParameters } from "./parameters.js";
 
 /** A parameter that has a gradient, and what is kept for it. */
@@ -33,7 +33,7 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
   learningRate: number;
   /** The parameters that it updates, in groups. */
   readonly groups: readonly ParameterGroup[];
-  readonly #forms: (parameter: TensorForm) => StateForms;
+  readonly #forms: (parameter: ParameterForm) => StateForms;
   readonly #states = new Map<string, Readonly<Record<string, Tensor>>>();
 
   /**
@@ -46,7 +46,7 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
   constructor(
     parameters: TrainedParameters,
     learningRate: number | undefined,
-    forms: (parameter: TensorForm) => StateForms = () => ({}),
+    forms: (parameter: ParameterForm) => StateForms = () => ({}),
     weightDecay = 0,
   ) {
     this.groups = parameterGroups(parameters, { learningRate, weightDecay }, this.constructor.name);
@@ -91,9 +91,16 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
     let state = this.#states.get(name);
     if (state === undefined) {
       const made: Record<string, Tensor> = {};
-      for (const [entry, form] of Object.entries(this.#forms(parameter))) {
-        const { shape, dtype, device = parameter.device } = form;
-        made[entry] = keep(zeros([...shape], { dtype, device }));
+      const { shape, dtype, device: own } = parameter;
+      for (const [entry, form] of Object.entries(this.#forms({ name, shape, dtype, device: own }))) {
+        const { device = own, pagesIn } = form;
+        // pages are the processor's: a state on another device is a tensor there
+        const isPaged = pagesIn !== undefined && isHost(device);
+        made[entry] = keep(
+          isPaged
+            ? scratchZeros(form.shape, form.dtype, pagesIn)
+            : zeros([...form.shape], { dtype: form.dtype, device }),
+        );
       }
       state = made;
       this.#states.set(name, state);

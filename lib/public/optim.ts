@@ -17,6 +17,7 @@ export {
   type OptimizerArgument,
   type OptimizerKind,
   type OptimizerSettings,
+  type ParameterForm,
   type ParameterGroup,
   type PlateauChoice,
   PlateauSchedule,

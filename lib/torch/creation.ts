@@ -1,5 +1,9 @@
 // Making tensors: PyTorch's factory functions with `requiresGrad` beside dtype and device.
+import { messageOf, UserError } from "../errors.js";
+import { makeFolder } from "../files/make-folder.js";
+import type { DType } from "./dtype.js";
 import type { Generator } from "./handle.js";
+import { op } from "./operator.js";
 import * as ops from "./ops.js";
 import type { Tensor, TensorOptions } from "./tensor.js";
 
@@ -23,6 +27,23 @@ function make(options: RandomOptions | undefined): {
 /** Zeros; float32 on the CPU unless told otherwise. */
 export const zeros = (shape: readonly number[], options?: Options): Tensor =>
   finish(ops.zeros(shape, make(options)), options);
+const scratch =
+  op<(size: readonly number[], dtype: DType, folder: string) => Tensor>("qwen_pt::scratch_zeros");
+
+/**
+ * Zeros on the CPU, on the pages of a file without a name in a folder: the system may take them out of memory, and the
+ * file is gone with the tensor, however the process ends. The folder is made where it is missing.
+ * @throws UserError where the folder takes no file of this size
+ */
+export function scratchZeros(shape: readonly number[], dtype: DType, folder: string): Tensor {
+  try {
+    makeFolder(folder);
+    return scratch(shape, dtype, folder);
+  } catch (error) {
+    const what = messageOf(error).replace(/^qwen_pt::scratch_zeros: /, "");
+    throw new UserError(`${what}; free some space there, or choose another folder`, { cause: error });
+  }
+}
 /** Ones; float32 on the CPU unless told otherwise. */
 export const ones = (shape: readonly number[], options?: Options): Tensor =>
   finish(ops.ones(shape, make(options)), options);

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #if !defined(_WIN32)
 #include <sys/mman.h>
@@ -38,8 +40,8 @@ at::Tensor mappedTensor(std::shared_ptr<FileMapping> mapping, char* data, c10::I
 
 namespace {
 
-/// Lets go of the pages of a tensor that was read and never written: they come from the file again if it is read once
-/// more. Whole pages only, so that neighbours keep theirs; nothing where the tensor is not on a file's pages.
+/// Lets go of the pages of a tensor that was read and never written, or that lies in a scratch file: they come from the
+/// file again if it is read once more. Whole pages only, so that neighbours keep theirs; nothing where the tensor is not on a file's pages.
 void releasePages(const at::Tensor& tensor) {
 #if defined(__linux__)
   if (!tensor.has_storage() || !isMapped(tensor.storage())) return;
@@ -50,9 +52,20 @@ void releasePages(const at::Tensor& tensor) {
 #endif
 }
 
+/// Zeros in a scratch file of a folder: memory that the system may put on the disk, and takes back by itself.
+at::Tensor scratchZeros(c10::IntArrayRef size, at::ScalarType dtype, std::string_view folder) {
+  const size_t bytes = c10::multiply_integers(size) * c10::elementSize(dtype);
+  auto mapping = FileMapping::scratch(std::string(folder), bytes);
+  char* data = mapping->data();
+  return mappedTensor(std::move(mapping), data, size, dtype);
+}
+
 }  // namespace
 
-TORCH_LIBRARY_FRAGMENT(qwen_pt, library) { library.def("release_pages(Tensor tensor) -> ()", releasePages); }
+TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def("release_pages(Tensor tensor) -> ()", releasePages);
+  library.def("scratch_zeros(int[] size, ScalarType dtype, str folder) -> Tensor", scratchZeros);
+}
 
 bool isMapped(const c10::Storage& storage) { return storage.data_ptr().get_deleter() == releaseMapping; }
 

@@ -2,6 +2,7 @@
 //
 //   quantize_4bit(numbers, levels [16], run) -> codes [n / 2, 1] uint8, the first of two in the high bits; absmax [runs]
 //   quantize_blockwise(numbers, levels [256], run) -> codes uint8 of the numbers' shape; absmax [runs]
+//   level_steps(levels [256]) -> uint8 [65536]: the code of each step from -1 to 1, which adamw.cc looks up
 //   dequantize_blockwise(codes, levels [256], absmax, run) -> float of the codes' shape
 //
 // Dettmers et al. 2022 (arXiv:2110.02861) and 2023 (arXiv:2305.14314). A code is the nearest level's, a tie the lower one's;
@@ -129,6 +130,15 @@ std::vector<uint8_t> nearestByStep(const Tensor& levels) {
   return nearest;
 }
 
+Tensor levelSteps(const Tensor& levels) {
+  TORCH_CHECK(levels.scalar_type() == at::kFloat && levels.is_contiguous() && levels.numel() == 256,
+              "256 levels of float32 are needed");
+  const std::vector<uint8_t> nearest = nearestByStep(levels);
+  const Tensor out = at::empty({kSteps}, levels.options().dtype(at::kByte));
+  std::copy(nearest.begin(), nearest.end(), out.data_ptr<uint8_t>());
+  return out;
+}
+
 std::tuple<Tensor, Tensor> quantizeBlockwise(const Tensor& given, const Tensor& levels, int64_t run) {
   check(given, levels, 256, run);
   const Tensor numbers = given.contiguous();
@@ -176,12 +186,14 @@ Tensor dequantizeBlockwise(const Tensor& given, const Tensor& levels, const Tens
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def("quantize_4bit(Tensor numbers, Tensor levels, int run) -> (Tensor, Tensor)");
   library.def("quantize_blockwise(Tensor numbers, Tensor levels, int run) -> (Tensor, Tensor)");
+  library.def("level_steps(Tensor levels) -> Tensor");
   library.def("dequantize_blockwise(Tensor codes, Tensor levels, Tensor absmax, int run) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) {
   library.impl("quantize_4bit", quantizeFourBit);
   library.impl("quantize_blockwise", quantizeBlockwise);
+  library.impl("level_steps", levelSteps);
   library.impl("dequantize_blockwise", dequantizeBlockwise);
 }
 

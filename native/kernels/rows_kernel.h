@@ -1,5 +1,6 @@
-// What the kernels that go row by row, or number by number, are asked to do: norm.cc, swiglu.cc and
-// linear_cross_entropy.cc fill it in, norm_rows.h, swiglu_rows.h and cross_entropy_rows.h do it. Widened numbers are float, double for double.
+// What the kernels that go row by row, or number by number, are asked to do: norm.cc, swiglu.cc, linear_cross_entropy.cc
+// and adamw.cc fill it in, norm_rows.h, swiglu_rows.h, cross_entropy_rows.h and adamw_runs.h do it. Widened numbers are
+// float, double for double.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -60,6 +61,35 @@ struct CrossEntropyProblem {
 
 struct CrossEntropyKernel {
   void (*rows)(const CrossEntropyProblem&, int64_t firstRow, int64_t endRow);
+};
+
+/// One of AdamW's moments: float, or codes of 8 bits in runs of kAdamwRun with a scale each.
+struct AdamwMoment {
+  float* numbers = nullptr;
+  uint8_t* codes = nullptr;
+  float* scales = nullptr;
+  const float* levels = nullptr;     // [256]
+  const uint8_t* nearest = nullptr;  // [65536]: the code of each step from -1 to 1
+};
+
+constexpr int64_t kAdamwRun = 256;
+
+/// A step of AdamW over `count` numbers. What is said of the step is rounded to float where it is used.
+struct AdamwProblem {
+  c10::ScalarType dtype;  // of the parameter and its gradient: 16 bits or float
+  int64_t count;
+  void* parameter;
+  const void* gradient;
+  AdamwMoment mean, square;
+  double beta1, beta2, eps;
+  double kept;         // of the weights, before the update
+  double rate;         // of the update, negative
+  double correction1;  // 1 - beta1^step
+  double correction2;  // the root of 1 - beta2^step
+};
+
+struct AdamwKernel {
+  void (*runs)(const AdamwProblem&, int64_t firstRun, int64_t endRun);
 };
 
 }  // namespace qwen_pt

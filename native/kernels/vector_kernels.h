@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention_kernel.h"
+#include "products/eight_bit_kernel.h"
 #include "products/fixed_point_kernel.h"
 #include "products/four_bit_kernel.h"
 #include "products/low_rank_kernel.h"
@@ -16,9 +17,11 @@ struct VectorKernels {
   NormKernel norm;
   SwigluKernel swiglu;
   CrossEntropyKernel crossEntropy;
+  AdamwKernel adamw;
   PanelKernel panel;
   LowRankKernel lowRank;
   FourBitKernel fourBit;
+  EightBitKernel eightBit;
   /// Empty where the processor has no instructions for it.
   FixedPointKernel fixedPoint;
 };

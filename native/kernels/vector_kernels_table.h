@@ -2,9 +2,11 @@
 // capability's flags. Everything has internal linkage but the function that hands the table out.
 #pragma once
 
+#include "adamw_runs.h"
 #include "attention_backward.h"
 #include "cross_entropy_rows.h"
 #include "norm_rows.h"
+#include "products/eight_bit_rows.h"
 #include "products/fixed_point_rows.h"
 #include "products/four_bit_rows.h"
 #include "products/low_rank_rows.h"
@@ -154,9 +156,17 @@ void lowRankReduceRows(const LowRankInput& of, int64_t rows, int64_t first, int6
                 [&](auto zero) { LowRank<decltype(zero)>::reduce(of, rows, first, end, h, ranks, d, dStride); });
 }
 
+void adamwForRuns(const AdamwProblem& problem, int64_t first, int64_t end) {
+  forProductType(problem.dtype, [&](auto zero) { adamwRuns<decltype(zero)>(problem, first, end); });
+}
+
 void fourBitDecode(c10::ScalarType dtype, const uint8_t* codes, const float* levels, const float* scales, int64_t block,
                    int64_t count, float* to) {
   forProductType(dtype, [&](auto zero) { fourBitDecodeRow<decltype(zero)>(codes, levels, scales, block, count, to); });
+}
+
+void eightBitDecode(c10::ScalarType dtype, const int8_t* codes, float scale, int64_t count, float* to) {
+  forProductType(dtype, [&](auto zero) { eightBitDecodeRow<decltype(zero)>(codes, scale, count, to); });
 }
 
 #if defined(CPU_CAPABILITY_AVX2)
@@ -196,9 +206,11 @@ VectorKernels makeTable(const char* capability) {
           {normForward, normBackward},
           {swigluForward, swigluBackward},
           {crossEntropyRows},
+          {adamwForRuns},
           {panelWiden, panelNarrow, panelDot},
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
           {fourBitDecode},
+          {eightBitDecode},
           fixedPointTable()};
 }
 

@@ -93,14 +93,23 @@ const working = {
   optim: name({
     of: "an optimizer",
     default: "adamw_torch_fused",
-    values: ["adamw_torch_fused", "adamw_torch", "adafactor", "sgd"],
+    values: [
+      "adamw_torch_fused",
+      "adamw_torch",
+      "adamw_bnb_8bit",
+      "paged_adamw_8bit",
+      "paged_adamw_32bit",
+      "adafactor",
+      "sgd",
+    ],
     same: {
+      adamw_8bit: "adamw_bnb_8bit",
       adamw_hf: "adamw_torch",
       adamw_torch_xla: "adamw_torch",
       adamw_torch_npu_fused: "adamw_torch_fused",
       adamw_apex_fused: "adamw_torch_fused",
     },
-    doc: "Optimizer: adamw_torch_fused or adamw_torch (both are one fused AdamW step here), adafactor, sgd, or one that a program registered.",
+    doc: "Optimizer: adamw_torch_fused or adamw_torch (both are one fused AdamW step here); adamw_bnb_8bit, paged_adamw_8bit and paged_adamw_32bit, whose states take 8 bits or lie in a file (docs/quantization.md); adafactor, sgd, or one that a program registered.",
   }),
   optim_args: text({
     default: null,

@@ -55,7 +55,10 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
   const learning = model.parameters().filter(({ requiresGrad }) => requiresGrad);
   const { kind, settings } = optimizerOf(recipe);
-  const { state: optimizer, working } = optimizerBytes(kind, learning, settings);
+  const forms = [...model.namedParameters()].flatMap(([name, { requiresGrad, shape, dtype }]) =>
+    requiresGrad ? [{ name, shape, dtype }] : [],
+  );
+  const { state: optimizer, working } = optimizerBytes(kind, forms, settings);
   const head = model.headWeight;
   return {
     ...storageOf(model, recipe),

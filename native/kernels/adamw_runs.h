@@ -1,0 +1,113 @@
+// AdamW's step (Loshchilov and Hutter 2017, arXiv:1711.05101) in bitsandbytes' order of roundings, a run of numbers at a
+// time: moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861) are made float, moved and made codes again while they
+// are in the cache. Compiled once for each capability, with internal linkage.
+#pragma once
+
+#include "rows_kernel.h"
+#include "widen.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qwen_pt {
+namespace {
+
+/// a * b + c, rounded once on every processor.
+C10_ALWAYS_INLINE at::vec::Vectorized<float> adamwFused(at::vec::Vectorized<float> a, float b,
+                                                        at::vec::Vectorized<float> c) {
+  using Vec = at::vec::Vectorized<float>;
+#if defined(CPU_CAPABILITY_AVX2) || defined(CPU_CAPABILITY_AVX512)
+  return at::vec::fmadd(a, Vec(b), c);
+#else
+  float left[Vec::size()], right[Vec::size()];
+  a.store(left);
+  c.store(right);
+  for (int i = 0; i < Vec::size(); ++i) {
+    left[i] = static_cast<float>(static_cast<double>(left[i]) * b + static_cast<double>(right[i]));
+  }
+  return Vec::loadu(left);
+#endif
+}
+
+/// A run of a moment as float.
+inline void adamwRead(const AdamwMoment& moment, int64_t first, int64_t count, float* to) {
+  if (moment.codes == nullptr) {
+    std::copy_n(moment.numbers + first, count, to);
+    return;
+  }
+  const float scale = moment.scales[first / kAdamwRun];
+  for (int64_t i = 0; i < count; ++i) to[i] = moment.levels[moment.codes[first + i]] * scale;
+}
+
+constexpr float kAdamwSteps = 65535;
+
+/// The same back: the arithmetic of quantize.cc's quantize_blockwise.
+inline void adamwWrite(const AdamwMoment& moment, int64_t first, int64_t count, const float* from) {
+  if (moment.codes == nullptr) {
+    std::copy_n(from, count, moment.numbers + first);
+    return;
+  }
+  using Vec = at::vec::Vectorized<float>;
+  Vec largest(0.f);
+  for (int64_t i = 0; i < kAdamwRun; i += Vec::size()) largest = at::vec::maximum(largest, Vec::loadu(from + i).abs());
+  const float most = at::vec::vec_reduce_all<float>(
+      [](const Vec& a, const Vec& b) C10_ALWAYS_INLINE_ATTRIBUTE { return at::vec::maximum(a, b); }, largest);
+  moment.scales[first / kAdamwRun] = most;
+  uint8_t* codes = moment.codes + first;
+  if (!(most > 0)) {
+    std::fill_n(codes, count, uint8_t(0));
+    return;
+  }
+  const Vec factor(1.0f / most), half(0.5f), one(1.f);
+  alignas(64) float steps[kAdamwRun];
+  for (int64_t i = 0; i < kAdamwRun; i += Vec::size()) {
+    const Vec value = at::vec::clamp(Vec::loadu(from + i) * factor, Vec(-1.f), one);
+    adamwFused((value + one) * half, kAdamwSteps, half).store(steps + i);
+  }
+  // what is not finite has no step
+  for (int64_t i = 0; i < count; ++i) codes[i] = moment.nearest[static_cast<uint16_t>(static_cast<int32_t>(steps[i]))];
+}
+
+template <typename T>
+void adamwRun(const AdamwProblem& of, int64_t first, int64_t count) {
+  using Vec = at::vec::Vectorized<float>;
+  alignas(64) float weight[kAdamwRun] = {}, gradient[kAdamwRun] = {}, mean[kAdamwRun] = {}, square[kAdamwRun] = {};
+  T* parameter = static_cast<T*>(of.parameter) + first;
+  widen<T>(parameter, weight, count);
+  widen<T>(static_cast<const T*>(of.gradient) + first, gradient, count);
+  adamwRead(of.mean, first, count, mean);
+  adamwRead(of.square, first, count, square);
+  const auto beta1 = static_cast<float>(of.beta1), beta2 = static_cast<float>(of.beta2);
+  const auto rest1 = static_cast<float>(1 - of.beta1), rest2 = static_cast<float>(1 - of.beta2);
+  const Vec kept(static_cast<float>(of.kept)), root(static_cast<float>(of.correction2));
+  // bitsandbytes corrects the squares' root where states have 8 bits, and epsilon where they have 32
+  const bool isNarrow = of.mean.codes != nullptr;
+  const Vec eps(static_cast<float>(isNarrow ? of.eps : of.eps * of.correction2));
+  const auto whole = static_cast<float>(of.rate * of.correction2 / of.correction1);
+  const Vec share(static_cast<float>(of.rate / of.correction1));
+  for (int64_t i = 0; i < kAdamwRun; i += Vec::size()) {
+    const Vec g = Vec::loadu(gradient + i);
+    const Vec m = adamwFused(g, rest1, Vec::loadu(mean + i) * Vec(beta1));
+    const Vec v = Vec::loadu(square + i) * Vec(beta2) + Vec(rest2) * g * g;
+    m.store(mean + i);
+    v.store(square + i);
+    Vec w = Vec::loadu(weight + i);
+    if (of.kept != 1) w = w * kept;
+    w = isNarrow ? w + share * m / (v.sqrt() / root + eps) : adamwFused(m / (v.sqrt() + eps), whole, w);
+    w.store(weight + i);
+  }
+  qwen_pt::narrow<T>(weight, parameter, count);
+  adamwWrite(of.mean, first, count, mean);
+  adamwWrite(of.square, first, count, square);
+}
+
+template <typename T>
+void adamwRuns(const AdamwProblem& of, int64_t firstRun, int64_t endRun) {
+  for (int64_t run = firstRun; run < endRun; ++run) {
+    const int64_t first = run * kAdamwRun;
+    adamwRun<T>(of, first, std::min(kAdamwRun, of.count - first));
+  }
+}
+
+}  // namespace
+}  // namespace qwen_pt

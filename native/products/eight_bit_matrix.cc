@@ -1,0 +1,29 @@
+#include "eight_bit_matrix.h"
+
+#include "kernels/vector_kernels.h"
+
+namespace qwen_pt {
+
+void checkEightBits(const at::Tensor& codes, const at::Tensor& scales) {
+  TORCH_CHECK(codes.dim() == 2 && codes.scalar_type() == at::kChar && codes.is_contiguous() &&
+                  scales.scalar_type() == at::kFloat && scales.is_contiguous() && scales.numel() == codes.size(0),
+              "codes int8 [out, in] and scales float32 [out] are needed, not ", codes.scalar_type(), " ", codes.sizes(),
+              " and ", scales.scalar_type(), " ", scales.sizes());
+}
+
+EightBitMatrix::EightBitMatrix(const at::Tensor& codes, const at::Tensor& scales, c10::ScalarType dtype)
+    : codes_(codes.const_data_ptr<int8_t>()),
+      scales_(scales.const_data_ptr<float>()),
+      rows_(codes.size(0)),
+      columns_(codes.size(1)),
+      dtype_(dtype) {}
+
+void EightBitMatrix::widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const {
+  for (int64_t i = 0; i < height; ++i) {
+    // bitsandbytes' order of roundings
+    const float scale = scales_[row + i] * (1.0f / 127.0f);
+    vectorKernels().eightBit.decode(dtype_, codes_ + (row + i) * columns_ + column, scale, width, to + i * ld);
+  }
+}
+
+}  // namespace qwen_pt
