@@ -1,9 +1,9 @@
-// How a recipe's model is kept: as its checkpoint says, or in 4 bits by the recipe's keys. What the keys mean together:
+// How a recipe's model is kept: as its checkpoint says, or in 4 or 8 bits by the recipe's keys. What the keys mean together:
 // config/rules/quantization.ts.
 
 import type { Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
-import { type ModelConfig, RUN } from "../models/index.js";
+import { formatName, type ModelConfig, RUN, THRESHOLD } from "../models/index.js";
 import type { DType } from "../torch/index.js";
 
 /** The keys that are read here. */
@@ -26,14 +26,22 @@ export function quantizedConfig(
   const { quantization_bit: bits, quantization_type: type, double_quantization: nested } = recipe;
   const has = config.quantization;
   if (bits === null) return config;
-  if (has === undefined)
-    return { ...config, quantization: { type, nested, run: RUN, skipped: [], from: compute } };
-  if (has.type !== type && type !== "nf4")
+  if (has === undefined) {
+    const where = { skipped: [], from: compute };
+    if (bits === 8) return { ...config, quantization: { type: "int8", threshold: THRESHOLD, ...where } };
+    return { ...config, quantization: { type, nested, run: RUN, ...where } };
+  }
+  const hasBits = has.type === "int8" ? 8 : 4;
+  if (bits !== hasBits)
+    throw new UserError(
+      `quantization_bit: ${bits}: ${recipe.model_name_or_path} is quantized already, to ${hasBits} bits; remove quantization_bit, or take the original weights`,
+    );
+  if (bits === 4 && has.type !== type && type !== "nf4")
     throw new UserError(
       `quantization_type: ${type}: ${recipe.model_name_or_path} is quantized already, to ${has.type}; remove quantization_type, or take the original weights`,
     );
   onNote(
-    `quantization_bit has no effect: ${recipe.model_name_or_path} is quantized already (${has.type}${has.nested ? ", double quantization" : ""})`,
+    `quantization_bit has no effect: ${recipe.model_name_or_path} is quantized already (${formatName(has)})`,
   );
   return config;
 }

@@ -22,5 +22,5 @@ export type {
   ModelFamily,
   PositionScaling,
 } from "./family.js";
-export { type Quantization, RUN } from "./files/quantization.js";
+export { formatName, type Quantization, RUN, THRESHOLD } from "./files/quantization.js";
 export type { LoadOptions } from "./weights.js";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { messageOf, UserError } from "../errors.js";
 import { writeJson } from "../files/json.js";
 import { makeFolder } from "../files/make-folder.js";
-import { Embedding, Linear, Linear4bit, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
+import { CodedLinear, Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import {
   bytesPerElement,
@@ -141,7 +141,7 @@ export function initializeWeights(model: FamilyModel, dtype: DType = "float32"):
         std,
       );
       if (module.bias !== undefined) make(module.bias, (shape) => zeros([...shape], { dtype }));
-    } else if (module instanceof Linear4bit) {
+    } else if (module instanceof CodedLinear) {
       scope(() =>
         module.quantize(normal_(empty([module.outFeatures, module.inFeatures], { dtype }), 0, std)),
       );

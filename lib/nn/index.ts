@@ -21,12 +21,15 @@ export type { LayerNormOptions } from "./norm.js";
 export { LayerNorm, RMSNorm } from "./norm.js";
 export { Projection } from "./projection.js";
 export {
+  CodedLinear,
   dynamicLevels,
+  type EightBitFormat,
   FOUR_BIT_TYPES,
   type FourBitFormat,
   type FourBitType,
   fourBitLevels,
   Linear4bit,
+  Linear8bit,
 } from "./quantized/index.js";
 export {
   type Keeping,

@@ -16,8 +16,13 @@ export abstract class Projection extends Module implements Layer {
   abstract get inFeatures(): number;
   /** Size of the last dimension of the result. */
   abstract get outFeatures(): number;
-  /** Of the weight's values: what an adapter is first rounded to. */
+  /** Of the weight's values. */
   abstract get dtype(): DType;
+
+  /** What an adapter beside it is first rounded to. */
+  get adapterDtype(): DType {
+    return this.dtype;
+  }
 
   /** Where the layer computes. */
   get device(): Device {
@@ -34,8 +39,8 @@ export abstract class Projection extends Module implements Layer {
   abstract values(): Tensor;
 
   /**
-   * What `qwen_pt::lora_linear` takes of the frozen weight: the parameter, then what else its format is read with.
-   * undefined: the operator does not know the format, and the layer computes beside its adapter.
+   * What `qwen_pt::lora_linear` takes of the frozen weight: the parameter, then what else its format is read with. None:
+   * the operator does not know the format, or not now, and the layer computes beside its adapter.
    */
   operands?(): readonly Tensor[];
 

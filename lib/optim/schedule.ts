@@ -1,6 +1,5 @@
 // Learning rate schedules that are formulas: the factor on the base rate after `step` finished optimizer steps, as
 // transformers 5 has them. Schedules that watch a metric are in plateau.ts.
-import { exactCos } from "./exact-cos.js";
 
 /** The names of schedules that are formulas, as `lr_scheduler_type` takes them. */
 export const SCHEDULES = [
@@ -151,4 +150,24 @@ function stableDecay({ warmupSteps, totalSteps, settings = {} }: Schedule, step:
   if (shape === "linear") return between(1 - progress);
   if (shape === "1-sqrt") return between(1 - Math.sqrt(progress));
   return between(0.5 * (1 + exactCos(Math.PI * (settings.num_cycles ?? 0.5) * 2 * progress)));
+}
+
+const BITS = 256n;
+const ONE = 1n << BITS;
+/** Beyond it the series' terms would eat up the spare digits. */
+const LARGEST = 64;
+
+/**
+ * The cosine of x to the last digit up to |x| = 64, by Taylor's series in fixed point, 256 binary digits: Math.cos and
+ * glibc's cos differ in the last digit, which would change logged rates.
+ */
+function exactCos(x: number): number {
+  if (!(Math.abs(x) <= LARGEST)) return Math.cos(x);
+  const square = (BigInt(x * 2 ** 200) ** 2n) >> (400n - BITS);
+  let sum = ONE;
+  for (let term = ONE, n = 1n; term !== 0n; n += 2n) {
+    term = (-term * square) / (ONE * n * (n + 1n));
+    sum += term;
+  }
+  return Number(sum) / 2 ** Number(BITS);
 }

@@ -94,7 +94,7 @@ export class LoraLinear extends Module {
     this.base_layer = base;
     this.decomposed = init !== true;
     base.requiresGrad_(false);
-    const stored = base.dtype;
+    const stored = base.adapterDtype;
     const wide: DType = stored === "float64" ? "float64" : "float32";
     this.lora_A = new Linear(base.inFeatures, rank);
     this.lora_B = new Linear(rank, base.outFeatures);

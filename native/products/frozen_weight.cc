@@ -2,12 +2,13 @@
 // the processor: in integers, through panels of float, or, where it multiplies 16 bits itself and on every other device,
 // by libtorch's product of a panel in x's dtype.
 //
-//   dequantize_4bit(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize_4bit by ATen alone
-//   product_4bit(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16) on any
+//   dequantize(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize by ATen alone
+//   product_coded(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16) on any
 //     processor, for tests and measurements
 
 #include "frozen_weight.h"
 
+#include "eight_bit_matrix.h"
 #include "fixed_point_product.h"
 #include "four_bit_matrix.h"
 #include "frozen_product.h"
@@ -18,6 +19,7 @@
 #include "tensors/placement.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bitwise_and.h>
 #include <ATen/ops/bitwise_right_shift.h>
@@ -92,20 +94,35 @@ FrozenWeight::FrozenWeight(const Tensor& weight, TensorList state, int64_t colum
     columns_ = weight.size(1);
     return;
   }
+  TORCH_CHECK(isNarrow(stored_) || stored_ == at::kFloat, "values of codes are of 16 bits or float32, not ", stored_);
+  if (isEightBits()) {
+    checkEightBits(weight, state_[0]);
+    TORCH_CHECK(weight.size(1) == columns, "codes ", weight.sizes(), " have not ", columns, " columns");
+    rows_ = weight.size(0);
+    return;
+  }
   TORCH_CHECK(weight.scalar_type() == at::kByte && weight.is_contiguous() && columns > 0,
               "codes of 4 bits are uint8, two in each");
-  TORCH_CHECK(isNarrow(stored_) || stored_ == at::kFloat, "values of 4 bits are of 16 bits or float32, not ", stored_);
   rows_ = 2 * weight.numel() / columns;
 }
 
+std::unique_ptr<StoredMatrix> FrozenWeight::matrix(at::ScalarType rounded) const {
+  if (isEightBits()) return std::make_unique<EightBitMatrix>(weight_, state_[0], rounded);
+  return std::make_unique<FourBitMatrix>(weight_, FourBitState(state_), rows_, columns_, rounded);
+}
+
 int64_t FrozenWeight::panelRows() const {
-  const FourBitState state(state_);
-  const int64_t run = runLength(rows_ * columns_, state.absmax.numel());
   const int64_t most = isOnHost(weight_) ? kHostPanel : kDevicePanel;
+  if (isEightBits()) return std::max<int64_t>(most / columns_, 1);
+  const int64_t run = runLength(rows_ * columns_, FourBitState(state_).absmax.numel());
   return roundUp(std::max<int64_t>(most / columns_, 1), run);
 }
 
 Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
+  if (isEightBits()) {
+    const Tensor scales = state_[0].narrow(0, first, count).mul(1.0f / 127.0f).unsqueeze(1);
+    return (weight_.narrow(0, first, count) * scales).to(rounded).to(dtype);
+  }
   const FourBitState state(state_);
   const int64_t run = runLength(rows_ * columns_, state.absmax.numel());
   const int64_t from = first * columns_, size = count * columns_, runs = (size + run - 1) / run;
@@ -122,14 +139,14 @@ Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype, 
   if (!isCodes()) return weight_.narrow(0, first, count).to(dtype);
   if (!isOnHost(weight_) || !(isNarrow(dtype) || dtype == at::kFloat))
     return composedValues(first, count, dtype, rounded);
-  const FourBitMatrix matrix(weight_, FourBitState(state_), rows_, columns_, rounded);
+  const std::unique_ptr<StoredMatrix> from = matrix(rounded);
   const Tensor out = at::empty({count, columns_}, weight_.options().dtype(dtype));
   auto* to = static_cast<char*>(out.data_ptr());
   const int64_t bytes = columns_ * out.element_size();
   at::parallel_for(0, count, std::max<int64_t>(32768 / columns_, 1), [&](int64_t begin, int64_t end) {
     std::vector<float> row(columns_);
     for (int64_t i = begin; i < end; ++i) {
-      matrix.widen(first + i, 1, 0, columns_, row.data(), columns_);
+      from->widen(first + i, 1, 0, columns_, row.data(), columns_);
       vectorKernels().panel.narrow(dtype, row.data(), to + i * bytes, columns_, 1, 0);
     }
   });
@@ -150,7 +167,7 @@ Tensor FrozenWeight::forward(const Tensor& x) const {
   TORCH_CHECK(x.size(1) == columns_, "x ", x.sizes(), " and a weight of ", columns_, " columns do not belong together");
   Tensor out = at::empty({x.size(0), rows_}, x.options());
   const ProductKind kind = kindOf(x, weight_);
-  // as bitsandbytes: values are rounded to x's dtype here, to the stored one where the gradient is made
+  // as bitsandbytes: values are rounded to x's dtype here; where the gradient is made too, or of 4 bits to the stored one
   const at::ScalarType rounded = isNarrow(x.scalar_type()) ? x.scalar_type() : at::kFloat;
   if (kind == ProductKind::native) {
     forPanels(x.scalar_type(), rounded, [&](int64_t row, int64_t count, const Tensor& panel) {
@@ -158,7 +175,7 @@ Tensor FrozenWeight::forward(const Tensor& x) const {
     });
     return out;
   }
-  multiply(kind, x, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, rounded), true, out, 0);
+  multiply(kind, x, *matrix(rounded), true, out, 0);
   return out;
 }
 
@@ -168,15 +185,17 @@ Tensor FrozenWeight::inputGradient(const Tensor& dOut, Tensor sum) const {
               " rows do not belong together");
   const ProductKind kind = kindOf(dOut, weight_);
   const bool given = sum.defined();
+  const at::ScalarType own = isNarrow(dOut.scalar_type()) ? dOut.scalar_type() : at::kFloat;
+  const at::ScalarType rounded = isEightBits() ? own : stored_;
   if (kind == ProductKind::native || (given && sum.stride(1) != 1)) {
-    forPanels(dOut.scalar_type(), stored_, [&](int64_t row, int64_t count, const Tensor& panel) {
+    forPanels(dOut.scalar_type(), rounded, [&](int64_t row, int64_t count, const Tensor& panel) {
       const Tensor part = dOut.narrow(1, row, count);
       sum = sum.defined() ? sum.addmm_(part, panel) : at::mm(part, panel);
     });
     return sum;
   }
   if (!given) sum = at::empty({dOut.size(0), columns_}, dOut.options());
-  multiply(kind, dOut, FourBitMatrix(weight_, FourBitState(state_), rows_, columns_, stored_), false, sum, given);
+  multiply(kind, dOut, *matrix(rounded), false, sum, given);
   return sum;
 }
 
@@ -210,27 +229,27 @@ Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t c
   TORCH_CHECK(kind == "panels" || kind == "int16", "kind must be panels or int16, not ", kind);
   TORCH_CHECK(kind != "int16" || hasFixedPoint(), "int16 products need AVX2");
   const FrozenWeight weight(codes, state, columns, stored);
-  const FourBitMatrix matrix(codes, FourBitState(state), weight.rows(), columns, stored);
   const Tensor out = at::empty({x.size(0), transposed ? weight.rows() : columns}, x.options());
-  multiply(kind == "int16" ? ProductKind::int16 : ProductKind::panels, x.contiguous(), matrix, transposed, out, 0);
+  multiply(kind == "int16" ? ProductKind::int16 : ProductKind::panels, x.contiguous(), *weight.matrix(stored),
+           transposed, out, 0);
   return out;
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def("dequantize(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> Tensor");
   library.def(
-      "dequantize_4bit(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> Tensor");
-  library.def(
-      "composite_dequantize_4bit(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> "
+      "composite_dequantize(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> "
       "Tensor",
       composite);
   library.def(
-      "product_4bit(Tensor x, Tensor codes, Tensor[] state, int columns, ScalarType stored, bool transposed, str kind) "
+      "product_coded(Tensor x, Tensor codes, Tensor[] state, int columns, ScalarType stored, bool transposed, str "
+      "kind) "
       "-> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("dequantize_4bit", dequantize); }
-TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("product_4bit", product); }
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("dequantize", dequantize); }
+TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("product_coded", product); }
 
 }  // namespace qwen_pt

@@ -1,10 +1,13 @@
-// A weight that is not trained, as a layer holds it: a matrix of numbers, or codes of 4 bits with the state that they are
-// read with. Layers multiply by it in either form; of codes never more than a panel exists as numbers.
+// A weight that is not trained, as a layer holds it: a matrix of numbers, or codes of 4 or 8 bits with the state that they
+// are read with. Layers multiply by it in either form; of codes never more than a panel exists as numbers.
 #pragma once
+
+#include "stored_matrix.h"
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,8 +15,8 @@ namespace qwen_pt {
 
 class FrozenWeight {
  public:
-  /// `weight` [rows, columns]. With a state (four_bit_matrix.h): codes, of as many rows as there are for `columns`, of a
-  /// weight that was of dtype `stored`.
+  /// `weight` [rows, columns]. With a state: codes, of as many rows as there are for `columns`, of a weight that was of
+  /// dtype `stored`. A state of one tensor are the rows' scales (eight_bit_matrix.h), else it is four_bit_matrix.h's.
   FrozenWeight(const at::Tensor& weight, at::TensorList state, int64_t columns, std::optional<at::ScalarType> stored);
 
   int64_t rows() const { return rows_; }
@@ -30,8 +33,11 @@ class FrozenWeight {
   at::Tensor values(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const;
   /// The same of codes by ATen operators: what every device does that has no kernel here.
   at::Tensor composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const;
+  /// Codes on the CPU as what products read, values rounded to a dtype.
+  std::unique_ptr<StoredMatrix> matrix(at::ScalarType rounded) const;
 
  private:
+  bool isEightBits() const { return state_.size() == 1; }
   /// Rows of which values are made at once; a multiple of a run, so that panels begin where a run does.
   int64_t panelRows() const;
   /// Calls body(first row, rows, their values).

@@ -13,6 +13,7 @@ for (const [i, [first, a]] of entries.entries()) {
       (name) => (a.only ?? [name]).includes(name) && (b.only ?? [name]).includes(name),
     );
     if (tuning === undefined) continue; // each refuses the other's kind of fine-tuning: tunings.test.ts
+    if (a.choice !== undefined && a.choice === b.choice) continue;
     const pair = `${first} + ${second}`;
     const [one, two] = [a, b].map(({ keys }) => ({ ...TUNINGS[tuning], ...keys }));
     const both = { ...one, ...b.keys };

@@ -71,6 +71,8 @@ export interface Method {
   readonly only?: readonly string[];
   /** It watches: the weights are those without it. */
   readonly watches?: boolean;
+  /** What it is one choice of: two of them are not asked for together. */
+  readonly choice?: string;
 }
 
 export const METHODS: Readonly<Record<string, Method>> = {
@@ -96,7 +98,9 @@ export const METHODS: Readonly<Record<string, Method>> = {
   "elastic weights": { keys: { ewc_lambda: 50, ewc_dataset: "general", ewc_samples: 4 } },
   distillation: { keys: { distill_weight: 0.4, distill_temperature: 2 } },
   "forgetting report": { keys: { forgetting_dataset: "held" }, watches: true },
-  "another optimizer": { keys: { optim: "adafactor" } },
+  "another optimizer": { keys: { optim: "adafactor" }, choice: "optimizer" },
+  // large enough for states of 8 bits
+  "optimizer in 8 bits": { keys: { optim: "paged_adamw_8bit", lora_rank: 128 }, choice: "optimizer" },
   "chosen heads": {
     keys: { freeze_trainable_heads: "1:0-1", freeze_trainable_layers: null },
     only: ["freeze"],
@@ -109,7 +113,8 @@ export const METHODS: Readonly<Record<string, Method>> = {
     keys: { freeze_trainable_patterns: "*norm.weight", freeze_trainable_layers: null },
     only: ["freeze"],
   },
-  "4 bits": { keys: { quantization_bit: 4 }, only: ["lora"] },
+  "4 bits": { keys: { quantization_bit: 4 }, only: ["lora"], choice: "quantization" },
+  "8 bits": { keys: { quantization_bit: 8 }, only: ["lora"], choice: "quantization" },
   "chosen layers' adapters": { keys: { lora_layers: "1" }, only: ["lora"] },
 };
 
@@ -118,5 +123,7 @@ export const REFUSED: Readonly<Record<string, RegExp>> = {
   "mixture by tokens + curriculum":
     /^recipe: mix_temperature: each stage of the curriculum has its own weights \(mix\); keep one of the two$/,
   "elastic weights + 4 bits": /^recipe: ewc_lambda: a quantized weight has no gradient to take its Fisher/,
+  "elastic weights + 8 bits": /^recipe: ewc_lambda: a quantized weight has no gradient to take its Fisher/,
   "extend_vocab + 4 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
+  "extend_vocab + 8 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
 };

@@ -160,7 +160,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   ),
   quantization_bit: int({
     default: null,
-    doc: "Keep the frozen linear layers in this many bits while an adapter is trained beside them (QLoRA): 4. Quantized while they are loaded, numerically as bitsandbytes does, without a package.",
+    doc: "Keep the frozen linear layers in this many bits while an adapter is trained beside them (QLoRA): 4, or 8 (LLM.int8). Quantized while they are loaded, numerically as bitsandbytes does, without a package.",
   }),
   quantization_method: text({
     default: "bnb",

@@ -3,6 +3,7 @@
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 
+const OF_FOUR = ["quantization_type", "double_quantization"] as const;
 const BESIDE = ["quantization_method", "quantization_type", "double_quantization"] as const;
 
 /** Checks the keys of quantization against each other and against what is trained. */
@@ -19,17 +20,17 @@ export function quantizationRules({ recipe, given, notes }: Checked, setting: Se
       );
     return;
   }
-  if (bits === 8)
-    fail(
-      "quantization_bit",
-      "weights of 8 bits (LLM.int8) are not computed with in this version; set quantization_bit: 4",
-    );
-  if (bits !== 4)
-    fail("quantization_bit", `${bits} bits are not a format of bitsandbytes'; set quantization_bit: 4`);
+  if (bits !== 4 && bits !== 8)
+    fail("quantization_bit", `${bits} bits are not a format of bitsandbytes'; set quantization_bit: 4 or 8`);
   if (recipe.quantization_method !== "bnb")
     fail(
       "quantization_method",
       `${recipe.quantization_method} is not built in; set quantization_method: bnb, which needs no package`,
+    );
+  const idle = bits === 8 ? OF_FOUR.filter((key) => given.has(key)) : [];
+  if (idle[0] !== undefined)
+    notes.push(
+      `${setting.where(idle[0])}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect with quantization_bit: 8`,
     );
   if (setting.command === "train") trained({ recipe, given, notes }, setting, fail);
   const adapters = recipe.adapter_name_or_path ?? [];
@@ -63,7 +64,7 @@ function trained(
   if (recipe.train_from_scratch)
     fail(
       "train_from_scratch",
-      "weights that nobody has trained are not worth freezing in 4 bits; remove quantization_bit",
+      "weights that nobody has trained are not worth freezing in so few bits; remove quantization_bit",
     );
   for (const key of ["resize_vocab", "extend_vocab"] as const)
     if (recipe[key])

@@ -27,7 +27,7 @@ export const MODEL_AND_DATA: Readonly<Record<string, string>> = {
   init_special_tokens: "词嵌入新行的初值：所有行的平均值加噪声，或描述文字各行的平均值，加或不加噪声。",
   upcast_layernorm: "归一化层的权重用 fp32；检查点是 16 位时需要 bf16 或 fp16。",
   quantization_bit:
-    "冻结的线性层以这么多位保存，旁边训练适配器（QLoRA）：4。加载时量化，数值与 bitsandbytes 相同，不需要安装它。",
+    "冻结的线性层以这么多位保存，旁边训练适配器（QLoRA）：4，或 8（LLM.int8）。加载时量化，数值与 bitsandbytes 相同，不需要安装它。",
   quantization_method: "quantization_bit 用谁的格式：bnb，即 bitsandbytes。",
   quantization_type: "4 位权重的数据类型。",
   double_quantization: "4 位权重的缩放系数也做量化：每个权重 0.52 字节，而不是 0.56。",

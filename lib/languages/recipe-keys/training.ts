@@ -22,7 +22,7 @@ export const TRAINING: Readonly<Record<string, string>> = {
   warmup_ratio: "预热占全部步数的份额，学习率在其间从 0 上升；优先于 warmup_steps。",
   warmup_steps: "预热的步数，学习率在其间从 0 上升；小于 1 时是全部步数的份额。",
   optim:
-    "优化器：adamw_torch_fused 或 adamw_torch（在这里都是一次融合的 AdamW）、adafactor、sgd，或程序注册的优化器。",
+    "优化器：adamw_torch_fused 或 adamw_torch（在这里都是一次融合的 AdamW）；adamw_bnb_8bit、paged_adamw_8bit 和 paged_adamw_32bit，状态为 8 位或放在文件里（docs/zh/quantization.md）；adafactor、sgd，或程序注册的优化器。",
   optim_args: "优化器的其他设置，例如 sgd 的 momentum=0.9,nesterov=true；其余的没有。",
   bf16: "在自动混合精度适用之处用 bf16 计算，被训练的权重为 fp32。",
   fp16: "在自动混合精度适用之处用 fp16 计算，带损失缩放。",

@@ -2,12 +2,15 @@
 // transformers and bitsandbytes write it. Not here: the layers (nn/quantized), their weights (quantized-weights.ts).
 
 import { UserError } from "../../errors.js";
-import type { FourBitFormat, FourBitType } from "../../nn/index.js";
+import type { EightBitFormat, FourBitFormat, FourBitType } from "../../nn/index.js";
 import { FOUR_BIT_TYPES } from "../../nn/index.js";
 import type { DType } from "../../torch/index.js";
 
 /** What the linear layers of a model are kept in. */
-export interface Quantization extends FourBitFormat {
+export type Quantization = (FourBitFormat | EightBitFormat) & QuantizedWhere;
+
+/** Which layers, and from what. */
+export interface QuantizedWhere {
   /** Layers that stay as they are, beside the head: `modules_to_not_convert`. */
   readonly skipped: readonly string[];
   /** Plain weights are rounded to this before they are quantized. Default: as stored. */
@@ -16,6 +19,9 @@ export interface Quantization extends FourBitFormat {
 
 /** Numbers that share a scale where a checkpoint does not say: bitsandbytes' default. */
 export const RUN = 64;
+
+/** From this size on an element of a layer's input is an outlier, where a checkpoint does not say: bitsandbytes' default. */
+export const THRESHOLD = 6;
 
 const ORIGINAL = "take the model's original weights, with quantization_bit: 4";
 
@@ -30,42 +36,55 @@ export function parseQuantization(raw: unknown, source: string): Quantization | 
   };
   if (typeof raw !== "object" || Array.isArray(raw)) return fail("is no object");
   const config = raw as Record<string, unknown>;
-  const method = config["quant_method"] ?? (config["load_in_4bit"] === true ? "bitsandbytes" : undefined);
+  const isBitsandbytes = config["load_in_4bit"] === true || config["load_in_8bit"] === true;
+  const method = config["quant_method"] ?? (isBitsandbytes ? "bitsandbytes" : undefined);
   if (method !== "bitsandbytes") return fail(`weights of ${nameOf(method)} are not read`);
-  if (config["load_in_8bit"] === true) return fail("bitsandbytes' weights of 8 bits are not read");
-  if (config["load_in_4bit"] !== true) return fail("load_in_4bit is not true");
+  const skips = config["llm_int8_skip_modules"] ?? [];
+  if (!Array.isArray(skips)) return fail("llm_int8_skip_modules is no list");
+  const skipped = skips.map(String);
+  if (config["load_in_8bit"] === true) {
+    const threshold = config["llm_int8_threshold"] ?? THRESHOLD;
+    if (typeof threshold !== "number" || !(threshold >= 0))
+      return fail("llm_int8_threshold is no number from 0");
+    if (config["llm_int8_has_fp16_weight"] === true)
+      return fail("llm_int8_has_fp16_weight: weights that stay in 16 bits are not read");
+    return { type: "int8", threshold, skipped };
+  }
+  if (config["load_in_4bit"] !== true) return fail("neither load_in_4bit nor load_in_8bit is true");
   const type = (config["bnb_4bit_quant_type"] ?? "fp4") as FourBitType;
   if (!FOUR_BIT_TYPES.includes(type))
     return fail(`bnb_4bit_quant_type ${JSON.stringify(type)} is neither nf4 nor fp4`);
-  const skipped = config["llm_int8_skip_modules"] ?? [];
-  if (!Array.isArray(skipped)) return fail("llm_int8_skip_modules is no list");
-  return {
-    type,
-    nested: config["bnb_4bit_use_double_quant"] === true,
-    run: RUN,
-    skipped: skipped.map(String),
-  };
+  return { type, nested: config["bnb_4bit_use_double_quant"] === true, run: RUN, skipped };
 }
 
 function nameOf(method: unknown): string {
   return typeof method === "string" ? method.toUpperCase() : "an unnamed method";
 }
 
-/** The object that transformers writes for a model in this format; its threshold of 8 bits, a float, is the default. */
+/** The object that transformers writes for a model in this format. */
 export function quantizationConfig(quantization: Quantization, dtype: DType): Record<string, unknown> {
-  const { type, nested, skipped } = quantization;
+  const { skipped } = quantization;
+  const inEight = quantization.type === "int8";
+  // the threshold of a model of 4 bits, a float, is the default
   return {
-    _load_in_4bit: true,
-    _load_in_8bit: false,
-    bnb_4bit_compute_dtype: dtype,
+    _load_in_4bit: !inEight,
+    _load_in_8bit: inEight,
+    bnb_4bit_compute_dtype: inEight ? "float32" : dtype,
     bnb_4bit_quant_storage: "uint8",
-    bnb_4bit_quant_type: type,
-    bnb_4bit_use_double_quant: nested,
+    bnb_4bit_quant_type: inEight ? "fp4" : quantization.type,
+    bnb_4bit_use_double_quant: !inEight && quantization.nested,
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
     llm_int8_skip_modules: skipped.length > 0 ? skipped : null,
-    load_in_4bit: true,
-    load_in_8bit: false,
+    ...(inEight && { llm_int8_threshold: quantization.threshold }),
+    load_in_4bit: !inEight,
+    load_in_8bit: inEight,
     quant_method: "bitsandbytes",
   };
+}
+
+/** What a sentence calls the format. */
+export function formatName(quantization: Quantization): string {
+  if (quantization.type === "int8") return "int8";
+  return quantization.nested ? `${quantization.type}, double quantization` : quantization.type;
 }

@@ -2,7 +2,7 @@
 // checkpoint that has them so already, or from one of plain weights, a tensor at a time from the mapped file.
 
 import { UserError } from "../../errors.js";
-import { Linear, Linear4bit, type Module } from "../../nn/index.js";
+import { CodedLinear, Linear, Linear4bit, Linear8bit, type Module } from "../../nn/index.js";
 import {
   type Device,
   type DType,
@@ -18,16 +18,19 @@ import type { Quantization } from "./quantization.js";
 /** What an output head is called: it keeps its 16 bits, as in transformers. */
 const HEAD = "lm_head";
 
-/** Puts a layer of 4 bits, without values, in the place of every linear layer but the head and those skipped. */
+/** Puts a layer of fewer bits, without values, in the place of every linear layer but the head and those skipped. */
 export function quantizeLayers(model: Module, quantization: Quantization): void {
   const isSkipped = (path: string): boolean =>
     [HEAD, ...quantization.skipped].some((name) => path === name || `.${path}.`.includes(`.${name}.`));
   for (const [path, layer] of [...model.namedModules()]) {
     if (!(layer instanceof Linear) || isSkipped(path)) continue;
     const { inFeatures, outFeatures, dtype, bias } = layer;
+    const options = { dtype, bias: bias !== undefined };
     model.replace(
       path,
-      new Linear4bit(inFeatures, outFeatures, quantization, { dtype, bias: bias !== undefined }),
+      quantization.type === "int8"
+        ? new Linear8bit(inFeatures, outFeatures, quantization, options)
+        : new Linear4bit(inFeatures, outFeatures, quantization, options),
     );
     for (const parameter of layer.parameters()) parameter.dispose();
   }
@@ -41,7 +44,7 @@ export interface TakeOptions {
 }
 
 /**
- * Fills the model's layers of 4 bits from a checkpoint, and gives the names of what is dealt with: parameters of the
+ * Fills the model's layers of fewer bits from a checkpoint, and gives the names of what is dealt with: parameters of the
  * model and tensors of the checkpoint alike.
  * @throws UserError naming file and tensor where one is missing, damaged or of another shape
  */
@@ -53,37 +56,44 @@ export function takeQuantized(
 ): Set<string> {
   const done = new Set<string>();
   for (const [path, layer] of model.namedModules()) {
-    if (!(layer instanceof Linear4bit)) continue;
+    if (!(layer instanceof CodedLinear)) continue;
     const key = `${path}.weight`;
     const found = stored.get(key);
     if (found === undefined)
       throw new UserError(`${dir}: no tensor "${key}"; config.json and the weights do not belong together`);
-    const parts = partsOf(key, stored);
+    const parts = partsOf(layer, path, stored);
     scope(() => {
-      if (parts.size > 1) layer.adopt(parts, `${found.file}: ${key}`);
+      if (parts.size > 1)
+        layer.adopt(new Map([...parts].map(([part, { tensor }]) => [part, tensor])), `${found.file}: ${key}`);
       else quantizeInto(layer, found, key, dtype);
     });
     if (device !== undefined && !isHost(device)) layer.to({ device });
-    for (const part of parts.keys()) done.add(part === "" ? key : `${key}.${part}`);
-    for (const { name } of layer.parameterSlots(path)) if (name.startsWith(key)) done.add(name);
+    for (const { name } of parts.values()) done.add(name);
+    for (const { name } of layer.parameterSlots(path))
+      if (layer.partOf(name.slice(path.length + 1)) !== undefined) done.add(name);
   }
   return done;
 }
 
-function partsOf(key: string, stored: ReadonlyMap<string, StoredTensor>): Map<string, Tensor> {
-  const parts = new Map<string, Tensor>();
+function partsOf(
+  layer: CodedLinear,
+  path: string,
+  stored: ReadonlyMap<string, StoredTensor>,
+): Map<string, { name: string; tensor: Tensor }> {
+  const parts = new Map<string, { name: string; tensor: Tensor }>();
   for (const [name, { tensor }] of stored) {
-    if (name === key) parts.set("", tensor);
-    else if (name.startsWith(`${key}.`)) parts.set(name.slice(key.length + 1), tensor);
+    if (!name.startsWith(`${path}.`)) continue;
+    const part = layer.partOf(name.slice(path.length + 1));
+    if (part !== undefined) parts.set(part, { name, tensor });
   }
   return parts;
 }
 
-function quantizeInto(layer: Linear4bit, { file, tensor }: StoredTensor, key: string, dtype?: DType): void {
+function quantizeInto(layer: CodedLinear, { file, tensor }: StoredTensor, key: string, dtype?: DType): void {
   const shape = [layer.outFeatures, layer.inFeatures];
-  if (tensor.dtype === "uint8")
+  if (tensor.dtype === "uint8" || tensor.dtype === "int8")
     throw new UserError(
-      `${file}: ${key}: codes without the tensors that they are read with (${key}.absmax ...); download the checkpoint again`,
+      `${file}: ${key}: codes without the tensors that they are read with (${tensor.dtype === "int8" ? key.replace(/weight$/, "SCB") : `${key}.absmax ...`}); download the checkpoint again`,
     );
   if (tensor.shape.join() !== shape.join())
     throw new UserError(

@@ -1,13 +1,11 @@
 // A linear layer whose weight is kept in codes of 4 bits, numerically bitsandbytes' Linear4bit (QLoRA, Dettmers et al.
-// 2023, arXiv:2305.14314). It is never trained; adapters beside it are. Products read the codes as they are: see
-// native/products/frozen_weight.h. Fields carry the checkpoint's names; the form of the state is quant-state.ts's.
+// 2023, arXiv:2305.14314). Fields carry the checkpoint's names; the form of the state is quant-state.ts's.
 
 import { UserError } from "../../errors.js";
 import type { DType, Tensor } from "../../torch/index.js";
 import { empty, keep, noGrad, op, scope, tensor } from "../../torch/index.js";
 import type { LayerOptions } from "../linear.js";
-import { Projection } from "../projection.js";
-import { recallable } from "../recall.js";
+import { CodedLinear } from "./coded-linear.js";
 import { dynamicLevels } from "./dynamic-map.js";
 import { fourBitLevels } from "./levels.js";
 import {
@@ -26,18 +24,8 @@ const quantize =
 const quantizeScales = op<(numbers: Tensor, levels: Tensor, run: number) => [Tensor, Tensor]>(
   "qwen_pt::quantize_blockwise",
 );
-const dequantize =
-  op<(codes: Tensor, state: readonly Tensor[], columns: number, stored: DType, dtype: DType) => Tensor>(
-    "qwen_pt::dequantize_4bit",
-  );
-const product =
-  op<(x: Tensor, codes: Tensor, state: readonly Tensor[], stored: DType) => Tensor>("qwen_pt::linear_4bit");
-const recall = op<
-  (x: Tensor, codes: Tensor, state: readonly Tensor[], stored: DType, given: Tensor) => Tensor
->("qwen_pt::linear_4bit_recalled");
-
 /** y = x W^T + b, W [outFeatures, inFeatures] in codes of 4 bits. */
-export class Linear4bit extends Projection {
+export class Linear4bit extends CodedLinear {
   /** Codes, uint8 [outFeatures * inFeatures / 2, 1]: two in a byte, the first in its high bits. */
   weight: Tensor;
   /** Scales of the runs: float32, or codes of them, uint8. */
@@ -54,8 +42,8 @@ export class Linear4bit extends Projection {
   "weight.quant_state.bitsandbytes__fp4": Tensor | undefined;
   /** [outFeatures]; undefined for none. */
   bias: Tensor | undefined;
-  /** A cast of a module leaves its codes and scales alone. */
-  override readonly keepsDTypes = true;
+  /** What a sentence calls such a weight. */
+  override readonly bits = "4 bits";
   #state: QuantState;
   #reading: { device: string; tensors: readonly Tensor[] } | undefined;
 
@@ -128,9 +116,14 @@ export class Linear4bit extends Projection {
     );
   }
 
+  /** `weight` and what begins with it and a dot. */
+  partOf(field: string): string | undefined {
+    if (field === "weight") return "";
+    return field.startsWith("weight.") ? field.slice("weight.".length) : undefined;
+  }
+
   /**
-   * Takes a weight that is quantized already: its codes as part "", and the parts of its state (quant-state.ts).
-   * @param source what errors call it: the file and the weight's key
+   * Takes a weight that is quantized already; the parts of its state are quant-state.ts's.
    * @throws UserError where parts are missing, damaged or not of this layer's shape and format
    */
   adopt(given: ReadonlyMap<string, Tensor>, source: string): void {
@@ -171,7 +164,7 @@ export class Linear4bit extends Projection {
   }
 
   /** What the operators read the codes with: native/products/four_bit_matrix.h. */
-  #operands(): readonly Tensor[] {
+  protected state(): readonly Tensor[] {
     const { device } = this.weight;
     if (this.#reading?.device !== device) {
       this.#forget();
@@ -188,39 +181,5 @@ export class Linear4bit extends Projection {
     const { "weight.nested_absmax": outer, "weight.nested_quant_map": map } = this;
     const inner = [levels, this["weight.absmax"]];
     return outer === undefined || map === undefined ? inner : [...inner, outer, map, offset];
-  }
-
-  /** x [..., inFeatures] -> [..., outFeatures], in x's dtype or autocast's */
-  forward(x: Tensor): Tensor {
-    const state = this.#operands();
-    const plain = (): Tensor => product(x, this.weight, state, this.dtype);
-    const out = recallable(
-      plain,
-      () => [plain()],
-      ([given]) => recall(x, this.weight, state, this.dtype, given as Tensor),
-    );
-    return this.bias === undefined ? out : out.add(this.bias.to(out.dtype));
-  }
-
-  /** The same without the bias. */
-  product(x: Tensor): Tensor {
-    return product(x, this.weight, this.#operands(), this.dtype);
-  }
-
-  /** The weight's values [outFeatures, inFeatures], in {@link Linear4bit.dtype}: all of them, so for what is done once. */
-  values(): Tensor {
-    return dequantize(this.weight, this.#operands(), this.inFeatures, this.dtype, this.dtype);
-  }
-
-  /** The codes, and what the operators read them with. */
-  override operands(): readonly Tensor[] {
-    return [this.weight, ...this.#operands()];
-  }
-
-  /** @throws UserError always: new values would have to be quantized again */
-  rewrite(): never {
-    throw new UserError(
-      "a weight of 4 bits takes no new values: merge the adapter into the model's original weights, without quantization_bit",
-    );
   }
 }

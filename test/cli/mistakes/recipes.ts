@@ -101,7 +101,7 @@ export const RECIPES: Mistake[] = [
   {
     name: "bits that are no format",
     keys: { quantization_bit: 3 },
-    line: /recipe\.yaml:14: quantization_bit: 3 bits are not a format of bitsandbytes'; set quantization_bit: 4/,
+    line: /recipe\.yaml:14: quantization_bit: 3 bits are not a format of bitsandbytes'; set quantization_bit: 4 or 8/,
   },
   { name: "stage: sft", keys: { stage: "sft" }, line: /recipe\.yaml:2: stage: .*pt/ },
   {

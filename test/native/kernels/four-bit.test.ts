@@ -53,7 +53,7 @@ describe.each(["panels", ...(hasIntegers ? ["int16"] : [])])("by %s", (kind) => 
           for (const transposed of [true, false]) {
             const x = randn([tokens, transposed ? columns : rows]).to(dtype);
             const out = call(
-              "qwen_pt::product_4bit",
+              "qwen_pt::product_coded",
               x,
               codes,
               state,

@@ -1,4 +1,4 @@
-// Checkpoints of 4 bits: those that transformers and bitsandbytes saved are loaded, with their logits; plain ones are
+// Checkpoints of 4 and 8 bits: those that transformers and bitsandbytes saved are loaded, with their logits; plain ones are
 // quantized while they are loaded, to the same bytes; what is saved here is what they save; what does not fit is refused.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import {
   readConfig,
   saveModel,
 } from "../../../../lib/models/index.js";
-import { Linear, Linear4bit } from "../../../../lib/nn/index.js";
+import { Linear, Linear4bit, Linear8bit } from "../../../../lib/nn/index.js";
 import { loadSafetensors, noGrad, saveSafetensors, type Tensor } from "../../../../lib/torch/index.js";
 import * as plain from "../../../fixtures/model/read.js";
 import * as fixture from "../../../fixtures/quantized/read.js";
@@ -63,6 +63,66 @@ describe.each(kinds)("a checkpoint of %s", (kind) => {
     expect(config(dir).quantization_config).toEqual(theirs);
     expect(bytes(run(loadModel<Qwen3ForCausalLM>(dir)))).toBe(
       bytes(run(loadModel<Qwen3ForCausalLM>(fixture.path(kind)))),
+    );
+  });
+});
+
+describe("a checkpoint of int8", () => {
+  const quantizing8: Qwen3Config = {
+    ...readConfig(plain.path("tied-bfloat16")),
+    quantization: { type: "int8", threshold: 6, skipped: [] },
+  };
+
+  it("that bitsandbytes saved has its logits, as it reads and as it trains", () => {
+    const trained = (model: Qwen3ForCausalLM): Tensor =>
+      noGrad(() => model.train().forward({ inputIds: logits.get("ids") as Tensor })).float();
+    const model = loadModel<Qwen3ForCausalLM>(fixture.path("int8"));
+    const wide = loadModel<Qwen3ForCausalLM>(fixture.path("int8"), undefined, { dtype: "float32" });
+    expect(plain.distance(trained(wide), logits.get("int8.float32.trained"))).toBeLessThan(1e-5);
+    // an input whose last bit is another's may round to another of 255 steps
+    expect(plain.distance(run(wide), logits.get("int8.float32"))).toBeLessThan(2e-3);
+    expect(plain.distance(run(wide), logits.get("int8.float32.trained"))).toBeGreaterThan(4e-3);
+    // two ways of rounding to bfloat16, and of what those round to 8 bits
+    expect(plain.distance(run(model), logits.get("int8"))).toBeLessThan(4e-2);
+    expect(model.find("model.layers.0.mlp.up_proj")).toBeInstanceOf(Linear8bit);
+    expect(model.lm_head).toBeInstanceOf(Linear);
+  });
+
+  it("made of a plain one while it is loaded is the same, and is saved as transformers saves it", () => {
+    const dir = join(room, "saved-int8");
+    const made = loadModel<Qwen3ForCausalLM>(plain.path("tied-bfloat16"), quantizing8);
+    const theirs = loadSafetensors(fixture.path("int8", "model.safetensors"));
+    equalStates(made.stateDict(), theirs);
+    saveModel(made, dir);
+    equalStates(loadSafetensors(join(dir, "model.safetensors")), theirs);
+    const config = (folder: string) =>
+      JSON.parse(readFileSync(join(folder, "config.json"), "utf8")).quantization_config;
+    expect(config(dir)).toEqual(config(fixture.path("int8")));
+    expect(bytes(run(loadModel<Qwen3ForCausalLM>(dir)))).toBe(
+      bytes(run(loadModel<Qwen3ForCausalLM>(fixture.path("int8")))),
+    );
+  });
+
+  it("is refused without its scales, and where config.json says 4 bits", () => {
+    const dir = join(room, "int8-damaged");
+    cpSync(fixture.path("int8"), dir, { recursive: true });
+    const file = join(dir, "model.safetensors");
+    const tensors = [...loadSafetensors(fixture.path("int8", "model.safetensors"))];
+    rmSync(file);
+    saveSafetensors(
+      file,
+      tensors.filter(([name]) => name !== "model.layers.0.mlp.up_proj.SCB"),
+    );
+    expect(() => loadModel<Qwen3ForCausalLM>(dir)).toThrow(
+      /up_proj\.SCB: missing: the scales of the codes; copy/,
+    );
+    const config = join(dir, "config.json");
+    writeFileSync(
+      config,
+      readFileSync(config, "utf8").replace('"load_in_8bit": true', '"load_in_4bit": true'),
+    );
+    expect(() => loadModel<Qwen3ForCausalLM>(dir)).toThrow(
+      /codes without the tensors that they are read with/,
     );
   });
 });

@@ -1,7 +1,7 @@
 // A frozen linear layer whose weight is in codes (products/frozen_weight.h), by itself: without an adapter, or beside one.
 //
-//   linear_4bit(x [..., in], codes, state, stored) -> [..., out]              y = x W^T
-//   linear_4bit_recalled(x, codes, state, stored, given [..., out]) -> given, as if it had been computed
+//   linear_coded(x [..., in], codes, state, stored) -> [..., out]              y = x W^T
+//   linear_coded_recalled(x, codes, state, stored, given [..., out]) -> given, as if it had been computed
 //
 // x is in the dtype of the product. Of the forward pass nothing is kept but the codes.
 
@@ -61,7 +61,7 @@ struct Linear : torch::autograd::Function<Linear> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list outputs) {
-    TORCH_CHECK(!c10::GradMode::is_enabled(), "linear_4bit has no second derivative (createGraph)");
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "linear_coded has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const std::vector<int64_t> shape = context->saved_data["shape"].toIntVector();
     const FrozenWeight weight(saved[0], TensorList(saved).slice(1), shape.back(),
@@ -90,7 +90,7 @@ template <c10::DispatchKey key, c10::DeviceType device>
 Tensor underAutocast(const Tensor& x, const Tensor& codes, TensorList state, at::ScalarType stored) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto linear =
-      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::linear_4bit", "").typed<decltype(product)>();
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::linear_coded", "").typed<decltype(product)>();
   return linear.call(at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device), codes, state,
                      stored);
 }
@@ -100,7 +100,7 @@ Tensor recalledUnderAutocast(const Tensor& x, const Tensor& codes, TensorList st
                              const Tensor& given) {
   const c10::impl::ExcludeDispatchKeyGuard without{key};
   static const auto linear =
-      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::linear_4bit_recalled", "").typed<decltype(recalled)>();
+      c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::linear_coded_recalled", "").typed<decltype(recalled)>();
   return linear.call(at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device), codes, state,
                      stored, given);
 }
@@ -108,27 +108,27 @@ Tensor recalledUnderAutocast(const Tensor& x, const Tensor& codes, TensorList st
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
-  library.def("linear_4bit(Tensor x, Tensor codes, Tensor[] state, ScalarType stored) -> Tensor");
+  library.def("linear_coded(Tensor x, Tensor codes, Tensor[] state, ScalarType stored) -> Tensor");
   library.def(
-      "linear_4bit_recalled(Tensor x, Tensor codes, Tensor[] state, ScalarType stored, Tensor given) -> Tensor");
+      "linear_coded_recalled(Tensor x, Tensor codes, Tensor[] state, ScalarType stored, Tensor given) -> Tensor");
 }
 
 // Both keys: a forward that stood alone would lose its gradient without a word.
 TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) {
-  library.impl("linear_4bit", product);
-  library.impl("linear_4bit_recalled", recalledProduct);
+  library.impl("linear_coded", product);
+  library.impl("linear_coded_recalled", recalledProduct);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) {
-  library.impl("linear_4bit", withGradient);
-  library.impl("linear_4bit_recalled", recalled);
+  library.impl("linear_coded", withGradient);
+  library.impl("linear_coded_recalled", recalled);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCPU, library) {
-  library.impl("linear_4bit", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
-  library.impl("linear_4bit_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+  library.impl("linear_coded", underAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
+  library.impl("linear_coded_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCPU, c10::DeviceType::CPU>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, AutocastCUDA, library) {
-  library.impl("linear_4bit", underAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
-  library.impl("linear_4bit_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+  library.impl("linear_coded", underAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
+  library.impl("linear_coded_recalled", recalledUnderAutocast<c10::DispatchKey::AutocastCUDA, c10::DeviceType::CUDA>);
 }
 
 }  // namespace qwen_pt
