@@ -77,7 +77,8 @@ describe("rows as datasets 4.0.0 reads them (a run of load_dataset)", () => {
     ["lines that end in CR", '{"text":"a"}\r{"text":"b"}\r', ["a", "b"]],
     ["a null row, lines that end in CR", 'null\r{"text":"a"}\r', [undefined, "a"]],
     ["a null row", '{"text":"a"}\nnull\n{}\n', ["a", undefined, undefined]],
-    ["an array of texts", '["a",\n "b", null]', ["a", "b", undefined]],
+    ["an array of texts", '["a",\n "b", null]', ["a", "b", null]],
+    ["an array of nothing", "[null]", [null]],
     ["an array of one cell each", '[["a"],["b"],[]]', ["a", "b", null]],
     [
       "line ends and tabs in an array's texts",
