@@ -45,10 +45,12 @@ void AtomicFile::write(const void* data, uint64_t bytes) {
 
 #ifdef _WIN32
 
-AtomicFile::AtomicFile(const std::string& path, uint64_t size)
-    : path_(path), temporary_(besideOf(path, static_cast<long>(GetCurrentProcessId()))) {
-  const HANDLE file =
-      CreateFileW(wide(temporary_).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+AtomicFile::AtomicFile(const std::string& path, uint64_t size) : path_(path) {
+  HANDLE file;
+  do {  // a process of this number may have been killed here, and have left its file
+    temporary_ = besideOf(path, static_cast<long>(GetCurrentProcessId()));
+    file = CreateFileW(wide(temporary_).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+  } while (file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_FILE_EXISTS);
   if (file == INVALID_HANDLE_VALUE) throwFileError(path_, "cannot write");
   file_ = file;
   reserve(size);
@@ -81,8 +83,11 @@ void AtomicFile::commit() {
 AtomicFile::AtomicFile(const std::string& path, uint64_t size) : path_(path) {
   struct stat status;
   if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) throwFileError(path, "cannot write", EISDIR);
-  const std::string temporary = besideOf(path, static_cast<long>(::getpid()));
-  file_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  std::string temporary;
+  do {  // a process of this number may have been killed here, and have left its file
+    temporary = besideOf(path, static_cast<long>(::getpid()));
+    file_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (file_ < 0 && errno == EEXIST);
   if (file_ < 0) throwFileError(path, "cannot write");
   temporary_ = temporary;
   try {

@@ -231,6 +231,16 @@ describe("saveSafetensors", () => {
   );
 });
 
+it("is not stopped by what a killed process of the same number left beside the file", () => {
+  const file = at("leftovers.safetensors");
+  const left = Array.from({ length: 400 }, (_, n) => `${file}.tmp-${process.pid}-${n}`);
+  for (const name of left) fs.writeFileSync(name, "");
+  saveSafetensors(file, new Map([["a", tensor([1, 2])]]));
+  expect(loadSafetensors(file).get("a")?.tolist()).toEqual([1, 2]);
+  expect(left.every((name) => fs.existsSync(name))).toBe(true);
+  for (const name of left) fs.rmSync(name);
+});
+
 describe("SafetensorsFile", () => {
   it("closes, and tensors made from it stay", () => {
     fs.writeFileSync(at("close"), fileBytes(`{${entry("a", "U8", "2", "0,2")}}`, Buffer.from([3, 4])));
