@@ -406,6 +406,10 @@ Results keptElsewhere(const Tensor& query, const Tensor& key, const Tensor& valu
 
 Tensor recalledElsewhere(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
                          const Tensor& logsumexp, const OptionalTensor& cuSeqlens, std::optional<double> scale) {
+  for (const Tensor& given : {out, logsumexp}) {
+    TORCH_CHECK(given.device() == query.device(), "what is given is on ", given.device(), ", the query on ",
+                query.device());
+  }
   static const auto attention =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention", "").typed<decltype(composite)>();
   return attention.call(query, key, value, cuSeqlens, scale);

@@ -176,6 +176,15 @@ describe("causal_attention_recalled looks at what it is given", () => {
     expect(() => gradients(leaves, out, change(sums))).toThrow(/given logsumexp is/);
   });
 
+  it("what is given on another device is refused", () => {
+    const { leaves, out, sums } = start();
+    for (const [result, kept] of [
+      [out, sums.to("meta")],
+      [out.to("meta"), sums],
+    ] as const)
+      expect(() => gradients(leaves, result, kept)).toThrow(/what is given is on (?:cpu|meta), the query on cpu/);
+  });
+
   it.each([
     ["batch and seq", 0, 1],
     ["heads and dim", 2, 3],
