@@ -3,6 +3,7 @@
 
 import { UserError } from "../../errors.js";
 import { type Line, readLines } from "./lines.js";
+import { LONGEST, tooLong } from "./longest.js";
 import { missingColumn, type Row } from "./row.js";
 
 /** Cells that pandas takes for missing, quoted or not. */
@@ -76,7 +77,7 @@ interface CsvRecord {
 }
 
 async function* records(file: string): AsyncGenerator<CsvRecord> {
-  const parser = new RecordParser();
+  const parser = new RecordParser(file);
   for await (const line of readLines(file)) {
     const cells = parser.push(line);
     if (cells !== undefined) yield { cells, line: parser.line };
@@ -97,6 +98,11 @@ class RecordParser {
   open = false;
   #cells: string[] = [];
   #cell = "";
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
 
   /** The record that ends with this line; undefined where none does. */
   push({ text, end, number }: Line): string[] | undefined {
@@ -114,6 +120,8 @@ class RecordParser {
         const quote = text.indexOf('"', at);
         if (quote === -1) {
           this.#cell += text.slice(at) + end;
+          // a quote that is never closed takes the rest of the file
+          if (this.#cell.length > LONGEST) throw tooLong(this.#file, this.line);
           return undefined;
         }
         this.#cell += text.slice(at, quote);

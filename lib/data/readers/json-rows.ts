@@ -8,7 +8,8 @@ import { isObject, jsonFault } from "../../files/json.js";
 import { parsePythonJson } from "../../files/python-json.js";
 import { readBytes } from "./bytes.js";
 import { requireUtf8 } from "./encoding.js";
-import { isBlank, LONGEST_VALUE, type RawValue, tooLong, ValueSplitter } from "./json-values.js";
+import { isBlank, type RawValue, ValueSplitter } from "./json-values.js";
+import { LONGEST, tooLong } from "./longest.js";
 
 /** One row: the parsed object, and the line (from 1) on which it begins. */
 export interface JsonRow {
@@ -99,7 +100,7 @@ function withoutMark(bytes: Buffer): Buffer {
  * @throws UserError with file and line for anything that is not UTF-8, not JSON or no row
  */
 export function rowOfLine(file: string, bytes: Buffer, line: number): Record<string, unknown> | undefined {
-  if (bytes.length > LONGEST_VALUE) throw tooLong(file, line);
+  if (bytes.length > LONGEST) throw tooLong(file, line);
   try {
     const value: unknown = JSON.parse(requireUtf8(bytes, file, `${file}:${line}`));
     if (isObject(value)) return value;
@@ -116,7 +117,7 @@ export function rowOfLine(file: string, bytes: Buffer, line: number): Record<str
 
 /** @throws UserError with file and line for anything that is not UTF-8, not JSON or no row */
 function rowOf(file: string, { bytes, line, inArray, isCut }: RawValue): Record<string, unknown> {
-  if (bytes.length > LONGEST_VALUE) throw tooLong(file, line);
+  if (bytes.length > LONGEST) throw tooLong(file, line);
   const text = requireUtf8(bytes, file, `${file}:${line}`);
   let value: unknown;
   try {

@@ -3,6 +3,7 @@
 // one cannot go on as JSON does, it is cut there, so that a fault never swallows the rest of the file.
 
 import { UserError } from "../../errors.js";
+import { LONGEST, tooLong } from "./longest.js";
 
 /** The bytes of one value as they stand in the file. */
 export interface RawValue {
@@ -15,8 +16,6 @@ export interface RawValue {
   readonly isCut?: boolean;
 }
 
-/** Bytes of one value at most: JavaScript has no longer texts. */
-export const LONGEST_VALUE = 500_000_000;
 const DEEPEST = 10_000;
 
 const NEWLINE = 0x0a;
@@ -96,7 +95,7 @@ export class ValueSplitter {
     if (this.#inside === "no" || this.#ended) return;
     this.#pending.push(part.subarray(start));
     this.#pendingBytes += part.length - start;
-    if (this.#pendingBytes > LONGEST_VALUE) throw tooLong(this.#file, this.#valueLine);
+    if (this.#pendingBytes > LONGEST) throw tooLong(this.#file, this.#valueLine);
   }
 
   /** The last value, where the file's end closes it. @throws UserError where an array is cut short */
@@ -242,11 +241,4 @@ export class ValueSplitter {
   #fail(what: string): never {
     throw new UserError(`${this.#file}:${this.#line}: malformed JSON: ${what}`);
   }
-}
-
-/** The error for a value that is longer than a text can be. */
-export function tooLong(file: string, line: number): UserError {
-  return new UserError(
-    `${file}:${line}: a row of more than ${LONGEST_VALUE / 1e6} MB begins here, which is too long to be read; cut it into several`,
-  );
 }

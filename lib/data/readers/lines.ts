@@ -3,6 +3,7 @@
 
 import { readBytes } from "./bytes.js";
 import { requireUtf8 } from "./encoding.js";
+import { LONGEST, tooLong } from "./longest.js";
 
 /** One physical line of a text file. */
 export interface Line {
@@ -19,17 +20,25 @@ const RETURN = 0x0d;
 /**
  * The lines of a file. A byte order mark stays; behind the last line end there is no empty line.
  *
- * @throws UserError with file and line for what is not UTF-8
+ * @param chunkBytes how much is read at a time, and `longest` how long a line may be; tests make them small
+ * @throws UserError with file and line for what is not UTF-8, and for a line that is too long
  */
-export async function* readLines(file: string, chunkBytes?: number): AsyncGenerator<Line> {
+export async function* readLines(file: string, chunkBytes?: number, longest = LONGEST): AsyncGenerator<Line> {
   /** Bytes of the unfinished line that earlier chunks brought. */
   let pending: Buffer[] = [];
+  let pendingBytes = 0;
+  const wait = (part: Buffer): void => {
+    pending.push(part);
+    pendingBytes += part.length;
+    if (pendingBytes > longest) throw tooLong(file, number, longest);
+  };
   /** An earlier chunk ended in \r: the next byte tells whether \n belongs to it. */
   let returned = false;
   let number = 1;
   const line = (last: Buffer, end: string): Line => {
     const bytes = pending.length > 0 ? Buffer.concat([...pending, last]) : last;
     pending = [];
+    pendingBytes = 0;
     return { text: requireUtf8(bytes, file, `${file}:${number}`), end, number: number++ };
   };
   for await (const chunk of readBytes(file, chunkBytes)) {
@@ -44,7 +53,7 @@ export async function* readLines(file: string, chunkBytes?: number): AsyncGenera
       if (stop < start) continue; // the \n of an \r\n
       returned = chunk[stop] === RETURN && stop + 1 === chunk.length;
       if (returned) {
-        pending.push(chunk.subarray(start, stop));
+        wait(chunk.subarray(start, stop));
         start = chunk.length;
         break;
       }
@@ -52,7 +61,7 @@ export async function* readLines(file: string, chunkBytes?: number): AsyncGenera
       yield line(chunk.subarray(start, stop), end);
       start = stop + end.length;
     }
-    if (start < chunk.length) pending.push(chunk.subarray(start));
+    if (start < chunk.length) wait(chunk.subarray(start));
   }
   if (returned || pending.length > 0) yield line(Buffer.alloc(0), returned ? "\r" : "");
 }

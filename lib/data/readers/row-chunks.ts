@@ -1,6 +1,7 @@
 // A file of JSON lines in chunks of whole lines, as they stand in the file. It looks into no row.
 
 import { readBytes } from "./bytes.js";
+import { LONGEST, tooLong } from "./longest.js";
 
 const NEWLINE = 0x0a;
 const CHUNK = 1 << 20;
@@ -26,11 +27,18 @@ export async function holdsLines(file: string): Promise<boolean> {
  * The lines of a file, some megabyte at a time: each chunk ends with a line's end, the last one perhaps without. A byte
  * order mark is left out. Memory is bounded by the longest line.
  *
- * @param chunkBytes how much is read at a time; tests make it small
+ * @param chunkBytes how much is read at a time, and `longest` how long a line may be; tests make them small
+ * @throws UserError with file and line for a line that is too long
  */
-export async function* rowChunks(file: string, chunkBytes = CHUNK): AsyncGenerator<Buffer> {
+export async function* rowChunks(
+  file: string,
+  chunkBytes = CHUNK,
+  longest = LONGEST,
+): AsyncGenerator<Buffer> {
   /** Bytes of the unfinished line that earlier reads brought. */
   let pending: Buffer[] = [];
+  let waiting = 0;
+  let read = 0;
   let isFirst = true;
   const take = (last: Buffer): Buffer => {
     const whole = Buffer.concat([...pending, last]);
@@ -41,10 +49,26 @@ export async function* rowChunks(file: string, chunkBytes = CHUNK): AsyncGenerat
   };
   for await (const chunk of readBytes(file, chunkBytes)) {
     const end = chunk.lastIndexOf(NEWLINE) + 1;
+    read += chunk.length;
+    waiting = (end > 0 ? 0 : waiting) + chunk.length - end;
     if (end > 0) yield take(chunk.subarray(0, end));
     if (end < chunk.length) pending.push(chunk.subarray(end));
+    if (waiting > longest) throw tooLong(file, (await linesWithin(file, read)) + 1, longest);
   }
   if (pending.length > 0) yield take(Buffer.alloc(0));
+}
+
+/** The lines that end within a file's first bytes: counted again where one is to be named, and not for every file. */
+async function linesWithin(file: string, bytes: number): Promise<number> {
+  let lines = 0;
+  let left = bytes;
+  for await (const chunk of readBytes(file)) {
+    const part = chunk.subarray(0, left);
+    for (let at = part.indexOf(NEWLINE); at !== -1; at = part.indexOf(NEWLINE, at + 1)) lines++;
+    left -= part.length;
+    if (left === 0) break;
+  }
+  return lines;
 }
 
 /** The place behind the last line that ends within `most` bytes, or behind the first line where none does. */

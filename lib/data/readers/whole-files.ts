@@ -6,6 +6,7 @@ import path from "node:path";
 import { UserError } from "../../errors.js";
 import { readBytes } from "./bytes.js";
 import { requireUtf8 } from "./encoding.js";
+import { LONGEST, tooLong } from "./longest.js";
 import type { Row } from "./row.js";
 
 const ENDINGS = [".md", ".markdown", ".txt"];
@@ -77,11 +78,17 @@ export function documentsBelow(folder: string): string[] {
 /**
  * A file as one row. Its line ends become \n, and neither a byte order mark nor the last line ends are text.
  *
- * @throws UserError for what cannot be read or is not UTF-8
+ * @param longest bytes that it may have; tests make it small
+ * @throws UserError for what cannot be read, is not UTF-8 or is too long
  */
-export async function* readWholeFile(file: string): AsyncGenerator<Row> {
+export async function* readWholeFile(file: string, longest = LONGEST): AsyncGenerator<Row> {
   const chunks: Buffer[] = [];
-  for await (const chunk of readBytes(file)) chunks.push(chunk);
+  let bytes = 0;
+  for await (const chunk of readBytes(file)) {
+    bytes += chunk.length;
+    if (bytes > longest) throw tooLong(file, 1, longest);
+    chunks.push(chunk);
+  }
   const text = requireUtf8(Buffer.concat(chunks), file, file)
     .replace(/^\uFEFF/, "")
     .replace(/\r\n?/g, "\n")
