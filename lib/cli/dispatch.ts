@@ -4,7 +4,7 @@ import { nearestName } from "../config/nearest.js";
 import { withoutTokens } from "../config/secret.js";
 import { messageOf, UserError } from "../errors.js";
 import { LANGUAGES, type Language, languageOf, speak } from "../languages/language.js";
-import { COMMANDS } from "./commands/table.js";
+import { COMMANDS, ELSEWHERE } from "./commands/table.js";
 import type { Host } from "./terminal/host.js";
 
 const ALIASES: ReadonlyMap<string, string> = new Map([
@@ -33,9 +33,10 @@ export async function dispatch(args: readonly string[], host: Host): Promise<num
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) {
       const near = nearestName(name, [...Object.keys(COMMANDS), "help"]);
-      host.err.write(
-        `error: unknown command ${given}; did you mean \`qwen-pt ${near}\`? (qwen-pt help lists them all)\n`,
-      );
+      const all = "qwen-pt help lists them all";
+      const guess = near === undefined ? all : `did you mean \`qwen-pt ${near}\`? (${all})`;
+      const advice = ELSEWHERE.get(name) ?? guess;
+      host.err.write(`error: unknown command ${given}; ${advice}\n`);
       return 1;
     }
     if (rest.includes("-h") || rest.includes("--help")) return await help([name], host);

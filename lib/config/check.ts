@@ -42,8 +42,9 @@ function unknownKey(key: string, where: string, env: NodeJS.ProcessEnv): string 
     return `${where}: ${name} is not a known key and is ignored (ALLOW_EXTRA_ARGS)`;
   }
   const nearest = nearestName(key, SCHEMA.keys());
+  const guess = nearest === undefined ? "docs/recipe.md lists them all" : `did you mean ${nearest}?`;
   throw new UserError(
-    `${where}: unknown key ${name}; did you mean ${nearest}? (ALLOW_EXTRA_ARGS=1 in the environment lets unknown keys pass)`,
+    `${where}: unknown key ${name}; ${guess} (ALLOW_EXTRA_ARGS=1 in the environment lets unknown keys pass)`,
   );
 }
 

@@ -34,8 +34,8 @@ export function describeKey(name: string): KeyDescription | undefined {
   return key && description(name, key);
 }
 
-/** The known key nearest to an unknown one. */
-export function nearestKey(name: string): string {
+/** The known key that an unknown one most likely meant; undefined for none. */
+export function nearestKey(name: string): string | undefined {
   return nearestName(name, SCHEMA.keys());
 }
 

@@ -37,14 +37,17 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   quantization: "quantization_bit",
 };
 
-/** The known name nearest to an unknown one. */
-export function nearestName(name: string, known: Iterable<string>): string {
+/** The known name that an unknown one most likely meant: begins with it, or is a few letters away; undefined for none. */
+export function nearestName(name: string, known: Iterable<string>): string | undefined {
   const wanted = name.toLowerCase().replaceAll("-", "_");
   const elsewhere = Object.hasOwn(ELSEWHERE, wanted) ? ELSEWHERE[wanted] : undefined;
   if (elsewhere !== undefined) return elsewhere;
-  let best = "";
-  let distance = Infinity;
+  let best: string | undefined;
+  // more would be another word: of "webui" all five letters can be had from "debug"
+  let distance = Math.max(2, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {
+    if (wanted.length > 2 && candidate.startsWith(wanted)) return candidate;
+    if (Math.abs(candidate.length - wanted.length) >= distance) continue;
     const found = editDistance(wanted, candidate);
     if (found < distance) [best, distance] = [candidate, found];
   }

@@ -85,11 +85,35 @@ describe("help", () => {
       "error: no command or recipe key cutof_len; did you mean `qwen-pt help cutoff_len`?\n",
     ]);
   });
+
+  it.each([
+    ["lora", ["  lora_rank ", "  lora_alpha ", "  use_rslora "]],
+    ["checkpoints", ["  resume_from_checkpoint "]],
+    ["data", ["  data_seed "]],
+    ["estim", ["  qwen-pt estimate "]],
+    ["--help", ["qwen-pt help [COMMAND"]],
+  ])("of another word lists what has to do with it: %s", async (word, expected) => {
+    const { code, out } = await runProgram(whole, ["help", word]);
+    expect(code).toBe(0);
+    for (const line of expected) expect(out).toContain(line);
+  });
+
+  it.each([
+    ["webui", /no web interface/],
+    ["qqqq", /no command or recipe key qqqq; `qwen-pt help` lists the commands/],
+  ])("guesses no word that is far away: %s", async (word, message) => {
+    const { code, err } = await runProgram(whole, ["help", word]);
+    expect(code).toBe(1);
+    expect(err).toMatch(message);
+  });
 });
 
 describe("mistakes are one line and exit 1", () => {
   it.each([
     [["trian", "recipe.yaml"], /^error: unknown command trian; did you mean `qwen-pt train`\?.*\n$/],
+    [["est", "recipe.yaml"], /^error: unknown command est; did you mean `qwen-pt estimate`\?.*\n$/],
+    [["webui"], /^error: unknown command webui; qwen-pt has no web interface: .*`qwen-pt init`.*\n$/],
+    [["qqqq"], /^error: unknown command qqqq; qwen-pt help lists them all\n$/],
     [["constructor"], /^error: unknown command constructor; .*\n$/],
     [["train"], /^error: train needs a recipe: qwen-pt train recipe\.yaml\n$/],
     [

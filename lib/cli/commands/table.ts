@@ -9,6 +9,14 @@ interface Command {
   load(): Promise<{ run: CommandMain }>;
 }
 
+/** Commands of LLaMA-Factory's that are not here, and what to do instead. */
+export const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["webui", "qwen-pt has no web interface: `qwen-pt init` writes a recipe after four questions"],
+  ["webchat", "qwen-pt has no web interface: `qwen-pt chat` completes prompts in the terminal"],
+  ["api", "qwen-pt serves no model: `qwen-pt export` writes one that servers such as vLLM load"],
+  ["tokenize", "`qwen-pt train` tokenizes by itself; tokenized_path keeps the result"],
+]);
+
 /** The commands in the order in which `help` shows them. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   init: { summary: "write a recipe after four questions", load: () => import("./init.js") },

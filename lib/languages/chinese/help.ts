@@ -96,5 +96,5 @@ qwen-pt doctor --gpu [--device cuda:0|cpu] [--output DIR] [--quick] [--json]
   qwen-pt completion fish > ~/.config/fish/completions/qwen-pt.fish`,
   env: "qwen-pt env [--json]\n\n打印版本和硬件，反馈问题时请附上。",
   version: "qwen-pt version [--json]\n\n打印版本。",
-  help: "qwen-pt help [COMMAND | KEY]\n\n说明一个命令，或配方的一个键：qwen-pt help cutoff_len\n任何命令之后都可以加 --lang zh 或 --lang en，优先于 LC_ALL 和 LANG；报错始终是英文。",
+  help: "qwen-pt help [COMMAND | KEY | WORD]\n\n说明一个命令，或配方的一个键：qwen-pt help cutoff_len\n对其他的词，列出与它有关的键：qwen-pt help lora\n任何命令之后都可以加 --lang zh 或 --lang en，优先于 LC_ALL 和 LANG；报错始终是英文。",
 };

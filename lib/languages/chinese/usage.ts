@@ -4,7 +4,7 @@ import type { USAGE_ENGLISH } from "../english/usage.js";
 export const USAGE_CHINESE: Readonly<Record<keyof typeof USAGE_ENGLISH, string>> = {
   title: "qwen-pt {version}：Qwen3 的增量预训练",
   usage: "用法：qwen-pt COMMAND ...",
-  more: "`qwen-pt help COMMAND` 说明一个命令，`qwen-pt help KEY` 说明配方的一个键。",
+  more: "`qwen-pt help COMMAND` 说明一个命令，`qwen-pt help KEY` 说明配方的一个键，`qwen-pt help lora` 列出相关的键。",
   init: "回答四个问题，写出配方",
   train: "按配方训练",
   estimate: "估算一份配方需要的内存和时间",
@@ -23,6 +23,7 @@ export const USAGE_CHINESE: Readonly<Record<keyof typeof USAGE_ENGLISH, string>>
   byDefault: "默认值：{value}",
   here: "在这里：{class}",
   why: "原因：{reason}",
+  related: "与 {word} 有关的（`qwen-pt help NAME` 详细说明）：",
   readBy: "用到它的命令：{commands}",
   working: "生效",
   idle: "不起作用",

@@ -101,5 +101,5 @@ Prints a script that completes commands, options, a recipe's keys and the words 
   qwen-pt completion fish > ~/.config/fish/completions/qwen-pt.fish`,
   env: "qwen-pt env [--json]\n\nPrints versions and hardware. Paste it into a bug report.",
   version: "qwen-pt version [--json]\n\nPrints the version.",
-  help: "qwen-pt help [COMMAND | KEY]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len\n--lang zh or --lang en, after any command, overrides LC_ALL and LANG; errors are in English.",
+  help: "qwen-pt help [COMMAND | KEY | WORD]\n\nExplains a command, or a key of a recipe: qwen-pt help cutoff_len\nOf another word it lists the keys that have to do with it: qwen-pt help lora\n--lang zh or --lang en, after any command, overrides LC_ALL and LANG; errors are in English.",
 } as const;

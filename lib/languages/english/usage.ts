@@ -3,7 +3,7 @@
 export const USAGE_ENGLISH = {
   title: "qwen-pt {version}: incremental pre-training of Qwen3",
   usage: "usage: qwen-pt COMMAND ...",
-  more: "`qwen-pt help COMMAND` says more; `qwen-pt help KEY` explains a key of a recipe.",
+  more: "`qwen-pt help COMMAND` says more; `qwen-pt help KEY` explains a key of a recipe, `qwen-pt help lora` lists related ones.",
   init: "write a recipe after four questions",
   train: "train from a recipe",
   estimate: "how much memory and time a recipe takes",
@@ -22,6 +22,7 @@ export const USAGE_ENGLISH = {
   byDefault: "default: {value}",
   here: "here: {class}",
   why: "why: {reason}",
+  related: "what has to do with {word} (`qwen-pt help NAME` says more):",
   readBy: "read by: {commands}",
   working: "working",
   idle: "no effect here",
