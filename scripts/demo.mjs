@@ -137,7 +137,9 @@ function train(seconds) {
   console.log(`$ npx qwen-pt ${args.join(" ")}\n`);
   const child = spawn(process.execPath, ["dist/cli/main.js", ...args], { stdio: "inherit" });
   const forward = (signal) => child.kill(signal);
-  const ignore = () => {};
+  // npm ends at once, and the shell's prompt with it; the training saves behind it
+  const ignore = () =>
+    console.log("\nCtrl-C: the training saves where it is; npm may give the prompt back before");
   process.on("SIGTERM", forward).on("SIGINT", ignore);
   let isLate = false;
   const stop = () => {

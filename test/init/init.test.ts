@@ -56,7 +56,7 @@ describe("without questions", () => {
     const { code, out, err } = await init(recipe, "--yes", ...options);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(
-      /^data: verse: .*dataset_info\.json is written\n.*recipe\.yaml is written\. Now: npx qwen-pt train /,
+      /^data: verse: .*dataset_info\.json is written\n.*recipe\.yaml is written\. Now: qwen-pt train /,
     );
     expect(json("texts/dataset_info.json")).toEqual({
       verse: { file_name: "verse.jsonl", columns: { prompt: "text" } },
@@ -296,18 +296,30 @@ describe("with questions", () => {
     return { host, shown: () => shown };
   }
   const enter = "\r";
-  const clear = "\u0015";
+
+  /** What `init` offers is what lies about there. */
+  async function within<T>(folder: string, run: () => Promise<T>): Promise<T> {
+    const before = process.cwd();
+    process.chdir(folder);
+    try {
+      return await run();
+    } finally {
+      process.chdir(before);
+    }
+  }
 
   it("four answers make a recipe; a wrong path is asked again", async () => {
     write("verse.jsonl", verse.join("\n"));
     const { host, shown } = terminal([
       [/Which model/, enter],
-      [/Which data/, `${clear}${at("nothing")}${enter}`],
-      [/no such file[\s\S]*Which data/, `${clear}${at("verse.jsonl")}${enter}`],
+      [/Which data/, `${at("nothing")}${enter}`],
+      [/no such file[\s\S]*Which data/, `${at("verse.jsonl")}${enter}`],
       [/Which method/, `\u001b[B${enter}`], // down: freeze
-      [/Where to write/, `${clear}${at("out")}${enter}`],
+      [/Where to write/, `${at("out")}${enter}`],
     ]);
-    expect(await dispatch(["init", at("asked.yaml")], host)).toBe(0);
+    const empty = at("empty");
+    mkdirSync(empty);
+    expect(await within(empty, () => dispatch(["init", at("asked.yaml")], host))).toBe(0);
     expect(shown()).toMatch(/about 1\.7 GiB of \d+ GiB/);
     expect(loadRecipe(at("asked.yaml")).recipe).toMatchObject({
       model_name_or_path: "Qwen/Qwen3-0.6B",
@@ -315,6 +327,25 @@ describe("with questions", () => {
       dataset_dir: dir,
       dataset: ["verse"],
       output_dir: at("out"),
+    });
+  });
+
+  it("files that are there are offered, and what is typed is not added to a proposal", async () => {
+    write("verse.jsonl", verse.join("\n"));
+    for (const name of ["README.md", "package.json", "CMakeLists.txt", "empty.jsonl"])
+      write(name, name === "empty.jsonl" ? "" : "{}");
+    const { host, shown } = terminal([
+      [/Which model/, `models/mine${enter}`],
+      [/Which data[\s\S]*verse\.jsonl[\s\S]*another file/, enter],
+      [/Which method/, enter],
+      [/Where to write/, enter],
+    ]);
+    expect(await within(dir, () => dispatch(["init", at("offered.yaml")], host))).toBe(0);
+    expect(shown()).not.toMatch(/README|package\.json|empty\.jsonl|CMakeLists/);
+    expect(loadRecipe(at("offered.yaml")).recipe).toMatchObject({
+      model_name_or_path: "models/mine",
+      dataset: ["verse"],
+      output_dir: expect.stringMatching(/^saves\/mine\//),
     });
   });
 

@@ -11,6 +11,7 @@ import { replaceFile } from "../../files/whole-file.js";
 import {
   costOf,
   type DataPlan,
+  foundData,
   type Machine,
   METHODS,
   type Method,
@@ -22,6 +23,7 @@ import {
 import { translated } from "../../languages/index.js";
 import { readArguments, shellQuoted } from "../terminal/arguments.js";
 import type { CommandMain, Host } from "../terminal/host.js";
+import { programOf } from "../terminal/signals.js";
 
 const DEFAULTS = { recipe: "recipe.yaml", model: "Qwen/Qwen3-0.6B", data: "data" };
 
@@ -96,36 +98,26 @@ async function ask(
   machine: Machine,
   host: Host,
 ): Promise<Answered | undefined> {
-  const { intro, isCancel, log, select, text } = await import("@clack/prompts");
+  const prompts = await import("@clack/prompts");
+  const { intro, isCancel, log, select, text } = prompts;
   const streams = { input: host.input as never, output: host.out as never };
   intro(translated("A recipe for incremental pre-training of Qwen3", "init"), streams);
-  const line = async (
-    message: string,
-    initialValue: string,
-    check?: (value: string) => string | undefined,
-  ) => {
+  /** What is proposed stands there in grey: Enter takes it, typing begins with nothing. */
+  const line = async (message: string, proposed: string) => {
     const answer = await text({
       ...streams,
       message: translated(message, "init"),
-      initialValue,
-      validate: (value) => {
-        const fault = check?.(value ?? "");
-        return fault === undefined ? undefined : translated(fault, "init");
-      },
+      placeholder: proposed,
+      defaultValue: proposed,
     });
-    return isCancel(answer) ? undefined : answer.trim();
+    return isCancel(answer) ? undefined : answer.trim() || proposed;
   };
-  const model =
-    given.model ?? (await line("Which model? A folder, or a name on the hub", DEFAULTS.model, needed));
+  const model = given.model ?? (await line("Which model? A folder, or a name on the hub", DEFAULTS.model));
   if (model === undefined) return undefined;
   let data = given.data;
   let plan = data === undefined ? undefined : await planData(data, column);
   while (plan === undefined) {
-    data = await line(
-      "Which data? A .jsonl, .json, .txt, .csv or .parquet file, or a folder",
-      DEFAULTS.data,
-      needed,
-    );
+    data = await askData(prompts, streams);
     if (data === undefined) return undefined;
     try {
       plan = await planData(data, column);
@@ -145,12 +137,35 @@ async function ask(
     given.method ??
     (await select({ ...streams, message: translated("Which method?", "init"), options, initialValue }));
   if (isCancel(chosen)) return undefined;
-  const output = given.output ?? (await line("Where to write?", outputFor(model, chosen), needed));
+  const output = given.output ?? (await line("Where to write?", outputFor(model, chosen)));
   return output === undefined ? undefined : { model, data: data as string, method: chosen, output, plan };
 }
 
-const needed = (value: string): string | undefined =>
-  value.trim() === "" ? "an answer is needed" : undefined;
+/** One of the files that are there, or a path that is typed. */
+async function askData(
+  { isCancel, select, text }: typeof import("@clack/prompts"),
+  streams: { input: never; output: never },
+): Promise<string | undefined> {
+  const message = translated("Which data? A .jsonl, .json, .txt, .csv or .parquet file, or a folder", "init");
+  const found = foundData();
+  if (found.length > 0) {
+    const options = [...found, ""].map((value) => ({
+      value,
+      label: value || translated("another file or folder", "init"),
+    }));
+    const chosen = await select({ ...streams, message, options });
+    if (isCancel(chosen)) return undefined;
+    if (chosen !== "") return chosen;
+  }
+  const typed = await text({
+    ...streams,
+    message: found.length > 0 ? translated("Which file or folder?", "init") : message,
+    placeholder: "essays.jsonl",
+    validate: (value) =>
+      (value ?? "").trim() === "" ? translated("an answer is needed", "init") : undefined,
+  });
+  return isCancel(typed) ? undefined : typed.trim();
+}
 
 /** The recipe is read as train would read it before anything is written. */
 function checkText(text: string, env: NodeJS.ProcessEnv): void {
@@ -180,7 +195,7 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
   const lines = [
     `data: ${plan.found}`,
     ...(fits ? [] : [`warning: ${method} needs ${costOf(method, parametersIn(model), machine)}`]),
-    `${file} is written. Now: npx qwen-pt train ${shellQuoted(file)}`,
+    `${file} is written. Now: ${programOf(host.env)} train ${shellQuoted(file)}`,
   ];
   host.out.write(`${translated(lines.join("\n"), "init")}\n`);
 }

@@ -1,5 +1,7 @@
 // `qwen-pt train RECIPE [KEY=VALUE ...]`: shows a run's events and turns signals into its abort.
 // The run itself is train(), on its own thread; nothing here computes.
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { maskedOverride } from "../../config/secret.js";
 import { formatSummary } from "../../data/blocks/summary.js";
 import { type LaunchPlan, launch, launchPlan } from "../../distributed/launch.js";
@@ -14,7 +16,7 @@ import { DownloadLine } from "../terminal/download-line.js";
 import { printable } from "../terminal/format.js";
 import type { CommandMain, Host, Output, SignalName } from "../terminal/host.js";
 import { banner, Progress, parameterLine } from "../terminal/progress.js";
-import { type SignalWatch, watchSignals } from "../terminal/signals.js";
+import { programOf, type SignalWatch, watchSignals } from "../terminal/signals.js";
 
 const EXAMPLE_LENGTH = 160;
 
@@ -105,8 +107,12 @@ export async function runTraining(
       : eventPrinter(progress);
     const result = await training.train(recipe, { overrides, signal: watch.signal, onEvent });
     progress.stop();
-    if (!result.interrupted) return 0;
-    progress.print(howToResume(recipe, overrides, result, overwrites));
+    const program = programOf(host.env);
+    if (!result.interrupted) {
+      if (!training.json) progress.print(`next: ${nextCommand(program, recipe, overrides, result)}`);
+      return 0;
+    }
+    progress.print(howToResume(program, recipe, overrides, result, overwrites));
     return watch.exitCode ?? 1;
   } catch (error) {
     progress.stop();
@@ -218,11 +224,31 @@ function waited(share: number): string {
 }
 
 /** The command that goes on where this run stopped. */
-function howToResume(recipe: string, overrides: string[], result: TrainResult, overwrites: boolean): string {
+function howToResume(
+  program: string,
+  recipe: string,
+  overrides: string[],
+  result: TrainResult,
+  overwrites: boolean,
+): string {
   if (result.checkpoint === undefined) return "no step was finished: there is nothing to resume from";
   const kept = overrides.filter((override) => !override.startsWith("resume_from_checkpoint="));
   const explicit = overwrites || kept.length < overrides.length;
-  const parts = ["qwen-pt", "train", recipe, ...kept.map(maskedOverride)];
+  const parts = ["train", recipe, ...kept.map(maskedOverride)];
   if (explicit) parts.push(`resume_from_checkpoint=${result.checkpoint}`);
-  return `resume with: ${parts.map(shellQuoted).join(" ")}`;
+  return `resume with: ${program} ${parts.map(shellQuoted).join(" ")}`;
+}
+
+/** The command that shows what a finished run has made of the model. */
+function nextCommand(
+  program: string,
+  recipe: string,
+  overrides: string[],
+  { outputDir }: TrainResult,
+): string {
+  const isAdapter = existsSync(path.join(outputDir, "adapter_config.json"));
+  const key = isAdapter ? "adapter_name_or_path" : "model_name_or_path";
+  const kept = isAdapter ? overrides.filter((one) => one.startsWith("model_name_or_path=")) : [];
+  const parts = ["chat", recipe, ...kept, `${key}=${outputDir}`, "--prompt", "..."];
+  return `${program} ${parts.map(shellQuoted).join(" ")}`;
 }

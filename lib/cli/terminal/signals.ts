@@ -98,6 +98,11 @@ export function startedByNpm(env: NodeJS.ProcessEnv): boolean {
   return Boolean(env.npm_execpath || env.npm_lifecycle_event || env.npm_command);
 }
 
+/** What to type for this program, as whoever started it did. */
+export function programOf(env: NodeJS.ProcessEnv): string {
+  return startedByNpm(env) ? "npx qwen-pt" : "qwen-pt";
+}
+
 /** The parent, and its parent where the parent is only the shell that npm puts between: it outlives npm. */
 function ancestryOf(host: Host): string {
   const parent = host.parent();

@@ -50,6 +50,7 @@ export const TRAINING_CHINESE: Readonly<Record<keyof typeof TRAINING_ENGLISH, st
   lessThan: "不到 0.1 %",
   finished: "完成，共 {count} 步：{path}",
   interrupted: "中断，已完成 {count} 步：{path}",
+  next: "接下来：{command}",
   resume: "继续训练：{command}",
   nothingToResume: "一步也没有完成：没有可以继续的地方",
   nothingSaved: "在第一步之前中断：没有保存任何东西",

@@ -4,6 +4,8 @@ export const INIT_ENGLISH = {
   intro: "A recipe for incremental pre-training of Qwen3",
   whichModel: "Which model? A folder, or a name on the hub",
   whichData: "Which data? A .jsonl, .json, .txt, .csv or .parquet file, or a folder",
+  anotherFile: "another file or folder",
+  whichFile: "Which file or folder?",
   whichMethod: "Which method?",
   whereTo: "Where to write?",
   answerNeeded: "an answer is needed",
@@ -17,7 +19,7 @@ export const INIT_ENGLISH = {
   cost: "about {needed} GiB of {there} GiB",
   costCard: "about {needed} GiB of {there} GiB on the card",
   needs: "{method} needs {cost}",
-  written: "{file} is written. Now: npx qwen-pt train {command}",
+  written: "{file} is written. Now: {command}",
   header: "Incremental pre-training of Qwen3, written by qwen-pt init.",
   helpKey: "What a key means: npx qwen-pt help KEY. All of them: docs/recipe.md of the package.",
   model:

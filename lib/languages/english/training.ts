@@ -51,6 +51,7 @@ export const TRAINING_ENGLISH = {
   lessThan: "less than 0.1 %",
   finished: "finished after {count} {noun}: {path}",
   interrupted: "interrupted after {count} {noun}: {path}",
+  next: "next: {command}",
   resume: "resume with: {command}",
   nothingToResume: "no step was finished: there is nothing to resume from",
   nothingSaved: "interrupted before the first step: nothing was saved",

@@ -104,6 +104,7 @@ describe("a run to its end", () => {
       "  train_loss = 3.0",
       "waited for data 1.2 % of the time",
       "finished after 2 steps: saves/run",
+      "next: qwen-pt chat recipe.yaml model_name_or_path=saves/run --prompt ...",
     ];
     let at = 0;
     for (const text of wanted) {
@@ -112,6 +113,22 @@ describe("a run to its end", () => {
       at = found;
     }
     expect(host.handlers).toBe(0);
+  });
+
+  it("started through npx, says what to type with npx", async () => {
+    const host = new FakeHost({ env: { npm_command: "exec" } });
+    await runTraining("recipe.yaml", ["model_name_or_path=a b", "lora_rank=4"], host, played({}));
+    expect(host.text).toContain("next: npx qwen-pt chat recipe.yaml model_name_or_path=saves/run");
+    const stopped = new FakeHost({ env: { npm_command: "run-script" } });
+    const running = runTraining(
+      "r.yaml",
+      [],
+      stopped,
+      played({ interrupted: true, checkpoint: "c", steps: 1 }, { abort: true }),
+    );
+    stopped.raise("SIGINT");
+    await running;
+    expect(stopped.text).toContain("resume with: npx qwen-pt train r.yaml\n");
   });
 
   it("skipped steps are not hidden", async () => {
