@@ -1,6 +1,14 @@
-// examples/notebooks, run by Jupyter's nbclient with the tslab kernel: every cell compiles, runs, and shows what it should.
+// examples/notebooks, run by Jupyter's nbclient with the tslab kernel that the README's command installs: every cell compiles, runs, and shows what it should.
 import { execFile, execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -12,26 +20,35 @@ let room: ReturnType<typeof installed>;
 let environment: NodeJS.ProcessEnv;
 beforeAll(() => {
   room = installed();
-  const kernel = path.join(room.dir, "jupyter/kernels/tslab");
-  mkdirSync(kernel, { recursive: true });
-  const tslab = path.join(root, "node_modules/tslab/bin/tslab");
-  const argv = [process.execPath, tslab, "kernel", "--config-path", "{connection_file}"];
-  const spec = { argv, display_name: "TypeScript", language: "typescript", interrupt_mode: "signal" };
-  writeFileSync(path.join(kernel, "kernel.json"), JSON.stringify(spec));
+  // as npm lays it out: a cell imports tslab from the notebook's folder, and its program is in .bin
+  mkdirSync(path.join(room.dir, "node_modules/.bin"), { recursive: true });
+  symlinkSync(path.join(root, "node_modules/tslab"), path.join(room.dir, "node_modules/tslab"));
+  symlinkSync("../tslab/bin/tslab", path.join(room.dir, "node_modules/.bin/tslab"));
+  // of IPython, which comes with Jupyter, the installer takes this one name
+  mkdirSync(path.join(room.dir, "ipython/IPython/utils"), { recursive: true });
+  writeFileSync(
+    path.join(room.dir, "ipython/IPython/utils/tempdir.py"),
+    "from tempfile import TemporaryDirectory\n",
+  );
+  const readme = readFileSync(path.join(root, "README.md"), "utf8");
+  const command = /npx tslab install [^&\n]*/.exec(readme)?.[0];
+  execFileSync("sh", ["-c", `${command} --python "$PYTHON" --prefix "$PWD"`], {
+    cwd: room.dir,
+    env: {
+      ...room.env,
+      PYTHON: process.env.QWEN_PT_REFERENCE_PYTHON,
+      PYTHONPATH: path.join(room.dir, "ipython"),
+    },
+    stdio: "pipe",
+  });
   environment = {
     ...room.env,
-    JUPYTER_PATH: path.join(room.dir, "jupyter"),
+    JUPYTER_PATH: path.join(room.dir, "share/jupyter"),
     JUPYTER_RUNTIME_DIR: path.join(room.dir, "run"),
     JUPYTER_PLATFORM_DIRS: "1",
     IPYTHONDIR: room.dir,
   };
   cpSync(path.join(import.meta.dirname, "run_notebook.py"), path.join(room.dir, "run_notebook.py"));
-  // a cell imports tslab from the notebook's folder, as a user's would
-  execFileSync("ln", [
-    "-s",
-    path.join(root, "node_modules/tslab"),
-    path.join(room.dir, "node_modules/tslab"),
-  ]);
 });
 afterAll(() => room?.remove());
 
