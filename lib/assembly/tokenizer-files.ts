@@ -3,7 +3,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Tokenizer } from "../data/index.js";
+import { readJsonFile } from "../files/json-file.js";
 import { writeWhole } from "../files/output-file.js";
+import { anything, table } from "../files/shape.js";
 
 const COPIED = [
   "tokenizer.json",
@@ -38,7 +40,7 @@ export function saveTokenizer(tokenizer: Tokenizer, dir: string): void {
 /** A folder without the file has Qwen's tokenizer, as for transformers, which asks config.json then: name its class. */
 function readConfig(file: string): Record<string, unknown> {
   if (!existsSync(file)) return { tokenizer_class: "Qwen2Tokenizer" };
-  return JSON.parse(readFileSync(file, "utf8").replace(/^\uFEFF/, "")) as Record<string, unknown>;
+  return readJsonFile(file, table(anything));
 }
 
 /** Copies generation_config.json, which only whole models have. */

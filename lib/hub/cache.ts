@@ -12,8 +12,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import { recallJson } from "../files/json-file.js";
 import { makeFolder } from "../files/make-folder.js";
-import { insideFolder, isContentHash, isSafePath, isSize } from "../files/outside-path.js";
+import { insideFolder, isContentHash, isSafePath } from "../files/outside-path.js";
+import { count, nullable, object, optional, shape, table } from "../files/shape.js";
 import { COMMIT, type Listing, type RemoteFile } from "./huggingface.js";
 import { cacheFolderName, type Repository } from "./names.js";
 import type { HubSettings } from "./settings.js";
@@ -103,19 +105,15 @@ export class RepositoryCache {
   /** What a commit is known to hold. */
   listing(commit: string): Listing | undefined {
     for (const folder of [".qwen-pt", "trees"]) {
-      try {
-        const text = readFileSync(this.#listed(folder, commit), "utf8");
-        const { files } = JSON.parse(text) as { files: Record<string, TreeEntry> };
-        const listed = Object.entries(files).map(([name, entry]) => ({
-          path: name,
-          size: entry.lfs_size ?? entry.size,
-          hash: entry.lfs_sha256 ?? entry.blob_id,
-        }));
-        if (listed.every((one) => isContentHash(one.hash) && isSize(one.size)))
-          return { commit, files: listed };
-      } catch {
-        // not there, or of a later format
-      }
+      // not there, or of a later format: asked again
+      const found = recallJson(this.#listed(folder, commit), TREE_SHAPE);
+      if (found === undefined) continue;
+      const files = Object.entries(found.files).map(([name, entry]) => ({
+        path: name,
+        size: entry.lfs_size ?? entry.size,
+        hash: entry.lfs_sha256 ?? entry.blob_id,
+      }));
+      return { commit, files };
     }
     return undefined;
   }
@@ -141,12 +139,17 @@ export class RepositoryCache {
   }
 }
 
-interface TreeEntry {
-  readonly size: number;
-  readonly blob_id: string;
-  readonly lfs_sha256?: string;
-  readonly lfs_size?: number;
-}
+const contentHash = shape<string>("a content's hash", isContentHash);
+const TREE_SHAPE = object({
+  files: table(
+    object({
+      size: count,
+      blob_id: contentHash,
+      lfs_sha256: optional(nullable(contentHash)),
+      lfs_size: optional(nullable(count)),
+    }),
+  ),
+});
 
 /** The files below a folder by their paths with slashes, sorted; broken links left out. */
 export function filesIn(folder: string): RemoteFile[] {

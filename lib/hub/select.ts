@@ -1,6 +1,8 @@
 // Which files of a repository are needed: of a model config, tokenizer and safetensors; of an adapter its two files.
-import { messageOf, UserError } from "../errors.js";
+import { UserError } from "../errors.js";
+import { jsonOf } from "../files/json-file.js";
 import { isSafePath } from "../files/outside-path.js";
+import { object, shape, table } from "../files/shape.js";
 import type { RemoteFile } from "./huggingface.js";
 
 /** Chooses among a repository's files. */
@@ -56,18 +58,15 @@ function noModel(id: string, has: ReadonlySet<string>): UserError {
   return new UserError(`${id}: has no config.json and so is no model; correct model_name_or_path`);
 }
 
+const INDEX_SHAPE = object({ weight_map: table(shape<string>("a file's name", isSafePath)) });
+
 /** The shards that an index names, each once. */
 function shardsOf(id: string, text: string): string[] {
-  let map: unknown;
-  try {
-    map = (JSON.parse(text) as { weight_map?: unknown } | null)?.weight_map;
-  } catch (error) {
-    throw new UserError(`${id}: ${INDEX}: malformed JSON (${messageOf(error)}); the repository is damaged`);
-  }
-  const names = [...new Set(Object.values((map ?? {}) as Record<string, unknown>))];
-  if (names.length === 0 || !names.every(isSafePath)) {
-    throw new UserError(`${id}: ${INDEX}: weight_map names no files; the repository is damaged`);
-  }
+  const remedy = "the repository is damaged";
+  const names = [
+    ...new Set(Object.values(jsonOf(text, `${id}: ${INDEX}`, INDEX_SHAPE, { remedy }).weight_map)),
+  ];
+  if (names.length === 0) throw new UserError(`${id}: ${INDEX}: weight_map names no files; ${remedy}`);
   return names;
 }
 

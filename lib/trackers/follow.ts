@@ -1,11 +1,12 @@
 // From a run's events to its trackers: who is told what, and that none of them can do a run any harm.
-import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
 import { withoutSecrets } from "../config/secret.js";
 import { messageOf } from "../errors.js";
 import type { DomainsEvent, Emit, LogEvent, StepEvent, TrainEvent } from "../events.js";
+import { recallJson } from "../files/json-file.js";
 import { writeWhole } from "../files/output-file.js";
+import { type Of, table, text } from "../files/shape.js";
 import type { Ending, TrackedRun, Tracker } from "./tracker.js";
 
 /** What finds a tracker's run again when this one is resumed, in output_dir. */
@@ -13,7 +14,8 @@ export const TRACKERS_FILE = "trackers.json";
 /** Files that are shown beside the curves. */
 const SHOWN = new Set([".png", ".md"]);
 
-type Places = Record<string, Record<string, string>>;
+const PLACES_SHAPE = table(table(text));
+type Places = Of<typeof PLACES_SHAPE>;
 
 /** The trackers of one run. */
 export class TrackedEvents {
@@ -169,14 +171,8 @@ export class TrackedEvents {
 }
 
 function readPlaces(outputDir: string): Places {
-  const file = path.join(outputDir, TRACKERS_FILE);
-  if (!existsSync(file)) return {};
-  try {
-    const found: unknown = JSON.parse(readFileSync(file, "utf8"));
-    return typeof found === "object" && found !== null ? (found as Places) : {};
-  } catch {
-    return {}; // damaged: each tracker begins a new run
-  }
+  // damaged: each tracker begins a new run
+  return recallJson(path.join(outputDir, TRACKERS_FILE), PLACES_SHAPE) ?? {};
 }
 
 function writePlaces(outputDir: string, places: Places): void {

@@ -99,6 +99,7 @@ it("no path is built from outside text around the gate", () => {
     ...sources,
     ["lib/data/tokenized-path/", "llamafactory-dataset.ts", data],
     ["lib/models/files/", "checkpoint-files.ts", shards],
+    ["lib/train/checkpoint/", "folder.ts", new URL("../../lib/train/checkpoint/folder.ts", import.meta.url)],
   ] as const;
   const around = all.flatMap(([folder, name, url]) => {
     const lines = readFileSync(url, "utf8").split("\n");

@@ -1,10 +1,10 @@
 // The corpora that a dataset_info.json describes: entries with "about", "size" and "license" beside what
 // LLaMA-Factory reads, which passes them over. For people to choose from; training does not read these notes.
 
-import { readFileSync } from "node:fs";
 import path from "node:path";
-import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
+import { UserError } from "../../errors.js";
+import { readJsonFile } from "../../files/json-file.js";
+import { anything, nullable, table } from "../../files/shape.js";
 
 /** A described corpus. */
 export interface Corpus {
@@ -29,15 +29,11 @@ export interface Corpus {
  */
 export function readCorpora(dir: string): Corpus[] {
   const file = path.join(dir, "dataset_info.json");
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new UserError(`${file}: cannot be read: ${messageOf(error)}; name the folder that holds it`);
-  }
-  const info = parseJson(text, file) as Record<string, Record<string, unknown>>;
+  const info = readJsonFile(file, table(nullable(table(anything))), {
+    remedy: "name the folder that holds a good one",
+  });
   return Object.entries(info).flatMap(([name, entry]) =>
-    entry?.about === undefined ? [] : [corpusOf(`${file}: ${name}`, name, entry)],
+    entry?.["about"] === undefined ? [] : [corpusOf(`${file}: ${name}`, name, entry)],
   );
 }
 

@@ -1,10 +1,12 @@
 // One entry of the cache of tokens on the disk: a folder with the ids of a dataset's documents, their lengths, and a
 // file that says how many there are and what their bytes sum to. Written beside its place and renamed.
 
-import { closeSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
+import { readJsonFile } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
+import { count, type Of, object, oneOf } from "../../files/shape.js";
 import { replaceFile } from "../../files/whole-file.js";
 import { NumberRun } from "../blocks/number-run.js";
 import { TokenArena } from "../blocks/token-arena.js";
@@ -17,14 +19,14 @@ const IDS = "ids.i32";
 const LENGTHS = "lengths.i32";
 const CHUNK = 1 << 20;
 
-interface Contents {
-  readonly format: number;
-  readonly documents: number;
-  readonly tokens: number;
-  /** CRC-32 of the two files. */
-  readonly ids: number;
-  readonly lengths: number;
-}
+/** Sizes, and the CRC-32 of the two files. */
+const CONTENTS_SHAPE = object({
+  format: oneOf(FORMAT),
+  documents: count,
+  tokens: count,
+  ids: count,
+  lengths: count,
+});
 
 /** An arena whose files are made in `workshop`, a folder that it makes. Throws the system's error where it cannot. */
 export function startEntry(workshop: string, onRefused: (why: string) => void): TokenArena {
@@ -37,7 +39,7 @@ export function startEntry(workshop: string, onRefused: (why: string) => void): 
 
 /** Moves a finished arena's folder to its place, over what is there. Throws the system's error where it cannot. */
 export function finishEntry(workshop: string, place: string, arena: TokenArena): void {
-  const contents: Contents = {
+  const contents: Of<typeof CONTENTS_SHAPE> = {
     format: FORMAT,
     documents: arena.documents,
     tokens: arena.tokens,
@@ -55,15 +57,9 @@ export function finishEntry(workshop: string, place: string, arena: TokenArena):
  * @throws Error for one that is damaged
  */
 export function openEntry(place: string): TokenArena | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path.join(place, CONTENTS), "utf8");
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  const { format, documents, tokens, ids, lengths } = JSON.parse(text) as Contents;
-  if (format !== FORMAT) throw new Error(`its format is ${format}`);
+  const contents = path.join(place, CONTENTS);
+  if (!existsSync(contents)) return undefined;
+  const { documents, tokens, ids, lengths } = readJsonFile(contents, CONTENTS_SHAPE);
   const found = (file: string, count: number, sum: number): NumberRun => {
     const whole = path.join(place, file);
     if (statSync(whole).size !== 4 * count) throw new Error(`${file} is cut short, or longer than it was`);

@@ -2,23 +2,21 @@
 // not read again: its hash is on record.
 
 import { createHash } from "node:crypto";
-import { createReadStream, readFileSync, statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
+import { recallJson } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
+import { count, type Of, object, optional, sha256, text } from "../../files/shape.js";
 import { replaceFile } from "../../files/whole-file.js";
 
 /** A file that was changed less long ago may change again without its times telling. */
 const SETTLED_MS = 2000;
 const CHUNK = 1 << 20;
 
-interface FileRecord {
-  readonly file: string;
-  readonly identity: string;
-  readonly sha256: string;
-  /** Where somebody counted them. */
-  readonly rows?: number;
-}
+/** `rows` where somebody counted them. */
+const RECORD_SHAPE = object({ file: text, identity: text, sha256, rows: optional(count) });
+type FileRecord = Partial<Of<typeof RECORD_SHAPE>> & Omit<Of<typeof RECORD_SHAPE>, "rows">;
 
 /** Hashes and row counts of data files, kept by place, size and times. */
 export class FileRecords {
@@ -57,13 +55,8 @@ export class FileRecords {
   }
 
   #known(file: string): FileRecord | undefined {
-    try {
-      const record = JSON.parse(readFileSync(this.#place(file), "utf8")) as FileRecord;
-      const isWhole = record.file === file && /^[0-9a-f]{64}$/.test(record.sha256);
-      return isWhole ? record : undefined;
-    } catch {
-      return undefined; // none, or half of one: the file is read
-    }
+    const record = recallJson(this.#place(file), RECORD_SHAPE);
+    return record?.file === file ? record : undefined;
   }
 
   #keep(record: FileRecord): void {

@@ -1,11 +1,12 @@
 // A `tokenized_path` that LLaMA-Factory wrote: a folder of `datasets` (save_to_disk), Arrow files with the column
 // input_ids. It is only read here. It does not say of which tokenizer it is; ids beyond the vocabulary betray another.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
-import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
+import { UserError } from "../../errors.js";
+import { readJsonFile } from "../../files/json-file.js";
 import { insideFolder } from "../../files/outside-path.js";
+import { list, object, text } from "../../files/shape.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { readRows } from "../readers/rows.js";
@@ -16,6 +17,9 @@ const SPLITS = "dataset_dict.json";
 const STATE = "state.json";
 const COLUMN = "input_ids";
 const VALIDATION = "validation";
+const SPLITS_SHAPE = object({ splits: list(text) });
+const STATE_SHAPE = object({ _data_files: list(object({ filename: text })) });
+const READING = { remedy: "remove the folder of tokenized_path to tokenize again" };
 
 /** Whether `datasets` saved this folder. */
 export function isSavedDataset(folder: string): boolean {
@@ -28,7 +32,9 @@ export function isSavedDataset(folder: string): boolean {
  * @throws UserError for what is damaged, of another tokenizer, or of supervised fine-tuning
  */
 export async function readSavedDataset(folder: string, tokenizer: Tokenizer): Promise<TrainingData> {
-  const splits = existsSync(path.join(folder, SPLITS)) ? splitsOf(path.join(folder, SPLITS)) : [""];
+  const splits = existsSync(path.join(folder, SPLITS))
+    ? readJsonFile(path.join(folder, SPLITS), SPLITS_SHAPE, READING).splits
+    : [""];
   let train: TokenBlocks = blockPerDocument(new TokenArena());
   const evaluation = [];
   for (const split of splits) {
@@ -61,12 +67,6 @@ export async function readSavedDataset(folder: string, tokenizer: Tokenizer): Pr
   };
 }
 
-function splitsOf(file: string): string[] {
-  const { splits } = readJson(file);
-  if (Array.isArray(splits) && splits.every((split) => typeof split === "string")) return splits;
-  throw new UserError(`${file}: splits: a list of names is needed; ${AGAIN}`);
-}
-
 function lengthOfLongest(blocks: TokenBlocks): number {
   let longest = 0;
   for (let i = 0; i < blocks.length; i++) longest = Math.max(longest, blocks.get(i).length);
@@ -75,11 +75,10 @@ function lengthOfLongest(blocks: TokenBlocks): number {
 
 async function readSplit(folder: string, tokenizer: Tokenizer): Promise<TokenBlocks> {
   const state = path.join(folder, STATE);
-  const files = readJson(state)._data_files;
-  if (!Array.isArray(files)) throw new UserError(`${state}: names no data files; ${AGAIN}`);
+  const files = readJsonFile(state, STATE_SHAPE, READING)._data_files;
   const arena = new TokenArena();
-  for (const entry of files as ({ filename?: unknown } | null)[]) {
-    const file = insideFolder(folder, entry?.filename, state);
+  for (const { filename } of files) {
+    const file = insideFolder(folder, filename, state);
     await refuseFineTuning(file);
     for await (const { value, place } of readRows(file, [COLUMN])) {
       const ids = Int32Array.from(value[COLUMN] as ArrayLike<number>, Number);
@@ -104,19 +103,4 @@ async function refuseFineTuning(file: string): Promise<void> {
       `${file}: was tokenized for supervised fine-tuning (it has labels); name another tokenized_path`,
     );
   }
-}
-
-const AGAIN = "remove the folder to tokenize again";
-
-function readJson(file: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new UserError(`tokenized_path: ${file} cannot be read: ${messageOf(error)}; ${AGAIN}`);
-  }
-  const found = parseJson(text, file, AGAIN);
-  if (typeof found === "object" && found !== null && !Array.isArray(found))
-    return found as Record<string, unknown>;
-  throw new UserError(`${file}: an object is needed; ${AGAIN}`);
 }

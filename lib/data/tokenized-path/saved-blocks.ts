@@ -10,7 +10,6 @@ import {
   fsyncSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -19,9 +18,11 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
-import { parseJson, writeJson } from "../../files/json.js";
+import { writeJson } from "../../files/json.js";
+import { readJsonFile } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
-import { insideFolder, isSize } from "../../files/outside-path.js";
+import { insideFolder } from "../../files/outside-path.js";
+import { count, flag, list, type Of, object, oneOf, type Shape, shape, text } from "../../files/shape.js";
 import { blockPerDocument, type TokenBlocks } from "../blocks/packing.js";
 import type { DataSummary } from "../blocks/summary.js";
 import { TokenArena } from "../blocks/token-arena.js";
@@ -34,24 +35,42 @@ const FORMAT = 1;
 /** What is written at once, and read at once. */
 const CHUNK = 1 << 20;
 
-interface SavedSet {
-  /** "" for training blocks and an evaluation set without a name. */
-  readonly name: string;
-  readonly kind: "train" | "evaluation";
-  readonly file: string;
-  readonly documents: number;
-  /** Ids in each block; one number where all are alike. */
-  readonly lengths: number | readonly number[];
-  readonly blocks: number;
-  readonly sha256: string;
-}
+/** A block has a token at least: one of none would make any number of blocks out of nothing. */
+const length = shape<number>(
+  "a number of tokens",
+  (value) => Number.isSafeInteger(value) && (value as number) > 0,
+);
 
-interface Contents {
-  readonly format: number;
-  readonly tokenizer: { readonly sha256: string; readonly tokens: number };
-  readonly summary: DataSummary;
-  readonly sets: readonly SavedSet[];
-}
+const SET_SHAPE = object({
+  /** "" for training blocks and an evaluation set without a name. */
+  name: text,
+  kind: oneOf("train", "evaluation"),
+  file: text,
+  documents: count,
+  /** Ids in each block; one number where all are alike. */
+  lengths: ((value, place) =>
+    Array.isArray(value) ? list(length)(value, place) : count(value, place)) as Shape<number | number[]>,
+  blocks: count,
+  sha256: text,
+});
+type SavedSet = Of<typeof SET_SHAPE>;
+
+const CONTENTS_SHAPE = object({
+  format: oneOf(FORMAT),
+  tokenizer: object({ sha256: text, tokens: count }),
+  summary: object({
+    datasets: list(object({ name: text, documents: count })),
+    documents: count,
+    tokens: count,
+    blocks: count,
+    droppedTokens: count,
+    separator: text,
+    blockLength: count,
+    packing: flag,
+  }) as Shape<DataSummary>,
+  sets: list(SET_SHAPE),
+});
+type Contents = Of<typeof CONTENTS_SHAPE>;
 
 /** The keys that a cache stands for, where the recipe may say something else. */
 interface CachedRecipe {
@@ -112,45 +131,17 @@ function ignored(folder: string, summary: DataSummary, recipe: CachedRecipe): st
   return notes;
 }
 
+/** @throws UserError for a file that is damaged: asked before anything is read or made by it */
 function readContents(file: string): Contents {
-  const remedy = "remove the folder to tokenize again";
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new UserError(`${file}: cannot be read: ${messageOf(error)}; ${remedy}`);
-  }
-  const contents = parseJson(text, file, remedy) as Contents;
-  if (contents?.format !== FORMAT || !Array.isArray(contents.sets) || !contents.tokenizer) {
-    throw new UserError(`${file}: is of another version of qwen-pt, or damaged; ${remedy}`);
-  }
-  if (typeof contents.summary !== "object" || contents.summary === null)
-    throw new UserError(`${file}: summary is missing: the file is damaged; ${remedy}`);
-  for (const [index, set] of (contents.sets as readonly unknown[]).entries()) {
-    const what = setFault(set);
-    if (what !== undefined)
-      throw new UserError(`${file}: sets[${index}]: ${what}: the file is damaged; ${remedy}`);
+  const contents = readJsonFile(file, CONTENTS_SHAPE, { remedy: "remove the folder to tokenize again" });
+  for (const [index, { lengths, blocks }] of contents.sets.entries()) {
+    const fits = typeof lengths === "number" ? lengths > 0 || blocks === 0 : lengths.length === blocks;
+    if (fits) continue;
+    throw new UserError(
+      `${file}: sets[${index}]: lengths has not one number above 0 a block: the file is damaged; remove the folder to tokenize again`,
+    );
   }
   return contents;
-}
-
-/** What is wrong with the description of a set: asked before anything is read or made by it. */
-function setFault(set: unknown): string | undefined {
-  if (typeof set !== "object" || set === null) return "is no object";
-  const { name, kind, file, documents, lengths, blocks, sha256 } = set as Partial<SavedSet>;
-  if (typeof name !== "string" || typeof sha256 !== "string") return "name or sha256 is no text";
-  if (kind !== "train" && kind !== "evaluation") return "kind is neither train nor evaluation";
-  if (typeof file !== "string") return "file is no text";
-  if (!isSize(documents) || !isSize(blocks)) return "documents or blocks is no count";
-  if (typeof lengths === "number")
-    return isLength(lengths) || blocks === 0 ? undefined : "lengths is no length";
-  if (!Array.isArray(lengths) || lengths.length !== blocks) return "lengths has not one number a block";
-  return lengths.every(isLength) ? undefined : "lengths holds what is no length";
-}
-
-/** A block has a token at least: one of none would make any number of blocks out of nothing. */
-function isLength(value: unknown): boolean {
-  return isSize(value) && value > 0;
 }
 
 /** The bytes that a set must have. */

@@ -2,10 +2,11 @@
 // The work of tokenizing is an engine's (engines.ts). Chat templates are not read.
 
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
+import { readJsonFile } from "../../files/json-file.js";
+import { anything, table } from "../../files/shape.js";
 import { type AddedToken, addTokens } from "./added-tokens.js";
 import { decodeByteLevel } from "./byte-level.js";
 import { tokenizerFault } from "./check-tokenizer.js";
@@ -207,17 +208,9 @@ function readTokenizerJson(file: string): TokenizerJson {
 }
 
 function readJson(file: string): Record<string, unknown> | undefined {
-  if (!existsSync(file)) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8").replace(/^\uFEFF/, "");
-  } catch (error) {
-    throw new UserError(`${file}: cannot be read: ${messageOf(error)}`);
-  }
-  const json = parseJson(text, file, "copy the file of the model again");
-  if (json !== null && typeof json === "object" && !Array.isArray(json))
-    return json as Record<string, unknown>;
-  throw new UserError(`${file}: must be a JSON object`);
+  return existsSync(file)
+    ? readJsonFile(file, table(anything), { remedy: "copy the file of the model again" })
+    : undefined;
 }
 
 /** Adds to tokenizer.json what only tokenizer_config.json registers, as transformers does on loading. */

@@ -1,19 +1,18 @@
 // Which files of a ModelScope folder have been hashed already: its files keep their names when a branch moves on, and
 // hashing gigabytes at every start would be felt. A note holds as long as size and time of the file do.
 import { createHash } from "node:crypto";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { recallJson } from "../../files/json-file.js";
 import { insideFolder } from "../../files/outside-path.js";
+import { count, number, type Of, object, table, text } from "../../files/shape.js";
 import type { Repository } from "../names.js";
 import { hashOf } from "./transfer.js";
 
 const NOTES = ".qwen-pt-checked.json";
 
-interface Note {
-  readonly hash: string;
-  readonly size: number;
-  readonly time: number;
-}
+const NOTES_SHAPE = table(object({ hash: text, size: count, time: number }));
+type Note = Of<typeof NOTES_SHAPE>[string];
 
 export class CheckedFiles {
   constructor(readonly folder: string) {}
@@ -40,11 +39,7 @@ export class CheckedFiles {
   }
 
   #read(): Record<string, Note> {
-    try {
-      return JSON.parse(readFileSync(path.join(this.folder, NOTES), "utf8")) as Record<string, Note>;
-    } catch {
-      return {};
-    }
+    return recallJson(path.join(this.folder, NOTES), NOTES_SHAPE) ?? {};
   }
 
   /** The lock that ModelScope's client takes for a file. */

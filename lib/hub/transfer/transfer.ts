@@ -1,12 +1,14 @@
 // One file from an address onto the disk: several ranges at a time, resumed after an interruption, checked by its
 // hash before it gets its name. It knows no hub and no cache.
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.js";
+import { recallJson } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { isSize } from "../../files/outside-path.js";
+import { count, list, object, optional, text } from "../../files/shape.js";
 import { type Answer, failureOf, type Http, HttpFailure } from "./http.js";
 import { Pace } from "./pace.js";
 
@@ -307,25 +309,25 @@ function split(size: number | undefined): Part[] {
   return parts;
 }
 
+const JOURNAL_SHAPE = object({
+  size: count,
+  hash: optional(text),
+  parts: list(object({ start: count, end: count, done: count })),
+});
+
 /** What an earlier attempt at the same content left. */
 function readJournal(job: Job): Part[] | undefined {
   // without a hash nothing would tell bytes of one content from those of another
   if (job.hash === undefined || !existsSync(partialOf(job.target))) return undefined;
-  try {
-    const { size, hash, parts } = JSON.parse(readFileSync(journalOf(job.target), "utf8")) as {
-      size: number;
-      hash?: string;
-      parts: Part[];
-    };
-    let at = 0;
-    for (const { start, end, done } of parts) {
-      if (start !== at || !(end > start) || !(done >= 0) || done > end - start) return undefined;
-      at = end;
-    }
-    return size === job.size && hash === job.hash && at === size ? parts : undefined;
-  } catch {
-    return undefined;
+  const journal = recallJson(journalOf(job.target), JOURNAL_SHAPE);
+  if (journal === undefined) return undefined;
+  const { size, hash, parts } = journal;
+  let at = 0;
+  for (const { start, end, done } of parts) {
+    if (start !== at || !(end > start) || done > end - start) return undefined;
+    at = end;
   }
+  return size === job.size && hash === job.hash && at === size ? parts : undefined;
 }
 
 /** The hash of a file in the kind of `like`; undefined where that is none. */

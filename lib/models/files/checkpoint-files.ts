@@ -1,11 +1,12 @@
 // Which safetensors file of a folder holds which tensor: a single file, or shards by their index.
 // Not here: what the tensors mean (weights.ts).
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { messageOf, UserError } from "../../errors.js";
-import { parseJson } from "../../files/json.js";
+import { UserError } from "../../errors.js";
+import { readJsonFile } from "../../files/json-file.js";
 import { insideFolder } from "../../files/outside-path.js";
+import { object, shape, table } from "../../files/shape.js";
 import type { Tensor } from "../../torch/index.js";
 import { loadSafetensors } from "../../torch/index.js";
 
@@ -78,27 +79,14 @@ function rootOf(dir: string): string | null {
   return basename(snapshots) === "snapshots" ? dirname(snapshots) : null;
 }
 
+/** A plain file name: no folder, no drive, no parent, in the manner of either operating system. */
+const shard = shape<string>(
+  "a safetensors file name",
+  (value) => typeof value === "string" && /^[^/\\:]+\.safetensors$/.test(value) && !value.startsWith(".."),
+);
+const INDEX_SHAPE = object({ weight_map: table(shard) });
+
 /** tensor name -> file name of the shard */
 function readIndex(file: string): Map<string, string> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new UserError(`${file}: cannot be read (${messageOf(error)})`);
-  }
-  const json = parseJson(text, file, "download it again");
-  const map = (json as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new UserError(`${file}: weight_map: an object from tensor to file is needed`);
-  }
-  const entries = Object.entries(map as Record<string, unknown>);
-  for (const [name, shard] of entries) {
-    // a plain file name: no folder, no drive, no parent, in the manner of either operating system
-    if (typeof shard !== "string" || !/^[^/\\:]+\.safetensors$/.test(shard) || shard.startsWith("..")) {
-      throw new UserError(
-        `${file}: weight_map: ${name}: ${JSON.stringify(shard)} is not a safetensors file name`,
-      );
-    }
-  }
-  return new Map(entries as [string, string][]);
+  return new Map(Object.entries(readJsonFile(file, INDEX_SHAPE, { remedy: "download it again" }).weight_map));
 }

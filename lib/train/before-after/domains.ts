@@ -1,6 +1,6 @@
 // `eval_domains`: what training gained and what it lost, domain by domain. Named held-out sets are scored before the
 // first step and after the last one; a checkpoint takes the first figures along. How a text is scored is score.ts's.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { modelConfig } from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
@@ -11,8 +11,9 @@ import type { DomainReport, DomainScores } from "../../evaluate/domain-report.js
 import { type Score, scoreDocuments, totalScore } from "../../evaluate/score.js";
 import type { ScoredDomain } from "../../evaluate/score-table.js";
 import type { TrainEvent } from "../../events.js";
-import { parseJson } from "../../files/json.js";
+import { readJsonFile } from "../../files/json-file.js";
 import { writeWhole } from "../../files/output-file.js";
+import { count, number, object, optional, type Shape, table } from "../../files/shape.js";
 import { openModel } from "../../inference/open-model.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { getRngState, keep, setRngState } from "../../torch/index.js";
@@ -168,12 +169,17 @@ export class DomainEvaluation {
   }
 }
 
+const SCORE_SHAPE = object({ nats: number, tokens: count, documents: count, loss: number }) as Shape<Score>;
+const REPORT_SHAPE: Shape<DomainReport> = table(
+  object({ before: optional(SCORE_SHAPE), after: optional(SCORE_SHAPE) }),
+) as Shape<DomainReport>;
+
 /** The figures before the first step, as a checkpoint of this run kept them for all of the domains. */
 function keptScores(checkpoint: string | undefined, domains: readonly Domain[]): DomainScores | undefined {
   if (checkpoint === undefined) return undefined;
   const file = path.join(checkpoint, DOMAIN_FILE);
   if (!existsSync(file)) return undefined;
-  const report = parseJson(readFileSync(file, "utf8"), file) as DomainReport;
+  const report = readJsonFile(file, REPORT_SHAPE, { remedy: "resume from another checkpoint" });
   const kept = domains.map(({ name }) => [name, report[name]?.before] as const);
   return kept.every(([, score]) => score !== undefined)
     ? (Object.fromEntries(kept) as DomainScores)

@@ -5,31 +5,36 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
 } from "node:fs";
 import path from "node:path";
-import { messageOf, UserError } from "../../errors.js";
+import { UserError } from "../../errors.js";
+import { readJsonFile } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { writeError, writeWhole } from "../../files/output-file.js";
+import { insideFolder } from "../../files/outside-path.js";
+import { mayStillWrite } from "../../files/processes.js";
+import { count, type Of, object, oneOf, sha256 as sha256Shape, table } from "../../files/shape.js";
 
 const MANIFEST = "manifest.json";
-const TEMPORARY = /^\.checkpoint-\d+\.(\d+)\.(tmp|old)$/;
+const TEMPORARY = /^\.(?<original>checkpoint-\d+)\.(?<pid>\d+)\.(?<kind>tmp|old)$/;
 /** What a write in progress leaves beside its file: output-file.ts's name, and the tensor writer's. */
-const UNFINISHED = /^\..+\.(\d+)\.tmp$|\.safetensors\.tmp-(\d+)-\d+$/;
+const UNFINISHED = /^\..+\.(?<pid>\d+)\.tmp$|\.safetensors\.tmp-(?<writer>\d+)-\d+$/;
 
-interface Manifest {
-  format: 1;
-  step: number;
+const MANIFEST_SHAPE = object({
+  format: oneOf(1),
+  step: count,
   /** Bytes and SHA-256 of every file. */
-  files: Record<string, { bytes: number; sha256: string }>;
-}
+  files: table(object({ bytes: count, sha256: sha256Shape })),
+});
+type Manifest = Of<typeof MANIFEST_SHAPE>;
 
 /** `checkpoint-500` of an output folder. */
 export function checkpointPath(outputDir: string, step: number): string {
@@ -106,24 +111,14 @@ export function cleanStale(outputDir: string): void {
   if (!existsSync(outputDir)) return;
   for (const name of readdirSync(outputDir)) {
     const place = path.join(outputDir, name);
-    const found = TEMPORARY.exec(name);
-    const unfinished = found === null ? UNFINISHED.exec(name) : null;
-    if (unfinished !== null && !isRunning(Number(unfinished[1] ?? unfinished[2])))
-      rmSync(place, { force: true });
-    if (found === null || isRunning(Number(found[1]))) continue;
-    const original = path.join(outputDir, name.split(".").slice(1, 2)[0] as string);
-    if (found[2] === "old" && !existsSync(original)) renameSync(place, original);
+    const folder = TEMPORARY.exec(name)?.groups;
+    const owner = folder ?? UNFINISHED.exec(name)?.groups;
+    const written = lstatSync(place, { throwIfNoEntry: false })?.mtimeMs;
+    if (owner === undefined || written === undefined) continue;
+    if (mayStillWrite(Number(owner["pid"] ?? owner["writer"]), written)) continue;
+    const original = path.join(outputDir, folder?.["original"] ?? name);
+    if (folder?.["kind"] === "old" && !existsSync(original)) renameSync(place, original);
     else rmSync(place, { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
@@ -158,16 +153,9 @@ export function verifyCheckpoint(dir: string): void {
         : `${dir} is not a complete checkpoint of qwen-pt (no ${MANIFEST})`,
     );
   }
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(readFileSync(file, "utf8")) as Manifest;
-    if (manifest.format !== 1 || typeof manifest.files !== "object")
-      throw new Error("not a manifest of this version");
-  } catch (error) {
-    throw refuse(`${file} cannot be read (${messageOf(error)})`);
-  }
-  for (const [name, { bytes, sha256: expected }] of Object.entries(manifest.files)) {
-    const member = path.join(dir, name);
+  const { files } = readJsonFile(file, MANIFEST_SHAPE, { remedy: "resume from another checkpoint" });
+  for (const [name, { bytes, sha256: expected }] of Object.entries(files)) {
+    const member = insideFolder(dir, name, file, null);
     if (!existsSync(member)) throw refuse(`${member} is missing`);
     const { size } = statSync(member);
     if (size !== bytes) throw refuse(`${member} has ${size} bytes where ${bytes} were written`);

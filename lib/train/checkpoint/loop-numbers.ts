@@ -3,14 +3,22 @@
 
 import type { LossScaleState } from "../../assembly/precision.js";
 import { UserError } from "../../errors.js";
-import { isObject } from "../../files/json.js";
+import { readJsonFile } from "../../files/json-file.js";
+import {
+  count,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  table,
+} from "../../files/shape.js";
 import type { PlateauState } from "../../optim/index.js";
 import type { SourceAccountState } from "../batches/source-account.js";
 import type { BestState } from "../plan/best.js";
 import type { Moment } from "../plan/intervals.js";
-
-const COUNTS = ["scheduleSteps", "loggedStep", "skippedSteps", "tokensSeen"] as const;
-const NUMBERS = ["lossSinceLog", "lossBeforeLog", "totalFlos"] as const;
 
 /** The numbers of a run in progress, at the end of a step. */
 export interface LoopState {
@@ -39,29 +47,43 @@ export interface LoopState {
   sources?: SourceAccountState | undefined;
 }
 
+// a loss that is not finite is null in JSON: the run went on with NaN, and so does this one
+const figure = nullable(number);
+
+const SHAPE: Shape<LoopState> = object({
+  scheduleSteps: count,
+  lossSinceLog: figure as Shape<number>,
+  lossBeforeLog: figure as Shape<number>,
+  figuresSinceLog: optional(table(figure as Shape<number>)),
+  loggedStep: count,
+  skippedSteps: count,
+  tokensSeen: count,
+  totalFlos: figure as Shape<number>,
+  lossScale: object({ scale: number, goodSteps: count }),
+  rates: nullable(object({ rates: list(number), best: figure, bad: count, good: count })),
+  best: object({ metric: figure, step: nullable(count), waited: count }),
+  pending: nullable(oneOf("step", "epoch")),
+  data: object({
+    blocks: figure as Shape<number>,
+    tokens: figure as Shape<number>,
+    blockLength: figure as Shape<number>,
+  }),
+  sources: optional(list(object({ nats: figure as Shape<number>, labels: count, tokens: count }))),
+}) as Shape<LoopState>;
+
 /**
  * @param step the step that trainer_state.json beside it stands at
  * @throws UserError naming the file and what in it cannot be
  */
-export function checkLoop(loop: unknown, step: number, file: string): asserts loop is LoopState {
-  const refuse = (why: string): UserError =>
-    new UserError(`${file}: ${why}; the file is damaged: resume from another checkpoint`);
-  if (!isObject(loop)) throw refuse("not an object");
-  for (const key of COUNTS) {
-    const value = loop[key];
-    if (!Number.isSafeInteger(value) || (value as number) < 0) throw refuse(`${key} is not a count`);
-  }
-  // a loss that is not finite is null in JSON: the run went on with NaN, and so does this one
-  for (const key of NUMBERS) {
-    if (typeof loop[key] !== "number" && loop[key] !== null) throw refuse(`${key} is not a number`);
-  }
-  for (const key of ["lossScale", "data"] as const)
-    if (!isObject(loop[key])) throw refuse(`${key} is missing`);
-  const { scheduleSteps, loggedStep, skippedSteps } = loop as unknown as LoopState;
-  const isStep = scheduleSteps <= step && scheduleSteps + skippedSteps >= step && loggedStep <= step;
-  if (!isStep) {
-    throw refuse(
-      `scheduleSteps ${scheduleSteps}, skippedSteps ${skippedSteps} and loggedStep ${loggedStep} do not belong to global_step ${step} of trainer_state.json`,
-    );
-  }
+export function readLoop(file: string, step: number): LoopState {
+  const loop = readJsonFile(file, SHAPE, {
+    missing: "is missing: a checkpoint written with save_only_model: true cannot be resumed",
+    remedy: "resume from another checkpoint",
+  });
+  const { scheduleSteps, loggedStep, skippedSteps } = loop;
+  if (scheduleSteps <= step && scheduleSteps + skippedSteps >= step && loggedStep <= step) return loop;
+  throw new UserError(
+    `${file}: scheduleSteps ${scheduleSteps}, skippedSteps ${skippedSteps} and loggedStep ${loggedStep} do not belong to ` +
+      `global_step ${step} of trainer_state.json; the file is damaged: resume from another checkpoint`,
+  );
 }

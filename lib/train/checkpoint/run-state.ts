@@ -1,8 +1,8 @@
 // What a checkpoint holds beside the weights, so that a resumed run is the run that was never interrupted, bit for
 // bit: optimizer, schedule, random state, and the sums behind the logged loss. Safetensors and JSON, no pickle.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
-import { messageOf, UserError } from "../../errors.js";
+import { UserError } from "../../errors.js";
 import { writeWhole } from "../../files/output-file.js";
 import type { Optimizer } from "../../optim/index.js";
 import {
@@ -13,7 +13,7 @@ import {
   setRngState,
   type Tensor,
 } from "../../torch/index.js";
-import { checkLoop, type LoopState } from "./loop-numbers.js";
+import { type LoopState, readLoop } from "./loop-numbers.js";
 
 /** A checkpoint's file of the optimizer's state. */
 export const OPTIMIZER_FILE = "optimizer.safetensors";
@@ -51,15 +51,7 @@ export function saveRunState(
  */
 export function loadRunState(dir: string, optimizer: Optimizer, step: number, rank = 0): LoopState {
   const file = path.join(dir, LOOP_FILE);
-  let loop: LoopState;
-  try {
-    loop = JSON.parse(readFileSync(file, "utf8")) as LoopState;
-  } catch (error) {
-    throw new UserError(
-      `${file}: cannot be read (${messageOf(error)}); a checkpoint written with save_only_model: true cannot be resumed`,
-    );
-  }
-  checkLoop(loop, step, file);
+  const loop = readLoop(file, step);
   scope(() => {
     const saved = path.join(dir, OPTIMIZER_FILE);
     try {

@@ -2,8 +2,10 @@
 // transformers' TrainerState. It holds no tensors; optimizer, schedule and random state are other files of a checkpoint.
 import { readFileSync } from "node:fs";
 import { messageOf, UserError } from "../../errors.js";
+import { jsonOf } from "../../files/json-file.js";
 import { writeWhole } from "../../files/output-file.js";
-import { parsePythonJson, pythonJson } from "../../files/python-json.js";
+import { pythonJson } from "../../files/python-json.js";
+import { anything, count, list, number, object, optional, table } from "../../files/shape.js";
 
 /** Numbers that Python holds as int, in every file of this family. */
 export const INTEGER_KEYS: ReadonlySet<string> = new Set([
@@ -109,33 +111,24 @@ export function saveTrainerState(state: TrainerState, file: string): void {
   writeWhole(file, formatTrainerState(state));
 }
 
+const SHAPE = object({
+  global_step: count,
+  epoch: optional(number),
+  max_steps: optional(number),
+  num_input_tokens_seen: optional(number),
+  total_flos: optional(number),
+  log_history: optional(list(table(anything))),
+});
+const REMEDY = "resume from another checkpoint or start without resume_from_checkpoint";
+
 /** Reads a state back, ours or transformers'. `file` only names it in errors. Throws UserError. */
 export function parseTrainerState(text: string, file: string): TrainerState {
-  const refuse = (why: string) =>
-    new UserError(`${file}: ${why}; resume from another checkpoint or start without resume_from_checkpoint`);
-  let found: unknown;
-  try {
-    found = parsePythonJson(text);
-  } catch (error) {
-    throw refuse(`not a trainer state (${messageOf(error)})`);
-  }
-  if (typeof found !== "object" || found === null || Array.isArray(found))
-    throw refuse("not a trainer state");
+  const found = jsonOf(text, file, SHAPE, { remedy: REMEDY, python: true });
   const state = newTrainerState(found as Partial<TrainerState>);
-  for (const key of ["epoch", "global_step", "max_steps", "num_input_tokens_seen", "total_flos"] as const) {
-    if (typeof state[key] !== "number") throw refuse(`${key} is not a number`);
-  }
-  if (!("global_step" in found)) throw refuse("global_step is missing");
-  if (!Number.isInteger(state.global_step) || state.global_step < 0)
-    throw refuse("global_step is not a step number");
-  if (!Array.isArray(state.log_history)) throw refuse("log_history is not a list");
-  const entries: unknown[] = state.log_history;
-  const bad = entries.findIndex((one) => typeof one !== "object" || one === null || Array.isArray(one));
-  if (bad >= 0) throw refuse(`log_history: entry ${bad + 1} is not an object`);
   // a later step than the last would count as a run that is over
   if (state.max_steps > 0 && state.global_step > state.max_steps)
-    throw refuse(
-      `global_step ${state.global_step} is beyond max_steps ${state.max_steps}: the file is damaged`,
+    throw new UserError(
+      `${file}: global_step ${state.global_step} is beyond max_steps ${state.max_steps}: the file is damaged; ${REMEDY}`,
     );
   return state;
 }

@@ -1,24 +1,28 @@
 // output_dir belongs to one run: a file in it says whose it is. A second run would write between the first one's lines and
 // remove its checkpoints. A run that was killed leaves the file behind; the next one sees that nobody is there any more.
 // Not for waiting: a training takes hours.
-import { readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { UserError } from "../../errors.js";
+import { recallJson } from "../../files/json-file.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { writeError } from "../../files/output-file.js";
+import { isThere, startOf } from "../../files/processes.js";
+import { count, type Of, object, text } from "../../files/shape.js";
 
 /** The file in an output folder that says which run has it. */
 export const LOCK_FILE = ".qwen-pt.lock";
 
-interface Owner {
-  readonly pid: number;
-  readonly host: string;
+const OWNER_SHAPE = object({
+  pid: count,
+  host: text,
   /** When the run began, for people. */
-  readonly since: string;
+  since: text,
   /** When the process began, in the system's ticks: a number that was given again belongs to another. "" where unknown. */
-  readonly started: string;
-}
+  started: text,
+});
+type Owner = Of<typeof OWNER_SHAPE>;
 
 /**
  * Takes an output folder for this run, and makes it where it is not there.
@@ -32,7 +36,7 @@ export function claimOutput(dir: string): () => void {
     made = makeFolder(dir);
     for (let attempt = 0; !take(file); attempt++) {
       const owner = ownerOf(file);
-      if (owner !== undefined && isThere(owner)) throw inUse(dir, file, owner);
+      if (owner !== undefined && isUnderWay(owner)) throw inUse(dir, file, owner);
       // stale: two that find it so at once both try again, and one of them takes it
       rmSync(file, { force: true });
       if (attempt === 10) throw Object.assign(new Error("it comes back"), { code: "EEXIST" });
@@ -66,36 +70,16 @@ function take(file: string): boolean {
 
 /** Undefined where there is no file, or one that was cut short: its writer did not live long. */
 function ownerOf(file: string): Owner | undefined {
-  try {
-    const owner = JSON.parse(readFileSync(file, "utf8")) as Partial<Owner> | null;
-    return Number.isSafeInteger(owner?.pid) && typeof owner?.host === "string" ? (owner as Owner) : undefined;
-  } catch {
-    return undefined;
-  }
+  return recallJson(file, OWNER_SHAPE);
 }
 
 /** Whether its run may still be under way. This process computes one run at a time, so its own is over. */
-function isThere({ pid, host, started }: Owner): boolean {
+function isUnderWay({ pid, host, started }: Owner): boolean {
   if (host !== os.hostname()) return true; // nobody here can tell
   if (pid === process.pid || pid < 1) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
-  }
+  if (!isThere(pid)) return false;
   const now = startOf(pid);
-  return now === "" || typeof started !== "string" || started === "" || now === started;
-}
-
-/** Field 22 of /proc/PID/stat; "" on other systems, and for a process that is gone. */
-function startOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // the name, in brackets, may hold anything
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    return "";
-  }
+  return now === "" || started === "" || now === started;
 }
 
 function inUse(dir: string, file: string, { pid, host, since }: Owner): UserError {

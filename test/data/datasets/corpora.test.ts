@@ -137,6 +137,6 @@ describe("what is shown of it", () => {
     expect(out).toContain("Hugging Face wikimedia/wikipedia, subset 20231101.zh; text in text");
     expect(out).toContain("text in title + content");
     await expect(run(["--all"], host)).rejects.toThrow(/corpora takes one folder at most/);
-    await expect(run(["nowhere"], host)).rejects.toThrow(/nowhere\/dataset_info\.json: cannot be read/);
+    await expect(run(["nowhere"], host)).rejects.toThrow(/nowhere\/dataset_info\.json: cannot be read /);
   });
 });

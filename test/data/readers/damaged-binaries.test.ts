@@ -224,23 +224,47 @@ describe("tokens.json", () => {
     [
       "no tokens in any number of blocks",
       (set) => Object.assign(set, { lengths: 0, blocks: 1e13 }),
-      /lengths is no length/,
+      /sets\[0\]: lengths has not one number above 0 a block/,
     ],
     ["more blocks than the file has", (set) => Object.assign(set, { blocks: 1e13 }), /cut short, or longer/],
-    ["half a block", (set) => Object.assign(set, { blocks: 1.5 }), /documents or blocks is no count/],
-    ["less than none", (set) => Object.assign(set, { blocks: -1 }), /documents or blocks is no count/],
-    ["lengths of other blocks", (set) => Object.assign(set, { lengths: [1, 2] }), /not one number a block/],
+    [
+      "half a block",
+      (set) => Object.assign(set, { blocks: 1.5 }),
+      /sets\[0\]\.blocks: a whole number from 0 is needed/,
+    ],
+    [
+      "less than none",
+      (set) => Object.assign(set, { blocks: -1 }),
+      /sets\[0\]\.blocks: a whole number from 0 is needed/,
+    ],
+    [
+      "lengths of other blocks",
+      (set) => Object.assign(set, { lengths: [1, 2] }),
+      /not one number above 0 a block/,
+    ],
     [
       "a length that is none",
       (set) => Object.assign(set, { lengths: [null], blocks: 1 }),
-      /holds what is no length/,
+      /sets\[0\]\.lengths\[0\]: a number of tokens is needed, not null/,
     ],
-    ["lengths as text", (set) => Object.assign(set, { lengths: "32" }), /not one number a block/],
+    [
+      "lengths as text",
+      (set) => Object.assign(set, { lengths: "32" }),
+      /sets\[0\]\.lengths: a whole number from 0/,
+    ],
     ["a file elsewhere", (set) => Object.assign(set, { file: "../../x" }), /is no name of a file inside/],
-    ["a file that is a number", (set) => Object.assign(set, { file: 3 }), /file is no text/],
+    [
+      "a file that is a number",
+      (set) => Object.assign(set, { file: 3 }),
+      /sets\[0\]\.file: a text is needed, not 3/,
+    ],
     ["a file that is not there", (set) => Object.assign(set, { file: "none.tokens" }), /is missing/],
-    ["another kind", (set) => Object.assign(set, { kind: "test" }), /kind is neither/],
-    ["no name", (set) => delete set["name"], /name or sha256 is no text/],
+    [
+      "another kind",
+      (set) => Object.assign(set, { kind: "test" }),
+      /kind: "train" or "evaluation" is needed, not "test"/,
+    ],
+    ["no name", (set) => delete set["name"], /sets\[0\]\.name: is missing/],
   ];
   it.each(cases)("%s is refused at once", async (name, edit, message) => {
     const folder = change(name.replaceAll(" ", "-"), ({ sets }) => edit(sets[0] as Record<string, unknown>));
@@ -254,11 +278,11 @@ describe("tokens.json", () => {
   it("sets that are null, and no summary, are refused", async () => {
     const nulls = change("nulls", (contents) => Object.assign(contents, { sets: [null] }));
     await expect(prepareTrainingData({ ...RECIPE, tokenized_path: nulls }, tokenizer)).rejects.toThrow(
-      /sets\[0\]: is no object/,
+      /sets\[0\]: an object is needed, not null/,
     );
     const bare = change("bare", (contents) => Object.assign(contents, { summary: null }));
     await expect(prepareTrainingData({ ...RECIPE, tokenized_path: bare }, tokenizer)).rejects.toThrow(
-      /summary is missing/,
+      /summary: an object is needed, not null/,
     );
   });
 });

@@ -134,7 +134,7 @@ describe("LLaMA-Factory's folder", () => {
     writeFileSync(file, tableToIPC(tuned, "stream"));
     await expect(load(folder)).rejects.toThrow(/was tokenized for supervised fine-tuning/);
     rmSync(path.join(folder, "train/state.json"));
-    await expect(load(folder)).rejects.toThrow(/state\.json cannot be read: .*; remove the folder/);
+    await expect(load(folder)).rejects.toThrow(/state\.json: cannot be read .*; remove the folder/);
   });
 });
 
@@ -177,7 +177,7 @@ describe("a cache that does not fit is refused", () => {
     [
       "of another version",
       (f) => writeFileSync(path.join(f, "tokens.json"), '{"format": 9}'),
-      /is of another version/,
+      /tokens\.json: format: 1 is needed, not 9; remove the folder to tokenize again/,
     ],
     [
       "that is something else",

@@ -116,13 +116,16 @@ describe("trainer_state.json", () => {
   });
 
   it.each([
-    ["", /not a trainer state/],
-    ["[]", /not a trainer state/],
-    ["{}", /global_step is missing/],
-    ['{"global_step": "4"}', /global_step is not a number/],
-    ['{"global_step": 1.5}', /not a step number/],
-    ['{"global_step": 4, "log_history": {}}', /log_history is not a list/],
-    ['{"global_step": 4, "max_steps": 9, "log_history": [{"step": 1}, null]}', /log_history: entry 2 is not/],
+    ["", /:1: malformed JSON \(it ends in the middle/],
+    ["[]", /: an object is needed, not \[\]; resume/],
+    ["{}", /: global_step: is missing;/],
+    ['{"global_step": "4"}', /global_step: a whole number from 0 is needed, not "4"/],
+    ['{"global_step": 1.5}', /global_step: a whole number from 0 is needed, not 1\.5/],
+    ['{"global_step": 4, "log_history": {}}', /log_history: a list is needed, not \{\}/],
+    [
+      '{"global_step": 4, "max_steps": 9, "log_history": [{"step": 1}, null]}',
+      /log_history\[1\]: an object is needed, not null/,
+    ],
     ['{"global_step": 1000000000, "max_steps": 9}', /global_step 1000000000 is beyond max_steps 9/],
   ])("refuses %s in one line", (text, message) => {
     const file = path.join(folder, "trainer_state.json");

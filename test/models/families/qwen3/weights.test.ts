@@ -196,17 +196,17 @@ describe("shards", () => {
     [
       "a path that leaves the folder",
       (dir: string) => edit(dir, (i) => (i.weight_map["lm_head.weight"] = "../x.safetensors")),
-      'lm_head.weight: "../x.safetensors" is not a safetensors file name',
+      'weight_map."lm_head.weight": a safetensors file name is needed, not "../x.safetensors"',
     ],
     [
       "a pickle",
       (dir: string) => edit(dir, (i) => (i.weight_map["lm_head.weight"] = "x.bin")),
-      '"x.bin" is not a safetensors file name',
+      'a safetensors file name is needed, not "x.bin"',
     ],
     [
       "a drive",
       (dir: string) => edit(dir, (i) => (i.weight_map["lm_head.weight"] = "C:x.safetensors")),
-      "is not a safetensors file name",
+      "a safetensors file name is needed",
     ],
     [
       "a tensor that its shard lacks",
@@ -222,7 +222,7 @@ describe("shards", () => {
     [
       "no weight_map",
       (dir: string) => writeFileSync(join(dir, "model.safetensors.index.json"), "{}"),
-      "weight_map: an object",
+      "weight_map: is missing; download it again",
     ],
     [
       "broken JSON",
