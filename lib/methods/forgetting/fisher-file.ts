@@ -7,7 +7,7 @@ import type { Fisher } from "./fisher.js";
 
 /** What a Fisher file was estimated from; what a recipe asks for. */
 export interface FisherSettings {
-  /** Of the model: {@link fingerprint}. */
+  /** Of the model: `fingerprint`. */
   readonly model: string;
   /** Names of datasets, joined by commas. */
   readonly datasets: string;

@@ -62,7 +62,7 @@ export function buildEmptyModel(
 }
 
 /**
- * A model with the weights of a folder, frozen: see {@link loadWeights}. `config` replaces what its config.json says
+ * A model with the weights of a folder, frozen: see `loadWeights`. `config` replaces what its config.json says
  * (a scaled rotary embedding).
  * `M` is the class that its family builds, for whoever knows it.
  * @example const model = loadModel("Qwen/Qwen3-0.6B");
