@@ -111,7 +111,7 @@ describe("a file of another shape is refused with the place", () => {
   });
 });
 
-it("a file that only spares work is asked, and passed over where it is damaged", () => {
+it("a file that only spares work is asked, and skipped where it is damaged", () => {
   const file = path.join(dir, "cache.json");
   expect(recallJson(file, SHAPE)).toBeUndefined();
   for (const content of ["", "null", '{"step": "1"}', "\0", "[".repeat(1e5)]) {

@@ -182,7 +182,9 @@ describe("causal_attention_recalled looks at what it is given", () => {
       [out, sums.to("meta")],
       [out.to("meta"), sums],
     ] as const)
-      expect(() => gradients(leaves, result, kept)).toThrow(/what is given is on (?:cpu|meta), the query on cpu/);
+      expect(() => gradients(leaves, result, kept)).toThrow(
+        /what is given is on (?:cpu|meta), the query on cpu/,
+      );
   });
 
   it.each([
