@@ -34,6 +34,7 @@ const settingsOf = (name: string, args: string | null, learningRate: number): Op
   beta1: 0.9,
   beta2: 0.999,
   eps: 1e-8,
+  folder: "", // none of these keeps a state in a file
   arguments: optimizerArguments(name, args),
 });
 
