@@ -36,7 +36,7 @@ export const BREAKS = [
     "a kept tail",
     "lib/data/blocks/packing.ts",
     "Math.floor((corpus.start(to) - start) / layout.blockLength)",
-    "Math.ceil((corpus.start(to) - start) / layout.blockLength)",
+    "Math.ceil((corpus.start(to) - start) / layout.blockLength) - Number(to === corpus.documents)",
     "^lora$|two-datasets",
   ],
   [
