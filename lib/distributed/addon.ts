@@ -15,6 +15,11 @@ declare const groupBrand: unique symbol;
 export interface GroupHandle {
   readonly [groupBrand]: "group";
 }
+declare const ticketBrand: unique symbol;
+/** A collective under way, as native code knows it. */
+export interface TicketHandle {
+  readonly [ticketBrand]: "ticket";
+}
 declare const heartbeatBrand: unique symbol;
 /** The heartbeat of this rank as native code knows it. */
 export interface HeartbeatHandle {
@@ -49,6 +54,17 @@ export interface DistributedAddon {
     reduction: number,
     root: number,
   ): Promise<void>;
+  begin(
+    group: GroupHandle,
+    kind: number,
+    tensor: Handle | null,
+    output: Handle | null,
+    reduction: number,
+    root: number,
+  ): TicketHandle;
+  await(ticket: TicketHandle): void;
+  releaseMemory(tensor: Handle): void;
+  restoreMemory(tensor: Handle): void;
   send(group: GroupHandle, tensor: Handle, to: number, tag: number): Promise<void>;
   receive(group: GroupHandle, tensor: Handle, from: number, tag: number): Promise<void>;
   waitingFor(group: GroupHandle): string;

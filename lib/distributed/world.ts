@@ -14,7 +14,20 @@ const REDUCTIONS = { sum: 0, avg: 1, product: 2, min: 3, max: 4 } as const;
 export type Reduction = "sum" | "product" | "min" | "max";
 
 /** native/distributed/group.h's order. */
-const KINDS = { allReduce: 0, broadcast: 1, allGather: 2, reduceScatter: 3, barrier: 4 } as const;
+const KINDS = {
+  allReduce: 0,
+  broadcast: 1,
+  allGather: 2,
+  reduceScatter: 3,
+  barrier: 4,
+  allToAll: 5,
+} as const;
+
+/** A collective under way, for a thread that blocks where it needs the result: inside a pass through a model. */
+export interface Pending {
+  /** Blocks until it is done, whatever the event loop has to do. Throws what {@link World.explained} explains. */
+  wait(): void;
+}
 
 /** Settings of {@link init}. */
 export interface InitOptions {
@@ -84,6 +97,21 @@ export class World {
     if (this.#parts === undefined) output.copy_(input);
     else await this.#collective("reduceScatter", input, output, REDUCTIONS[reduction]);
     return output;
+  }
+
+  /**
+   * Starts a collective in the order of all, of which `wait` blocks this thread: allReduce and broadcast in place,
+   * allGather [n] into [size * n], allToAll the rows of [size * n] to the ranks, of each rank one into [size * n].
+   */
+  begin(kind: "allReduce" | "broadcast" | "allGather" | "allToAll", value: Tensor, output?: Tensor): Pending {
+    if (this.#parts === undefined) {
+      output?.copy_(value);
+      return { wait() {} };
+    }
+    const addon = distributedAddon();
+    const { group } = this.#parts;
+    const ticket = addon.begin(group, KINDS[kind], value._handle, output?._handle ?? null, 0, 0);
+    return { wait: () => addon.await(ticket) };
   }
 
   /** Sends a tensor to a rank; done once it has been received there under the same tag. */
@@ -184,12 +212,12 @@ export class World {
     try {
       await start(addon, this.#parts);
     } catch (error) {
-      throw await this.#explained(error);
+      throw await this.explained(error);
     }
   }
 
-  /** A failed collective's error, with the ranks that are gone: gloo names a port. */
-  async #explained(error: unknown): Promise<unknown> {
+  /** A failed collective's error, with the ranks that are gone: gloo names a port. Others stay as they are. */
+  async explained(error: unknown): Promise<unknown> {
     if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== "ERR_DISTRIBUTED")
       return error;
     const { group, heartbeat } = this.#parts as WorldParts;

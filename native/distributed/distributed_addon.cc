@@ -13,8 +13,10 @@
 #include "binding/handle.h"
 #include "group.h"
 #include "heartbeat.h"
+#include "storage.h"
 #include "store.h"
 #include "tensors/placement.h"
+#include "ticket.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -25,6 +27,7 @@ using qwen_pt::Heartbeat;
 using qwen_pt::inBackground;
 using qwen_pt::Settlement;
 using qwen_pt::Store;
+using qwen_pt::Ticket;
 using std::shared_ptr;
 
 template <class T>
@@ -95,13 +98,18 @@ Napi::Value joinGroup(const Napi::CallbackInfo& info) {
 }
 
 // The tensor behind a handle of the other addon.
-at::Tensor tensorOf(const Napi::Value& value) {
+const at::Tensor& tensorBehind(const Napi::Value& value) {
   void* data = nullptr;
   const bool isExternal = napi_get_value_external(value.Env(), value, &data) == napi_ok && data != nullptr;
   auto* handle = isExternal ? static_cast<qwen_pt::Handle*>(data) : nullptr;
   if (handle == nullptr || handle->kind != qwen_pt::HandleKind::Tensor || !handle->tensor.defined())
     throw Napi::TypeError::New(value.Env(), "a tensor is expected that was not disposed of");
-  const at::Tensor& tensor = handle->tensor;
+  return handle->tensor;
+}
+
+// The same as a collective takes it.
+at::Tensor tensorOf(const Napi::Value& value) {
+  const at::Tensor& tensor = tensorBehind(value);
   if (!qwen_pt::isOnHost(tensor) || !tensor.is_contiguous() || tensor.layout() != at::kStrided)
     throw Napi::TypeError::New(value.Env(), "a collective takes contiguous tensors on the CPU");
   return tensor.detach().view({-1});  // gloo compares shapes; what counts here is the number of elements
@@ -115,19 +123,46 @@ std::pair<Napi::Value, qwen_pt::Done> promised(Napi::Env env) {
           }};
 }
 
-// collective(group, kind, tensor, output, reduction, root) -> promise; what a kind lacks is null
-Napi::Value collective(const Napi::CallbackInfo& info) {
-  const auto group = held<Group>(info[0]);
+// An operation from (group, kind, tensor, output, reduction, root); what a kind lacks is null.
+qwen_pt::Operation operationOf(const Napi::CallbackInfo& info) {
   qwen_pt::Operation operation;
   operation.kind = static_cast<qwen_pt::Collective>(integer(info[1]));
   if (!info[2].IsNull()) operation.tensor = tensorOf(info[2]);
   if (!info[3].IsNull()) operation.output = tensorOf(info[3]);
   operation.reduction = integer(info[4]);
   operation.root = integer(info[5]);
+  return operation;
+}
+
+// collective(group, kind, tensor, output, reduction, root) -> promise
+Napi::Value collective(const Napi::CallbackInfo& info) {
+  auto operation = operationOf(info);
   auto [promise, done] = promised(info.Env());
-  group->start(std::move(operation), std::move(done));
+  held<Group>(info[0])->start(std::move(operation), std::move(done));
   return promise;
 }
+
+// begin(group, kind, tensor, output, reduction, root) -> a ticket, for a thread that will wait where it needs the result
+Napi::Value begin(const Napi::CallbackInfo& info) {
+  const auto ticket = std::make_shared<Ticket>();
+  held<Group>(info[0])->start(operationOf(info), [ticket](const std::string& failure) { ticket->end(failure); });
+  return giving(ticket)(info.Env());
+}
+
+// await(ticket): blocks this thread until the operation is done; throws with the code ERR_DISTRIBUTED
+void await(const Napi::CallbackInfo& info) {
+  const auto failure = held<Ticket>(info[0])->wait();
+  if (failure.empty()) return;
+  auto error = Napi::Error::New(info.Env(), failure);
+  error.Set("code", Napi::String::New(info.Env(), "ERR_DISTRIBUTED"));
+  throw error;
+}
+
+// releaseMemory(tensor): of its storage, and so of every view of it, the memory alone goes
+void releaseMemory(const Napi::CallbackInfo& info) { qwen_pt::releaseMemory(tensorBehind(info[0])); }
+
+// restoreMemory(tensor): as much memory as it had, with nothing in it
+void restoreMemory(const Napi::CallbackInfo& info) { qwen_pt::restoreMemory(tensorBehind(info[0])); }
 
 // send(group, tensor, to, tag) -> promise, once the receiver has it
 Napi::Value send(const Napi::CallbackInfo& info) {
@@ -221,6 +256,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("storeGet", storeGet);
   add("joinGroup", joinGroup);
   add("collective", collective);
+  add("begin", begin);
+  add("await", await);
+  add("releaseMemory", releaseMemory);
+  add("restoreMemory", restoreMemory);
   add("send", send);
   add("receive", receive);
   add("waitingFor", waitingFor);

@@ -25,7 +25,7 @@ namespace qwen_pt {
 
 namespace {
 
-constexpr const char* kNames[] = {"all-reduce", "broadcast", "all-gather", "reduce-scatter", "barrier"};
+constexpr const char* kNames[] = {"all-reduce", "broadcast", "all-gather", "reduce-scatter", "barrier", "all-to-all"};
 
 // What must be the same on every rank for an operation: its kind, reduction, root, dtype and number of elements.
 constexpr int64_t kFacts = 5;
@@ -116,6 +116,12 @@ void GroupParts::startWork(const Operation& operation, c10::intrusive_ptr<c10d::
       break;
     }
     case Collective::Barrier: work = gloo->barrier(); break;
+    case Collective::AllToAll: {
+      auto output = operation.output;
+      std::vector<int64_t> even;
+      work = gloo->alltoall_base(output, tensors[0], even, even);
+      break;
+    }
   }
 }
 

@@ -14,7 +14,7 @@
 
 namespace qwen_pt {
 
-enum class Collective : int64_t { AllReduce, Broadcast, AllGather, ReduceScatter, Barrier };
+enum class Collective : int64_t { AllReduce, Broadcast, AllGather, ReduceScatter, Barrier, AllToAll };
 
 // Called on a thread of the group: with an empty text where all went well.
 using Done = std::function<void(const std::string& failure)>;
