@@ -3,6 +3,7 @@ import type { Batch } from "../data/index.js";
 import type { CausalModel } from "../models/causal-model.js";
 import { noGrad, scope, type Tensor } from "../torch/index.js";
 import { idsOf, positionsOf } from "./batch.js";
+import { inPart, passageOf } from "./passage.js";
 
 /**
  * A batch through the layers, without gradients: [batch, seq, d], the last layer's output.
@@ -15,14 +16,16 @@ export function lastHidden(
 ): Tensor {
   return noGrad(() => {
     const { device } = model.parameters()[0] as Tensor;
-    let hidden = model.embed(idsOf(batch, device));
+    const passage = passageOf(model);
+    let hidden = inPart(passage, "embedding", () => model.embed(idsOf(batch, device)));
     const positions = positionsOf(model, batch, hidden);
-    for (const layer of model.layers) {
+    for (const [index, layer] of model.layers.entries()) {
       const input = hidden;
       const stays = visit(input);
-      hidden = scope(() => layer.forward(input, positions as never));
+      hidden = inPart(passage, index, () => scope(() => layer.forward(input, positions as never)));
       if (!stays) input.dispose();
     }
+    passage.end();
     return hidden;
   });
 }

@@ -8,8 +8,10 @@ import { idsOf, positionsOf } from "./batch.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
 import type { Objective, ObjectiveOf } from "./objective.js";
+import { inPart, isDivided, type Passage, passageOf } from "./passage.js";
 import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
 import { addRowGradients } from "./table-gradient.js";
+import { throughBlocksOnce } from "./through-blocks.js";
 
 /** How a micro-step computes. */
 export interface StepOptions {
@@ -43,6 +45,7 @@ export class StepAborted extends Error {
 
 interface Setting extends StepOptions {
   model: CausalModel;
+  passage: Passage;
   targets: Tensor;
   batch: Batch;
   /** Made from `objective` for this batch. */
@@ -68,9 +71,10 @@ export function microStepLoss(model: CausalModel, batch: Batch, options: StepOpt
     const { device } = options;
     const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
     const aim = options.objective?.(batch, options.lossScale ?? 1);
-    const setting: Setting = { ...options, model, targets, batch, aim };
+    const setting: Setting = { ...options, model, passage: passageOf(model), targets, batch, aim };
     const ids = idsOf(batch, device);
-    return options.checkpointing === false ? whole(setting, ids) : checkpointed(setting, ids);
+    const isOneGraph = options.checkpointing === false && !isDivided(model);
+    return isOneGraph ? whole(setting, ids) : inBlocks(setting, ids);
   });
 }
 
@@ -88,29 +92,32 @@ export function evaluateBatch(
         noiseAlpha: undefined,
         checkpointing: false,
         model,
+        passage: passageOf(model),
         targets,
         batch,
       };
       const ids = idsOf(batch, options.device);
-      return forward(setting, () => embed(setting, ids)).crossEntropy.item();
+      const { crossEntropy } = forward(setting, () => embed(setting, ids));
+      setting.passage.end();
+      return crossEntropy.item();
     }),
   );
 }
 
 function forward(setting: Setting, embedded: () => Tensor): Objective {
-  const { model, compute, device } = setting;
+  const { model, passage, compute, device } = setting;
   return autocast(
     compute,
     () => {
-      let hidden = embedded();
+      let hidden = inPart(passage, "embedding", embedded);
       const positions = positionsOf(model, setting.batch, hidden);
-      for (const block of model.layers) {
+      for (const [index, block] of model.layers.entries()) {
         stopIfAborted(setting);
         const input = hidden;
-        hidden = run(block, input, positions);
+        hidden = inPart(passage, index, () => run(block, input, positions));
         input.dispose(); // autograd keeps what it needs; below the first trained block nobody does
       }
-      return lossOf(setting, hidden);
+      return inPart(passage, "head", () => lossOf(setting, hidden));
     },
     device,
   );
@@ -121,14 +128,21 @@ function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
   return noiseAlpha === null || noiseAlpha === undefined ? hidden : withNoise(hidden, noiseAlpha);
 }
 
+interface Embedded {
+  readonly embedded: Tensor;
+  /** Whether its backward pass needs the weights. */
+  readonly readsWeights: boolean;
+  finish(): void;
+}
+
 /**
  * The embedded batch, and what adds the table's gradient once that of the embedded batch is known. A table that trains
  * gets its rows' gradients at once: autograd would make a table of mostly zeros to add up.
  */
-function embedWithGradient(setting: Setting, ids: Tensor): { embedded: Tensor; finish(): void } {
+function embedWithGradient(setting: Setting, ids: Tensor): Embedded {
   const { model, noiseAlpha } = setting;
   const table = model.embeddingTable;
-  if (!table?.weight.requiresGrad) return { embedded: embed(setting, ids), finish() {} };
+  if (!table?.weight.requiresGrad) return { embedded: embed(setting, ids), readsWeights: true, finish() {} };
   const rows = noGrad(() => model.embed(ids))
     .detach()
     .requiresGrad_();
@@ -140,7 +154,7 @@ function embedWithGradient(setting: Setting, ids: Tensor): { embedded: Tensor; f
   const finish = (): void => {
     if (rows.grad !== undefined) addRowGradients(table, setting.batch.inputIds, rows.grad);
   };
-  return { embedded, finish };
+  return { embedded, readsWeights: false, finish };
 }
 
 function whole(setting: Setting, ids: Tensor): Tensor {
@@ -155,25 +169,43 @@ function whole(setting: Setting, ids: Tensor): Tensor {
   return crossEntropy.detach();
 }
 
-function checkpointed(setting: Setting, ids: Tensor): Tensor {
-  const { model, compute, device, store, checkpointing } = setting;
+/** Block by block, each backpropagated apart: what is kept of it, and whether its weights are there, can be told. */
+function inBlocks(setting: Setting, ids: Tensor): Tensor {
+  const { model, passage, compute, device, store, checkpointing } = setting;
   const under = <T>(body: () => T): T => autocast(compute, body, device);
-  const { embedded, finish } = under(() => embedWithGradient(setting, ids));
+  const { embedded, readsWeights, finish } = inPart(passage, "embedding", () =>
+    under(() => embedWithGradient(setting, ids)),
+  );
   const positions = positionsOf(model, setting.batch, embedded);
   let crossEntropy: Tensor | undefined;
-  throughBlocksTwice(model.layers, embedded, {
-    selective: checkpointing === "selective",
-    device,
-    store,
-    run: (block, hidden) => under(() => run(block, hidden, positions)),
-    top(hidden) {
+  const passes = {
+    passage,
+    run: (block: Block, hidden: Tensor) => under(() => run(block, hidden, positions)),
+    top(hidden: Tensor) {
+      passage.enter("head", "backward");
       const objective = under(() => lossOf(setting, hidden));
       crossEntropy = objective.crossEntropy.detach();
       if (objective.total.requiresGrad) backward(objective.total);
+      passage.leave("head", "backward");
     },
     beforeBlock: () => stopIfAborted(setting),
-  });
-  finish();
+  };
+  const gradient =
+    checkpointing === false
+      ? throughBlocksOnce(model.layers, embedded, passes)
+      : throughBlocksTwice(model.layers, embedded, {
+          ...passes,
+          selective: checkpointing === "selective",
+          device,
+          store,
+        });
+  if (embedded.requiresGrad) {
+    if (readsWeights) passage.enter("embedding", "backward");
+    backward(embedded, gradient);
+    finish();
+    passage.leave("embedding", "backward");
+  }
+  passage.end();
   return crossEntropy as unknown as Tensor;
 }
 
@@ -188,6 +220,6 @@ function lossOf({ model, targets, scale, lossScale, compute, aim }: Setting, hid
   return { total: loss, crossEntropy: loss };
 }
 
-function stopIfAborted({ isAborted }: Setting): void {
-  if (isAborted?.() === true) throw new StepAborted("the step was ended early");
+function stopIfAborted({ model, isAborted }: Setting): void {
+  if (isAborted?.() === true && !isDivided(model)) throw new StepAborted("the step was ended early");
 }

@@ -17,21 +17,17 @@ import {
   type Tensor,
 } from "../torch/index.js";
 import type { ActivationStore } from "./activation-store.js";
+import { inPart } from "./passage.js";
+import { type BlockPasses, isTrained } from "./through-blocks.js";
 
 /** Keep everything, the blocks' inputs alone, or those and the results of attention and most matrix products. */
 export type Checkpointing = boolean | "selective";
 
-export interface Passes {
+export interface Passes extends BlockPasses {
   readonly selective: boolean;
   readonly device: Device;
   /** Where what is kept waits; undefined for memory. */
   readonly store: ActivationStore | undefined;
-  /** A block's forward pass. */
-  run(block: Block, hidden: Tensor): Tensor;
-  /** From the last block's output to the loss and back: afterwards `hidden` has its gradient. */
-  top(hidden: Tensor): void;
-  /** Before each block, in both directions; may throw. */
-  beforeBlock(): void;
 }
 
 /** What is kept of a block's first pass. */
@@ -42,22 +38,26 @@ interface Kept {
 }
 
 /**
- * Forward and backward through the blocks. The gradients of their parameters are added up, and that of `embedded` where
+ * Forward and backward through the blocks. The gradients of their parameters are added up; gives that of `embedded` where
  * it requires one. Below the first trained block nothing is kept and nothing computed again; its own input needs no
  * gradient unless `embedded` does.
  */
-export function throughBlocksTwice(blocks: readonly Block[], embedded: Tensor, passes: Passes): void {
+export function throughBlocksTwice(
+  blocks: readonly Block[],
+  embedded: Tensor,
+  passes: Passes,
+): Tensor | undefined {
   const { device } = passes;
   const first = embedded.requiresGrad ? 0 : blocks.findIndex(isTrained);
   const kept: Kept[] = [];
   try {
     const top = up(blocks, embedded, first, kept, passes);
     passes.top(top);
-    if (first < 0) return;
+    if (first < 0) return undefined;
     const after = kept.some((entry) => entry?.random !== undefined) ? getRngState(device) : undefined;
     const gradient = down(blocks, top.grad as Tensor, { first, all: embedded.requiresGrad }, kept, passes);
     if (after !== undefined) setRngState(after, device);
-    if (embedded.requiresGrad) backward(embedded, gradient);
+    return gradient;
   } finally {
     for (const result of kept.flatMap((entry) => entry?.results.flat() ?? [])) result.dispose(); // an abort leaves some
     passes.store?.clear();
@@ -70,7 +70,7 @@ function up(
   embedded: Tensor,
   first: number,
   kept: Kept[],
-  { beforeBlock, run, selective, device, store }: Passes,
+  { passage, beforeBlock, run, selective, device, store }: Passes,
 ): Tensor {
   let hidden = noGrad(() => embedded.detach());
   for (const [index, block] of blocks.entries()) {
@@ -79,7 +79,7 @@ function up(
     const isKept = first >= 0 && index >= first;
     const results: Recalled = [];
     const random = isKept && drawsRandom(block) ? getRngState(device) : undefined;
-    const pass = (): Tensor => noGrad(() => run(block, input));
+    const pass = (): Tensor => noGrad(() => inPart(passage, index, () => run(block, input)));
     hidden = isKept ? remembering(results, keepingOf(selective), pass) : pass();
     if (!isKept) input.dispose();
     else kept[index] = { random, input: input, results };
@@ -94,7 +94,7 @@ function down(
   last: Tensor,
   { first, all }: { first: number; all: boolean },
   kept: Kept[],
-  { beforeBlock, run, selective, device, store }: Passes,
+  { passage, beforeBlock, run, selective, device, store }: Passes,
 ): Tensor | undefined {
   let gradient: Tensor | undefined = last;
   for (let index = blocks.length - 1; index >= first; index--) {
@@ -103,12 +103,14 @@ function down(
     store?.take(index, [input, ...results.flat()]);
     const seed = gradient as Tensor;
     if (random !== undefined) setRngState(random, device);
+    passage.enter(index, "backward");
     gradient = scope(() => {
       const leaf = input.detach().requiresGrad_(index > first || all);
       const again = (): Tensor => run(blocks[index] as Block, leaf);
       backward(recalling(results, keepingOf(selective), again), seed);
       return leaf.grad;
     });
+    passage.leave(index, "backward");
     seed.dispose();
     input.dispose();
     for (const result of results.flat()) result.dispose();
@@ -117,11 +119,6 @@ function down(
 }
 
 const keepingOf = (selective: boolean): Keeping => (selective ? "expensive" : "shapes");
-
-function isTrained(block: Block): boolean {
-  for (const parameter of block.parameters()) if (parameter.requiresGrad) return true;
-  return false;
-}
 
 /** Whether a block's forward draws random numbers, so that computing it again must start from the same state. */
 function drawsRandom(block: Block): boolean {

@@ -5,6 +5,7 @@ import type { Batch } from "../../data/index.js";
 import type { CausalModel } from "../../models/index.js";
 import { lastHidden } from "../../step/last-hidden.js";
 import type { ObjectiveOf } from "../../step/objective.js";
+import { inPart, passageOf } from "../../step/passage.js";
 import { autocast, type DType, keep, noGrad, type Tensor } from "../../torch/index.js";
 import type { Figures, TrainingMethod } from "../training-method.js";
 import { distillationLoss, type HeadRows } from "./distillation-loss.js";
@@ -84,10 +85,12 @@ export class Distillation implements TrainingMethod {
     try {
       return asTeacher(() => {
         const device = (teacher.parameters()[0] as Tensor).device;
-        const rows = noGrad(() =>
-          autocast(compute, () => teacher.norm(lastHidden(teacher, batch)).flatten(0, 1), device),
-        );
-        return this.#head(teacher, rows, asTeacher);
+        const under = (body: () => Tensor): Tensor => noGrad(() => autocast(compute, body, device));
+        const hidden = under(() => lastHidden(teacher, batch));
+        return inPart(passageOf(teacher), "head", () => {
+          const rows = under(() => teacher.norm(hidden).flatten(0, 1));
+          return this.#head(teacher, rows, asTeacher);
+        });
       });
     } finally {
       teacher.train(wasTraining);
