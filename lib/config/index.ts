@@ -11,3 +11,4 @@ export { isSecret, withoutSecrets } from "./secret.js";
 export { DATE_FORM, parseDate, parseSpan } from "./values/dates.js";
 export { framedTag, type LanguageTags, TAG_FORM } from "./values/language-tags.js";
 export type { RopeParameters } from "./values/rope-parameters.js";
+export { type Sharding, shardingOf } from "./values/sharding.js";

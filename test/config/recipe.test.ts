@@ -340,8 +340,8 @@ describe("mistakes", () => {
       "use_llama_pro: true",
       "recipe.yaml:5: use_llama_pro: true is refused: it is not in this version; remove it",
     ],
-    ["deepspeed: ds_z3.json", /deepspeed: "ds_z3.json" is refused: every process keeps the whole model/],
-    ["fsdp: full_shard auto_wrap", /fsdp.*is refused/],
+    ["deepspeed: ds_z3.json", /recipe.yaml:5: deepspeed: there is no file ds_z3.json/],
+    ["fsdp: full_shard offload", /recipe.yaml:5: fsdp.*is refused: offload is not built/],
     [
       "quantization_bit: 3",
       /recipe\.yaml:5: quantization_bit: 3 bits are not a format of bitsandbytes'; set .*: 4 or 8/,

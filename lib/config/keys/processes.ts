@@ -1,12 +1,11 @@
-// The schema's table of keys about several processes: how many, how long they wait for each other, and what of other
-// trainers' ways to divide a model is refused.
+// The schema's table of keys about several processes: how many, how long they wait for each other, and what of a model is
+// divided among them.
 import { anything, flag, float, inGroup, int, refused, silent, text } from "../key.js";
+import { fsdpWords, settingsKey } from "../values/sharding.js";
 
 const SUMMED = "gradients are summed once a window, by torchrun's environment or nproc_per_node";
 const BY_ENVIRONMENT = "torchrun's environment says it (RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT)";
-const NOT_SHARDED =
-  "every process keeps the whole model in this version (data parallelism); remove it, and start several processes with nproc_per_node or torchrun";
-const BESIDE = "only read beside fsdp, which is refused";
+const BY_BLOCK = "the model is divided block by block";
 
 /** The keys, by name. */
 export const processKeys = inGroup("training", ["train"], {
@@ -43,11 +42,15 @@ export const processKeys = inGroup("training", ["train"], {
     default: true,
     doc: "Divide the loss by the tokens of all processes. `false` is refused where there are several.",
   }),
-  deepspeed: refused(NOT_SHARDED, anything({ default: null, doc: "DeepSpeed's configuration." })),
-  fsdp: refused(NOT_SHARDED, anything({ default: null, doc: "Fully sharded data parallelism." })),
-  fsdp_config: silent(BESIDE, anything({ default: null, doc: "Settings of fsdp." })),
-  fsdp_min_num_params: silent(BESIDE, int({ default: 0, doc: "Smallest wrapped module." })),
-  fsdp_transformer_layer_cls_to_wrap: silent(BESIDE, text({ default: null, doc: "Wrapped layer." })),
+  deepspeed: settingsKey(
+    "DeepSpeed's configuration, a JSON file: of zero_optimization.stage 0 nothing is divided, 1 and 2 are fsdp: shard_grad_op, 3 is full_shard. A setting that cannot be taken is refused by its name.",
+  ),
+  fsdp: fsdpWords,
+  fsdp_config: settingsKey(
+    "Settings of fsdp, keys or a JSON file: backward_prefetch (backward_pre), forward_prefetch, reshard_after_forward and activation_checkpointing are obeyed; those that change no result are accepted.",
+  ),
+  fsdp_min_num_params: silent(BY_BLOCK, int({ default: 0, doc: "Smallest wrapped module." })),
+  fsdp_transformer_layer_cls_to_wrap: silent(BY_BLOCK, text({ default: null, doc: "Wrapped layer." })),
   parallelism_config: refused(
     "no model or sequence is divided among processes in this version; remove it",
     anything({ default: null, doc: "Tensor, context and pipeline parallelism." }),
