@@ -111,10 +111,12 @@ function tableOf(
 ): string[] {
   const line = (label: string, cells: string[]) =>
     `${label.padEnd(28)}${cells.map((cell) => cell.padStart(22)).join("")}`;
+  const processes = recipe.nproc_per_node ?? 1;
+  const each = processes > 1 ? `, each of ${processes}` : "";
   const steps = length && `${length.exact ? "" : "about "}${count(length.steps)} steps`;
   return [
     line(
-      `${recipe.per_device_train_batch_size} x ${recipe.cutoff_len} tokens at a time`,
+      `${recipe.per_device_train_batch_size} x ${recipe.cutoff_len} tokens${each === "" ? " at a time" : each}`,
       modes.map(({ checkpointing, chosen }) => `${NAMES.get(checkpointing)}${chosen ? " *" : ""}`),
     ),
     ...ROWS.map(([key, label]) =>

@@ -5,13 +5,13 @@ import { loraConfig } from "../../assembly/adapters.js";
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
-import type { Recipe } from "../../config/index.js";
+import { type Recipe, shardingOf } from "../../config/index.js";
 import { buildEmptyModel, type FamilyModel, familyOf, type ModelConfig } from "../../models/index.js";
 import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { bytesPerElement, type DType, type Tensor } from "../../torch/index.js";
-import { type MemoryEstimate, peakMemory, type RunSizes } from "./peak.js";
+import { type MemoryEstimate, peakMemory, type RunSizes, type ShardingSizes } from "./peak.js";
 
 function storageOf(model: FamilyModel, recipe: Recipe): Pick<RunSizes, "stream" | "compute"> {
   const embedding = [...model.inputEmbedding.parameters()][0]?.dtype ?? "float32";
@@ -49,11 +49,37 @@ export function keptBlocks(model: FamilyModel): number {
   return first < 0 ? 0 : model.layers.length - first;
 }
 
+/** Processes of a run: what started this one says how many, else the recipe. */
+export function processesOf({ nproc_per_node }: Recipe): number {
+  return Number(process.env["WORLD_SIZE"]?.trim() || (nproc_per_node ?? 1));
+}
+
+const bytesOf = (parameters: readonly Tensor[]): number =>
+  parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
+const learningOf = (parameters: readonly Tensor[]): Tensor[] =>
+  parameters.filter(({ requiresGrad }) => requiresGrad);
+
+/** What is divided, and the largest of the units that are gathered: a block, or what is before and behind them. */
+function shardingSizes(model: FamilyModel, recipe: Recipe): ShardingSizes | undefined {
+  const sharding = shardingOf(recipe);
+  const processes = processesOf(recipe);
+  if (sharding === undefined || processes === 1) return undefined;
+  const blocks = model.layers.map((block) => block.parameters());
+  const inBlocks = new Set(blocks.flat());
+  const units = [...blocks, model.parameters().filter((parameter) => !inBlocks.has(parameter))];
+  const { forward, backward } = sharding.prefetch;
+  return {
+    processes,
+    isFull: sharding.level === "full",
+    units: forward || backward ? 2 : 1,
+    unit: Math.max(...units.map(bytesOf)),
+    trainedUnit: Math.max(...units.map((unit) => bytesOf(learningOf(unit)))),
+  };
+}
+
 /** The sizes of a run. */
 function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
-  const bytesOf = (parameters: readonly Tensor[]) =>
-    parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
-  const learning = model.parameters().filter(({ requiresGrad }) => requiresGrad);
+  const learning = learningOf(model.parameters());
   const { kind, settings } = optimizerOf(recipe);
   const forms = [...model.namedParameters()].flatMap(([name, { requiresGrad, shape, dtype }]) =>
     requiresGrad ? [{ name, shape, dtype }] : [],
@@ -72,6 +98,7 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     optimizer,
     working,
     head: head && { isTrained: head.requiresGrad, bytes: bytesPerElement(head.dtype) },
+    sharding: shardingSizes(model, recipe),
     isStreaming: recipe.streaming,
     isOnDisk: recipe.activation_offload === "disk",
   };

@@ -34,6 +34,18 @@ const PER_TOKEN_GIVEN_UP = 400;
 /** What the pool of host buffers keeps however little is live: native/tensors/host_allocator.cc. */
 const POOL = 256 << 20;
 
+/** What is divided among how many processes, and what is whole while it is computed with. */
+export interface ShardingSizes {
+  readonly processes: number;
+  /** The weights too. */
+  readonly isFull: boolean;
+  /** Units whose weights are there at a time: one, or two where the next is fetched early. */
+  readonly units: 1 | 2;
+  /** Bytes of the largest unit's weights, and of those in it that are trained. */
+  readonly unit: number;
+  readonly trainedUnit: number;
+}
+
 /** What a run's memory follows from. Bytes are of all that is named together. */
 export interface RunSizes {
   /** Tokens of one forward and backward pass. */
@@ -57,6 +69,8 @@ export interface RunSizes {
   readonly working: number;
   /** The head's table: whether it is trained, and bytes of an element. Undefined under an adapter of it. */
   readonly head: { readonly isTrained: boolean; readonly bytes: number } | undefined;
+  /** Where each of several processes keeps a part of the model. */
+  readonly sharding?: ShardingSizes | undefined;
   /** Whether the tokenizer is at work as long as the run lasts. */
   readonly isStreaming?: boolean;
   /** Whether what waits for the backward pass is on the disk. */
@@ -133,15 +147,28 @@ function lossBytes({ tokens, vocabulary, block: { hidden }, compute, head }: Run
   return rows + logits(TRAINED_CHUNK_BYTES) + narrow + compute * hidden * Math.min(TABLE_ROWS, vocabulary);
 }
 
-/** The peak of a step with a mode of gradient checkpointing. */
+/** Bytes of what is gathered for a pass beside a process's own part, and of gradients on their way to the others. */
+function gatheredBytes({ weights, sharding }: RunSizes): { weights: number; gradients: number } {
+  if (sharding === undefined) return { weights: 0, gradients: 0 };
+  const { isFull, units, unit, trainedUnit } = sharding;
+  // a unit's gradients, what is sent of them, and what comes for this process
+  return { weights: isFull ? units * unit : weights, gradients: 3 * trainedUnit };
+}
+
+/** The peak of a step with a mode of gradient checkpointing; of each process, where there are several. */
 export function peakMemory(sizes: RunSizes, mode: Checkpointing): MemoryEstimate {
-  const { weights, trained: gradients, optimizer } = sizes;
+  const processes = sizes.sharding?.processes ?? 1;
+  const gradients = sizes.trained / processes;
+  const optimizer = sizes.optimizer / processes;
+  const own = sizes.weights / processes;
+  const gathered = gatheredBytes(sizes);
   const activations = activationBytes(sizes, mode);
   const loss = lossBytes(sizes);
   const perToken = sizes.isStreaming ? PER_TOKEN_AT_WORK : PER_TOKEN_GIVEN_UP;
   const runtime = RUNTIME + perToken * sizes.vocabulary;
   // what is trained, its gradients and the optimizer's state stay; a step's two phases take turns
-  const live = 2 * gradients + optimizer + Math.max(activations + loss, sizes.working);
-  const total = runtime + (weights - gradients) + Math.max(POOL, live);
-  return { runtime, weights, gradients, optimizer, activations, loss, total };
+  const pass = activations + loss + gathered.weights + gathered.gradients;
+  const live = 2 * gradients + optimizer + Math.max(pass, sizes.working);
+  const total = runtime + (own - gradients) + Math.max(POOL, live);
+  return { runtime, weights: own + gathered.weights, gradients, optimizer, activations, loss, total };
 }

@@ -10,6 +10,7 @@ import {
   type Tokenizer,
 } from "../../data/index.js";
 import { planRun } from "../plan/plan.js";
+import { processesOf } from "./memory.js";
 
 /** Characters of each dataset that are tokenized. */
 const SAMPLE = 400_000;
@@ -45,7 +46,8 @@ export async function estimateSteps(
   const { val_size, packing, cutoff_len } = recipe;
   const trained = val_size < 1 ? 1 - val_size : Math.max(0, 1 - val_size / Math.max(1, all.documents));
   const examples = trained * (packing || recipe.neat_packing ? all.tokens / cutoff_len : all.documents);
-  return { steps: planRun(recipe, Math.max(1, Math.floor(examples))).totalSteps, exact: false };
+  const plan = planRun(recipe, Math.max(1, Math.floor(examples)), processesOf(recipe));
+  return { steps: plan.totalSteps, exact: false };
 }
 
 /** Documents and tokens of a dataset, by its first ones. */

@@ -299,3 +299,23 @@ it("qwen-pt estimate prints all three ways, and which one the recipe takes", asy
   expect(modes[0].bytes.activations).toBeGreaterThan(modes[1].bytes.activations);
   expect([steps, modes[0].seconds]).toEqual([2, 2 * modes[0].secondsPerStep]);
 });
+
+it("of two processes with half of a model each: half of everything, and one unit whole at a time", () => {
+  const keys = { finetuning_type: "full", gradient_checkpointing: true, nproc_per_node: 2 } as const;
+  const of = (more: RecipeInput) => {
+    const recipe = resolved({ ...keys, ...more });
+    const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
+    return { model, bytes: estimateMemory(model, recipe, true) };
+  };
+  const { model, bytes: whole } = of({});
+  const parameters = model.parameters().reduce((sum, parameter) => sum + parameter.numel(), 0);
+  const full = of({ fsdp: "full_shard" }).bytes;
+  expect(full.gradients).toBe(whole.gradients / 2);
+  expect(full.optimizer).toBe(whole.optimizer / 2);
+  const block = model.layers[0]!.parameters().reduce((sum, parameter) => sum + parameter.numel(), 0);
+  const rest = parameters - model.layers.length * block;
+  expect(full.weights).toBe(whole.weights / 2 + 4 * Math.max(block, rest));
+  const kept = of({ fsdp: "shard_grad_op" }).bytes;
+  expect(kept.weights).toBe(1.5 * whole.weights);
+  expect(of({ deepspeed: { zero_optimization: { stage: 3 } } }).bytes).toEqual(full);
+});
