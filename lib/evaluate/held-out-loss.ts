@@ -34,6 +34,8 @@ export interface EvaluationOptions {
 /** The processes of an evaluation, as one of them asks for them. */
 export interface EvaluationRanks {
   readonly size: number;
+  /** Whether a batch takes all of them, and none may leave the others alone with one. */
+  readonly isDivided: boolean;
   /** The blocks of an order that are this process's. */
   share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
   /** Sums over the processes, element by element. */
@@ -103,7 +105,11 @@ async function ownSum(
     const indices = Array.from(order.subarray(at * batchSize, (at + 1) * batchSize));
     const counted = indices.filter((block) => block > before).length; // after the last block it begins again
     before = Math.max(before, ...indices);
-    if (counted > 0) {
+    if (ranks?.isDivided) {
+      const [stopping] = await ranks.sum([Number(options.isAborted?.() ?? false)]);
+      if (stopping) return { sum, blocks, aborted: true };
+    }
+    if (counted > 0 || ranks?.isDivided) {
       try {
         sum += counted * lossOf(batchOf(set.blocks, indices, options.padId), options);
       } catch (error) {
@@ -117,8 +123,8 @@ async function ownSum(
   return { sum, blocks, aborted: false };
 }
 
-function lossOf(batch: Batch, { model, device, compute, isAborted }: EvaluationOptions): number {
-  if (isAborted?.() === true) throw new StepAborted("the evaluation was ended early");
+function lossOf(batch: Batch, { model, device, compute, ranks, isAborted }: EvaluationOptions): number {
+  if (!ranks?.isDivided && isAborted?.() === true) throw new StepAborted("the evaluation was ended early");
   const labelled = batch.labels.reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0);
   return evaluateBatch(model, batch, { device, compute, scale: 1 / labelled, isAborted });
 }

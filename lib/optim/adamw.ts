@@ -113,6 +113,7 @@ export class AdamW extends StatefulOptimizer<Scaling> {
 
 /** `optim: adamw_torch` and its like. */
 export const adamw: OptimizerKind = {
+  isElementwise: true,
   state: forms,
   make: (groups, settings) => new AdamW(groups, settings),
 };

@@ -66,6 +66,11 @@ export interface OptimizerSettings {
 
 /** One kind of optimizer: what the recipe's `optim` chooses. */
 export interface OptimizerKind {
+  /**
+   * Whether it updates each element by that element's numbers alone, and what it keeps is single numbers or has the
+   * parameter's shape: then it can update a part of a parameter, as a sharded run asks. Left out: no.
+   */
+  readonly isElementwise?: boolean;
   /** The settings that `optim_args` may give, with their defaults. Left out: none. */
   readonly arguments?: Readonly<Record<string, OptimizerArgument>>;
   /** Throws UserError where settings contradict each other. */

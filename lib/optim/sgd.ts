@@ -56,6 +56,7 @@ export class SGD extends StatefulOptimizer {
 
 /** `optim: sgd`. */
 export const sgd: OptimizerKind = {
+  isElementwise: true,
   arguments: { momentum: 0, nesterov: false },
   check({ arguments: { momentum = 0, nesterov } }) {
     if (Number(momentum) < 0) throw new UserError(`optim_args: momentum is ${momentum}; it is at least 0`);

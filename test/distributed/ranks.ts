@@ -105,8 +105,14 @@ export async function trainRanks(size: number, recipes: readonly RecipeInput[]):
     const recipes = ${JSON.stringify(recipes)}, ports = ${JSON.stringify(ports)};
     for (const [at, recipe] of recipes.entries()) {
       process.env.MASTER_PORT = String(ports[at]);
+      console.log(at);
       await runRecipe(resolveRecipe(recipe));
     }`;
   const ended = await runRanks(script, { size });
-  expect(ended.map(({ code, err }) => [code, err])).toEqual(ended.map(() => [0, ""]));
+  const last = Number(ended[0]?.out.trim().split("\n").at(-1));
+  const where = `recipe ${last + 1} of ${recipes.length}: ${JSON.stringify(recipes[last])}`;
+  expect(
+    ended.map(({ code, signal, err }) => [signal ?? code, err]),
+    where,
+  ).toEqual(ended.map(() => [0, ""]));
 }

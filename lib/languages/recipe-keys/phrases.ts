@@ -26,7 +26,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   "both kinds of gradient checkpointing give the same gradients": "两种梯度检查点的梯度相同",
   "code in a model's folder is never run": "从不执行模型目录里的代码",
   "evaluation reports only the loss and its perplexity": "评估只报告损失和困惑度",
-  "every process keeps the whole model in this version (data parallelism); remove it, and start several processes with nproc_per_node or torchrun": `这个版本里每个进程都有完整的模型（数据并行），${REMOVE}，并用 nproc_per_node 或 torchrun 启动多个进程`,
+  "the model is divided block by block": "模型按块分开",
   "freed memory is reused immediately": "释放的内存立即重用",
   "generation always keeps a key-value cache": "生成总会使用键值缓存",
   "gradients are summed once a window, by torchrun's environment or nproc_per_node":
@@ -53,7 +53,6 @@ export const REASONS: Readonly<Record<string, string>> = {
   "only dense Qwen3 models are trained here; remove it": `这里只训练稠密的 Qwen3，${REMOVE}`,
   "only read beside export_quantization_bit, which is refused": ONLY_BESIDE("export_quantization_bit"),
   "only read beside fp8, which is refused": ONLY_BESIDE("fp8"),
-  "only read beside fsdp, which is refused": ONLY_BESIDE("fsdp"),
   "only read beside use_apollo, which is refused": ONLY_BESIDE("use_apollo"),
   "only read beside use_badam, which is refused": ONLY_BESIDE("use_badam"),
   "only read beside use_galore, which is refused": ONLY_BESIDE("use_galore"),
@@ -108,7 +107,10 @@ export const WHOLE: Readonly<Record<string, string>> = {
   "any value": "任意值",
   "a mapping": "映射",
   "text or a mapping": "文本或映射",
+  "a JSON file's path, or keys and values": "JSON 文件的路径，或键和值",
   "a list, or text separated by commas": "列表，或逗号分隔的文本",
+  "words of full_shard, shard_grad_op, no_shard, auto_wrap":
+    "full_shard、shard_grad_op、no_shard、auto_wrap 里的词",
   "a list of stages": "阶段的列表",
   "a date": "日期",
   "whole numbers and ranges, such as 0,2-4": "整数和区间，例如 0,2-4",

@@ -51,6 +51,11 @@ export const TRAINING: Readonly<Record<string, string>> = {
   nproc_per_node:
     "`qwen-pt train` 在本机启动的进程数（CPU 上的数据并行），平分机器的线程。见 docs/distributed.md。",
   ddp_timeout: "多进程的一次集合操作最多等多少秒。失联的 rank 会更早发现：heartbeat_timeout。",
+  deepspeed:
+    "DeepSpeed 的配置，一个 JSON 文件：zero_optimization.stage 为 0 不分，1 和 2 是 fsdp: shard_grad_op，3 是 full_shard。不能采用的设置按名字拒绝。",
+  fsdp: "在进程间分开什么：full_shard 按块分开权重、梯度和优化器状态，shard_grad_op 不分权重，no_shard 都不分；auto_wrap 总是如此。",
+  fsdp_config:
+    "fsdp 的设置，键或一个 JSON 文件：backward_prefetch（backward_pre）、forward_prefetch、reshard_after_forward 和 activation_checkpointing 会照办；不影响结果的会接受。",
   heartbeat_timeout: "多少秒没有心跳的进程视为失联，其余进程随之结束。",
   ddp_backend: "进程之间用的库：gloo。有多个进程时其他值会被拒绝。",
   average_tokens_across_devices: "损失除以所有进程的词元数。有多个进程时 `false` 会被拒绝。",

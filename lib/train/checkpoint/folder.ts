@@ -70,21 +70,39 @@ function flush(place: string): void {
   }
 }
 
+/** Where `checkpoint-<step>` is written by process `pid` before it is whole. */
+export function unfinishedPath(outputDir: string, step: number, pid: number): string {
+  return path.join(outputDir, `.checkpoint-${step}.${pid}.tmp`);
+}
+
 /**
- * Writes `checkpoint-<step>` whole or not at all: `fill` writes into a temporary folder, a manifest is added,
- * everything is flushed, and the folder is renamed. An earlier folder of that name is replaced.
- * @returns the path of the checkpoint
- * @throws UserError where the disk refuses; nothing is left behind then
+ * Begins `checkpoint-<step>`, which is written whole or not at all: an empty folder, which {@link finishCheckpoint} puts
+ * in its place.
+ * @throws UserError where the disk refuses
  */
-export function writeCheckpoint(outputDir: string, step: number, fill: (dir: string) => void): string {
-  const final = checkpointPath(outputDir, step);
-  const temporary = path.join(outputDir, `.checkpoint-${step}.${process.pid}.tmp`);
-  const aside = path.join(outputDir, `.checkpoint-${step}.${process.pid}.old`);
+export function beginCheckpoint(outputDir: string, step: number): string {
+  const temporary = unfinishedPath(outputDir, step, process.pid);
   try {
     makeFolder(outputDir);
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary);
-    fill(temporary);
+  } catch (error) {
+    throw error instanceof UserError ? error : writeError(checkpointPath(outputDir, step), error);
+  }
+  return temporary;
+}
+
+/**
+ * Adds a manifest to what {@link beginCheckpoint} began, flushes everything and renames the folder. An earlier folder of
+ * that name is replaced.
+ * @returns the path of the checkpoint
+ * @throws UserError where the disk refuses; nothing is left behind then
+ */
+export function finishCheckpoint(outputDir: string, step: number): string {
+  const final = checkpointPath(outputDir, step);
+  const temporary = unfinishedPath(outputDir, step, process.pid);
+  const aside = path.join(outputDir, `.checkpoint-${step}.${process.pid}.old`);
+  try {
     const files: Manifest["files"] = {};
     for (const name of readdirSync(temporary).sort()) {
       const file = path.join(temporary, name);
@@ -99,11 +117,16 @@ export function writeCheckpoint(outputDir: string, step: number, fill: (dir: str
     flush(outputDir);
     rmSync(aside, { recursive: true, force: true });
   } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
+    dropCheckpoint(outputDir, step);
     if (!existsSync(final) && existsSync(aside)) renameSync(aside, final);
     throw error instanceof UserError ? error : writeError(final, error);
   }
   return final;
+}
+
+/** Removes what {@link beginCheckpoint} began. */
+export function dropCheckpoint(outputDir: string, step: number): void {
+  rmSync(unfinishedPath(outputDir, step, process.pid), { recursive: true, force: true });
 }
 
 /** Removes what a process that is gone left half-written, and puts back what it had set aside. */

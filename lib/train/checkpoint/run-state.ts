@@ -14,9 +14,8 @@ import {
   type Tensor,
 } from "../../torch/index.js";
 import { type LoopState, readLoop } from "./loop-numbers.js";
+import { type Extents, readOptimizer } from "./optimizer-files.js";
 
-/** A checkpoint's file of the optimizer's state. */
-export const OPTIMIZER_FILE = "optimizer.safetensors";
 /** A checkpoint's file of random states by device: rank 0's, and those of the other ranks beside it. */
 export const RANDOM_FILE = "rng_state.safetensors";
 /** The file of a rank's random states. */
@@ -30,12 +29,11 @@ export const LOOP_FILE = "loop_state.json";
 /** Random state by device, as {@link saveRunState} writes it. */
 export type RandomStates = ReadonlyMap<Device, Tensor>;
 
-/** Writes optimizer, schedule, every rank's random state and loop numbers into a checkpoint folder. */
+/** Writes schedule, every rank's random state and loop numbers into a checkpoint folder. */
 export function saveRunState(
   dir: string,
-  state: { optimizer: Optimizer; random: readonly RandomStates[]; loop: LoopState; learningRate: number },
+  state: { random: readonly RandomStates[]; loop: LoopState; learningRate: number },
 ): void {
-  saveSafetensors(path.join(dir, OPTIMIZER_FILE), state.optimizer.stateDict(), { format: "pt" });
   for (const [rank, random] of state.random.entries())
     saveSafetensors(path.join(dir, randomFile(rank)), random, { format: "pt" });
   const scheduler = { last_epoch: state.loop.scheduleSteps, last_lr: [state.learningRate] };
@@ -44,22 +42,26 @@ export function saveRunState(
 }
 
 /**
- * Restores optimizer and random state and returns the loop's numbers. A rank that the run did not have then goes on
+ * Restores optimizer (of `extents`, its part) and random state and returns the loop's numbers. A rank that the run did not have then goes on
  * with rank 0's random state.
  * @param step where trainer_state.json says it stands
  * @throws UserError where a file is missing, damaged, or does not fit the run
  */
-export function loadRunState(dir: string, optimizer: Optimizer, step: number, rank = 0): LoopState {
+export function loadRunState(
+  dir: string,
+  optimizer: Optimizer,
+  step: number,
+  { rank, extents }: { readonly rank: number; readonly extents: Extents | undefined },
+): LoopState {
   const file = path.join(dir, LOOP_FILE);
   const loop = readLoop(file, step);
   scope(() => {
-    const saved = path.join(dir, OPTIMIZER_FILE);
     try {
-      optimizer.loadStateDict(loadSafetensors(saved));
+      optimizer.loadStateDict(readOptimizer(dir, extents));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new UserError(
-        `${saved}: ${error.message}; resume with the recipe that wrote it (optim, finetuning_type, lora_*, freeze_*)`,
+        `${dir}: ${error.message}; resume with the recipe that wrote it (optim, finetuning_type, lora_*, freeze_*)`,
       );
     }
     const own = path.join(dir, randomFile(rank));

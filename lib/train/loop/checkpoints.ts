@@ -4,13 +4,22 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import type { LossScale } from "../../assembly/precision.js";
 import { type Recipe, withoutSecrets } from "../../config/index.js";
+import { UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
-import { writeWhole } from "../../files/output-file.js";
+import { writeError, writeWhole } from "../../files/output-file.js";
 import type { GroupRates, Optimizer } from "../../optim/index.js";
 import { type Device, drawingDevices, getRngState, keep, type Tensor, tensor } from "../../torch/index.js";
 import type { SourceAccount } from "../batches/source-account.js";
-import { checkpointPath, rotateCheckpoints, writeCheckpoint } from "../checkpoint/folder.js";
+import {
+  beginCheckpoint,
+  checkpointPath,
+  dropCheckpoint,
+  finishCheckpoint,
+  rotateCheckpoints,
+  unfinishedPath,
+} from "../checkpoint/folder.js";
 import type { LoopState } from "../checkpoint/loop-numbers.js";
+import { saveOptimizer, saveOptimizerPart } from "../checkpoint/optimizer-files.js";
 import { loadRunState, type RandomStates, saveRunState } from "../checkpoint/run-state.js";
 import {
   controlState,
@@ -81,7 +90,7 @@ export class Checkpoints {
       data: before,
       sources,
       ...counts
-    } = loadRunState(dir, optimizer, state.global_step, strategy.rank);
+    } = loadRunState(dir, optimizer, state.global_step, strategy);
     progress.restore({ step: state.global_step, epoch: state.epoch }, counts);
     history.entries.push(...state.log_history);
     this.#best = state.best_model_checkpoint;
@@ -165,20 +174,50 @@ export class Checkpoints {
     this.#findBest(progress.step);
     this.#callbacks = this.#callbackState({ should_save: true, should_training_stop: progress.isOver });
     const random = await this.#randomOfAll();
-    if (strategy.rank > 0) {
-      this.last = checkpointPath(recipe.output_dir, progress.step);
-      return this.last;
-    }
-    const dir = writeCheckpoint(recipe.output_dir, progress.step, (folder) => {
-      this.#options.save(folder);
-      saveTrainerState(this.state(), path.join(folder, STATE_FILE));
-      saveArguments(recipe, folder);
-      if (!recipe.save_only_model || forResume) this.#saveForResume(folder, random);
-    });
+    const dir = await this.#write(random, !recipe.save_only_model || forResume);
     this.last = dir;
     onEvent?.({ type: "checkpoint", step: progress.step, path: dir });
-    rotateCheckpoints(recipe.output_dir, recipe.save_total_limit, dir, this.#best);
+    if (strategy.rank === 0) rotateCheckpoints(recipe.output_dir, recipe.save_total_limit, dir, this.#best);
     return dir;
+  }
+
+  /** All of a checkpoint or nothing, by every process that has a part of it. */
+  async #write(random: readonly RandomStates[], isResumable: boolean): Promise<string> {
+    const { recipe, progress, optimizer, strategy } = this.#options;
+    const { output_dir: outputDir } = recipe;
+    const { step } = progress;
+    const isMain = strategy.rank === 0;
+    const parts = isResumable ? strategy.extents : undefined;
+    try {
+      if (isMain) beginCheckpoint(outputDir, step);
+      if (parts !== undefined) {
+        const [[pid = 0] = []] = await strategy.gather(isMain ? [process.pid] : []); // the folder is there now
+        saveOptimizerPart(unfinishedPath(outputDir, step, pid), optimizer, strategy, parts);
+        await strategy.sum([0]); // and all of these files
+      }
+      await strategy.whole(() => {
+        if (isMain) this.#fill(unfinishedPath(outputDir, step, process.pid), random, isResumable);
+      });
+      return isMain ? finishCheckpoint(outputDir, step) : checkpointPath(outputDir, step);
+    } catch (error) {
+      if (isMain) dropCheckpoint(outputDir, step);
+      throw error;
+    }
+  }
+
+  #fill(folder: string, random: readonly RandomStates[], isResumable: boolean): void {
+    const { recipe, progress, optimizer, strategy, save } = this.#options;
+    try {
+      save(folder);
+      saveTrainerState(this.state(), path.join(folder, STATE_FILE));
+      saveArguments(recipe, folder);
+      if (!isResumable) return;
+      if (strategy.extents === undefined) saveOptimizer(folder, optimizer);
+      this.#saveForResume(folder, random);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw writeError(checkpointPath(recipe.output_dir, progress.step), error);
+    }
   }
 
   /** The random states of every rank. */
@@ -191,7 +230,7 @@ export class Checkpoints {
   }
 
   #saveForResume(folder: string, random: readonly RandomStates[]): void {
-    const { optimizer, lossScale, rates, best, data, account, progress, saveMethods } = this.#options;
+    const { lossScale, rates, best, data, account, progress, saveMethods } = this.#options;
     const loop: LoopState = {
       ...progress.state(),
       lossScale: lossScale.state(),
@@ -201,7 +240,7 @@ export class Checkpoints {
       sources: account?.state(),
     };
     saveMethods?.(folder);
-    saveRunState(folder, { optimizer, random, loop, learningRate: progress.learningRate });
+    saveRunState(folder, { random, loop, learningRate: progress.learningRate });
   }
 
   /** The checkpoint of an interrupted run: full, whatever save_only_model says; none before the first step. */

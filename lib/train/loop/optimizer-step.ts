@@ -130,8 +130,8 @@ export class OptimizerStep {
   }
 
   #microStep(batch: SourcedBatch, window: WindowResult): Tensor {
-    const { recipe, model, device, precision, lossScale, methods, isAborted } = this.#options;
-    if (isAborted()) throw new StepAborted();
+    const { recipe, model, device, precision, lossScale, methods, strategy, isAborted } = this.#options;
+    if (!strategy.isDivided && isAborted()) throw new StepAborted();
     return microStepLoss(model, batch, {
       device,
       compute: precision.compute,

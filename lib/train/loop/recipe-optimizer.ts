@@ -1,6 +1,7 @@
 // The optimizer that a recipe asks for over a model: which group each trained parameter belongs to, and the groups' rates.
 import { optimizerOf } from "../../assembly/optimizer.js";
 import type { Recipe } from "../../config/index.js";
+import { UserError } from "../../errors.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import {
   decayGroups,
@@ -14,11 +15,25 @@ import {
   plateauRates,
 } from "../../optim/index.js";
 import type { Plan } from "../plan/plan.js";
+import type { Strategy } from "../strategy/strategy.js";
 
-/** The optimizer of a recipe over the model's trained parameters. */
-export function recipeOptimizer(recipe: Recipe, model: CausalModel): Optimizer {
+/**
+ * The optimizer of a recipe over the model's trained parameters, or over what of them this process updates.
+ * @throws UserError where it needs whole parameters and there are parts
+ */
+export function recipeOptimizer(recipe: Recipe, model: CausalModel, strategy: Strategy): Optimizer {
+  checkOptimizer(recipe, strategy);
   const { kind, settings } = optimizerOf(recipe);
-  return kind.make(parameterGroups(recipe, model), settings);
+  return kind.make(strategy.divide(model, parameterGroups(recipe, model)), settings);
+}
+
+/** @throws UserError for an optimizer that there is not, or that does not go with parts of parameters */
+export function checkOptimizer(recipe: Recipe, { isDivided }: Strategy): void {
+  const { kind } = optimizerOf(recipe);
+  if (isDivided && kind.isElementwise !== true)
+    throw new UserError(
+      `optim: ${recipe.optim} looks at whole matrices, of which a sharded run has parts; choose adamw_torch or sgd, or leave fsdp and deepspeed out`,
+    );
 }
 
 /** The trained parameters in groups of one decay and one rate; the first group's rate is the one that is logged. */

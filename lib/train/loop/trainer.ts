@@ -63,7 +63,7 @@ export class Trainer {
     this.#precision = precisionOf(recipe);
     this.#best = new BestMetric(recipe);
     if (recipe.activation_offload === "disk") this.#store = new DiskStore(recipe.output_dir);
-    this.optimizer = recipeOptimizer(recipe, model);
+    this.optimizer = recipeOptimizer(recipe, model, strategy);
     this.#rates = ratesOf(recipe, this.optimizer.groups, plan);
     this.#windows = new TrainingWindows({
       ...options,

@@ -7,6 +7,9 @@ import { oneProcess, type Strategy } from "./strategy.js";
 
 /** The strategy of a world of several processes. */
 export function dataParallel(world: World): Strategy {
+  const broadcast = async (parameters: readonly Tensor[]): Promise<void> => {
+    for (const parameter of parameters) await world.broadcast(parameter.detach());
+  };
   let buckets: { parameters: readonly Tensor[]; sums: GradientBuckets } | undefined;
   return {
     rank: world.rank,
@@ -20,8 +23,14 @@ export function dataParallel(world: World): Strategy {
         buckets = { parameters, sums: new GradientBuckets(parameters, world) };
       await buckets.sums.sum();
     },
-    async broadcast(parameters) {
-      for (const parameter of parameters) await world.broadcast(parameter.detach());
+    isDivided: false,
+    divide: oneProcess.divide,
+    extents: undefined,
+    broadcast,
+    whole: oneProcess.whole,
+    async renew(parameters, work) {
+      if (world.rank === 0) work();
+      await broadcast(parameters());
     },
     clip: oneProcess.clip, // every process has the whole gradient
     inTurn: (label, work) => world.firstOnRank0(label, work),

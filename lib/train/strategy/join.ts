@@ -1,9 +1,10 @@
 // A process's place in its run, from its environment to a strategy; and what is not built for several processes.
-import type { Recipe } from "../../config/index.js";
+import { type Recipe, shardingOf } from "../../config/index.js";
 import { init, PeerError, rankPlace, type World } from "../../distributed/index.js";
 import { messageOf, UserError } from "../../errors.js";
 import { accelerator } from "../../torch/index.js";
 import { dataParallel } from "./data-parallel.js";
+import { sharded } from "./sharded.js";
 import { oneProcess, type Strategy } from "./strategy.js";
 
 /** The strategy of a run, and how this process leaves it. */
@@ -40,10 +41,13 @@ export async function joinRun(recipe: Recipe): Promise<Joined> {
     timeoutSeconds: recipe.ddp_timeout,
     heartbeatSeconds: recipe.heartbeat_timeout,
   });
-  return { strategy: dataParallel(world), close: () => world.close(), fail: (error) => fail(world, error) };
+  const sharding = world.size > 1 ? shardingOf(recipe) : undefined;
+  const strategy = sharding === undefined ? dataParallel(world) : sharded(world, sharding);
+  return { strategy, close: () => world.close(), fail: (error) => fail(world, error) };
 }
 
-async function fail(world: World, error: unknown): Promise<unknown> {
+async function fail(world: World, raw: unknown): Promise<unknown> {
+  const error = await world.explained(raw);
   await world.fail(error);
   const isOwn = !(error instanceof PeerError) && (error as Error)?.name !== "DistributedError";
   return isOwn && world.rank > 0 ? new PeerError(messageOf(error)) : error; // rank 0 prints it

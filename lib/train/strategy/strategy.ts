@@ -1,7 +1,16 @@
 // What several processes change about a run, as the loop asks for it: a few points, of which one process is the trivial
 // case. How the processes talk to each other is in lib/distributed; what a step computes is in loop/.
-import { clipGradNorm, gradNorm } from "../../optim/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import { clipGradNorm, gradNorm, type ParameterGroup } from "../../optim/index.js";
 import type { Tensor } from "../../torch/index.js";
+
+/** Which elements of a parameter one process updates, in C order. */
+export interface Extent {
+  readonly from: number;
+  readonly length: number;
+  /** The parameter's. */
+  readonly shape: readonly number[];
+}
 
 /** The processes of a run, as one of them asks for them. Every rank must ask in the same order. */
 export interface Strategy {
@@ -11,6 +20,11 @@ export interface Strategy {
   readonly size: number;
   /** How often the processes were started again after one of them failed. */
   readonly attempt: number;
+  /**
+   * Whether a process keeps a part of the weights only. Then every pass through the model takes all of them: none may end
+   * one that the others do not.
+   */
+  readonly isDivided: boolean;
   /** The blocks of an epoch that this process trains on, batch after batch; every process has as many batches. */
   share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
   /** Sums over the processes, element by element: what a window's loss is divided by, whether one wants to stop. */
@@ -19,8 +33,22 @@ export interface Strategy {
   gather(values: readonly number[]): Promise<number[][]>;
   /** Sums the gradients of a window, before anything else is done with them. */
   reduceGradients(parameters: readonly Tensor[]): Promise<void>;
-  /** Gives every process rank 0's values. */
+  /**
+   * Takes over the model, whose trained parameters the groups hold: gives what of them this process updates, under the
+   * same names. They have rank 0's values when the run begins.
+   */
+  divide(model: CausalModel, groups: readonly ParameterGroup[]): readonly ParameterGroup[];
+  /** What this process updates of each parameter, where that is a part; undefined where it is everything. */
+  readonly extents: ReadonlyMap<string, Extent> | undefined;
+  /** Gives every process rank 0's values, before the first step. */
   broadcast(parameters: readonly Tensor[]): Promise<void>;
+  /** Runs `work` with all weights in memory on rank 0, where it reads them; the others have nothing to do in theirs. */
+  whole<T>(work: () => Promise<T> | T): Promise<T>;
+  /**
+   * Runs on rank 0 `work`, which changes the weights; every process has them afterwards.
+   * @param parameters the trained ones, asked for after that
+   */
+  renew(parameters: () => readonly Tensor[], work: () => void): Promise<void>;
   /** The norm of all gradients together, which it clips to `most` where that is above 0; undefined for no gradients. */
   clip(parameters: readonly Tensor[], most: number): Tensor | undefined;
   /** Runs what fills a cache: on rank 0 first, then on the others, which wait however long it takes. */
@@ -41,11 +69,16 @@ export const oneProcess: Strategy = {
   rank: 0,
   size: 1,
   attempt: 0,
+  isDivided: false,
   share: (order) => order,
   sum: async (values) => [...values],
   gather: async (values) => [[...values]],
   reduceGradients: async () => {},
+  divide: (_, groups) => groups,
+  extents: undefined,
   broadcast: async () => {},
+  whole: async (work) => work(),
+  renew: async (_, work) => work(),
   clip: (parameters, most) => (most > 0 ? clipGradNorm(parameters, most) : gradNorm(parameters)),
   inTurn: (_, work) => work(),
   agree: async () => {},

@@ -7,7 +7,8 @@ import type { DomainReport } from "../../evaluate/domain-report.js";
 import { perplexities, type SetMetrics } from "../../evaluate/held-out-loss.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
 import { writeWhole } from "../../files/output-file.js";
-import { addonRecord, buildInfo, type DType } from "../../torch/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import { addonRecord, buildInfo, type DType, type Tensor } from "../../torch/index.js";
 import { packageVersion } from "../../version.js";
 import type { DomainEvaluation } from "../before-after/domains.js";
 import { writeForgettingReport } from "../before-after/forgetting-report.js";
@@ -51,6 +52,7 @@ function result(
 export interface Finishing {
   /** Writes adapter or model and tokenizer into a folder. */
   save(dir: string): void;
+  model: CausalModel;
   weights: Weights;
   /** Names of the evaluation sets. */
   evaluates: readonly (string | undefined)[];
@@ -67,11 +69,12 @@ export async function finishRun(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  { save, weights, evaluates, domains, strategy }: Finishing,
+  finishing: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<TrainResult> {
+  const { weights, domains, strategy } = finishing;
   const { progress, history, checkpoints, plan } = trainer;
-  if (strategy.rank > 0) return finishBeside(trainer, recipe, outcome, strategy);
+  if (strategy.rank > 0) return finishBeside(trainer, recipe, outcome, finishing);
   const dir = recipe.output_dir;
   const metrics = trainMetrics({
     runtimeSeconds: progress.runtimeSeconds,
@@ -83,24 +86,12 @@ export async function finishRun(
     ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: progress.tokensSeen }),
   });
   progress.log(metrics);
-  takeBest(checkpoints, recipe, weights, emit);
-  await shareBest(trainer, recipe, strategy);
-  save(dir);
-  for (const folder of weights.finish?.(dir) ?? []) {
-    saveCard(recipe, history.entries, folder);
-    emit({ type: "file", path: folder, what: "adapter" });
-  }
+  await shareBest(trainer, recipe, finishing, () => takeBest(checkpoints, recipe, weights, emit));
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
-  for (const name of ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"]) {
-    if (existsSync(path.join(dir, name))) file(name, name.startsWith("adapter") ? "adapter" : "model");
-  }
-  saveArguments(recipe, dir);
-  saveResults(dir, "train", metrics);
-  file("train_results.json", "results");
-  saveTrainerState(checkpoints.state(), path.join(dir, STATE_FILE));
-  file(STATE_FILE, "state and log history");
-  if (recipe.plot_loss) await plot(history.entries, dir, evaluates, emit);
-  const scored = await domains?.finish(dir); // before an evaluation that casts the weights
+  const scored = await strategy.whole(async () => {
+    await writeTrained(trainer, recipe, metrics, finishing, emit);
+    return domains?.finish(dir); // before an evaluation that casts the weights
+  });
   if (scored !== undefined) await reportForgetting(recipe, scored, dir, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
@@ -117,22 +108,60 @@ export async function finishRun(
   };
 }
 
+/** What was trained, and what the run has to say of itself. */
+async function writeTrained(
+  { checkpoints, history }: Trainer,
+  recipe: Recipe,
+  metrics: Record<string, number>,
+  { save, weights, evaluates }: Finishing,
+  emit: (event: TrainEvent) => void,
+): Promise<void> {
+  const dir = recipe.output_dir;
+  const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
+  save(dir);
+  for (const folder of weights.finish?.(dir) ?? []) {
+    saveCard(recipe, history.entries, folder);
+    emit({ type: "file", path: folder, what: "adapter" });
+  }
+  for (const name of ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"]) {
+    if (existsSync(path.join(dir, name))) file(name, name.startsWith("adapter") ? "adapter" : "model");
+  }
+  saveArguments(recipe, dir);
+  saveResults(dir, "train", metrics);
+  file("train_results.json", "results");
+  saveTrainerState(checkpoints.state(), path.join(dir, STATE_FILE));
+  file(STATE_FILE, "state and log history");
+  if (recipe.plot_loss) await plot(history.entries, dir, evaluates, emit);
+}
+
 /** What a rank that writes nothing does meanwhile: its share of the evaluation. */
 async function finishBeside(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
-  strategy: Strategy,
+  finishing: Finishing,
 ): Promise<TrainResult> {
-  await shareBest(trainer, recipe, strategy);
+  const { strategy } = finishing;
+  await shareBest(trainer, recipe, finishing);
+  await strategy.whole(() => {});
   if (recipe.do_eval) await trainer.evaluate(evaluationDtype(recipe));
   return result(trainer.progress, recipe, outcome, {});
 }
 
-/** The weights that rank 0 has read again, on every rank. */
-async function shareBest({ optimizer }: Trainer, recipe: Recipe, strategy: Strategy): Promise<void> {
-  if (!recipe.load_best_model_at_end) return;
-  await strategy.broadcast(optimizer.groups.flatMap(({ parameters }) => parameters));
+/** The best checkpoint's weights on every rank, where the recipe asks for them: rank 0 takes them. */
+async function shareBest(
+  { optimizer }: Trainer,
+  recipe: Recipe,
+  { model, strategy }: Finishing,
+  take: () => void = () => {},
+): Promise<void> {
+  if (!recipe.load_best_model_at_end) return take();
+  const names = optimizer.groups.flatMap((group) => group.names);
+  const trained = (): Tensor[] => {
+    const now = model.stateDict(); // a model's file puts other tensors in place of the trained ones
+    return names.map((name) => now.get(name) as Tensor);
+  };
+  await strategy.renew(trained, take);
 }
 
 /** Writes what was forgotten and what was gained, where the recipe asks for it. */

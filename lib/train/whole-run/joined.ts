@@ -1,7 +1,6 @@
 // A run from its data to its files, once its processes have found each other: prepare, train, finish. It is loaded when a
 // run begins, because it brings most of the package with it.
 
-import { optimizerOf } from "../../assembly/optimizer.js";
 import { saveTokenizer } from "../../assembly/tokenizer-files.js";
 import type { LoadedRecipe } from "../../config/index.js";
 import type { TrainEvent, TrainResult } from "../../events.js";
@@ -9,6 +8,7 @@ import { checkWritable } from "../../files/output-file.js";
 import { datasetFetcher } from "../../hub/index.js";
 import { DomainEvaluation, readDomains } from "../before-after/domains.js";
 import { forgetBeginning } from "../checkpoint/attempts.js";
+import { checkOptimizer } from "../loop/recipe-optimizer.js";
 import { Trainer } from "../loop/trainer.js";
 import { claimOutput } from "../output/output-lock.js";
 import { prepare } from "../setup/prepare.js";
@@ -28,7 +28,7 @@ export async function runJoined(
   };
   let release = (): void => {};
   try {
-    optimizerOf(loaded.recipe); // fail on an unknown one before any data is read
+    checkOptimizer(loaded.recipe, strategy); // fail on an unknown one before any data is read
     if (isMain) {
       checkWritable(loaded.recipe.output_dir);
       release = claimOutput(loaded.recipe.output_dir);
@@ -74,7 +74,14 @@ export async function runJoined(
           trainer,
           recipe,
           outcome,
-          { save, weights, evaluates: prepared.evaluation.map(({ name }) => name), domains, strategy },
+          {
+            save,
+            model: prepared.model,
+            weights,
+            evaluates: prepared.evaluation.map(({ name }) => name),
+            domains,
+            strategy,
+          },
           emit,
         );
     if (isMain && strategy.size > 1) forgetBeginning(recipe.output_dir);

@@ -1,0 +1,161 @@
+// The memory of a sharded run measured: full fine-tuning of a fresh model of 12 equal blocks by N processes that have the
+// whole model each, its weights alone, or an N-th of everything (fsdp), and what a step sends. A process's memory is the
+// peak of its steps over what it had before the model; docs/distributed.md has the figures.
+//   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard]
+// Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
+const { values } = parseArgs({
+  options: {
+    ranks: { type: "string", default: "1,2" },
+    steps: { type: "string", default: "4" },
+    ways: { type: "string", default: "none,shard_grad_op,full_shard" },
+    model: { type: "string" }, // for a rank: the model's folder
+    way: { type: "string" },
+  },
+});
+
+const loopbackBytes = () => {
+  const line = readFileSync("/proc/net/dev", "utf8")
+    .split("\n")
+    .find((text) => text.trim().startsWith("lo:"));
+  return Number(line.split(":")[1].trim().split(/\s+/)[8]);
+};
+const peakBytes = () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
+/** From now on the peak is what comes after. */
+const resetPeak = () => writeFileSync("/proc/self/clear_refs", "5");
+
+/** A configuration without weights: 12 blocks of 7.1 million parameters, a small vocabulary. */
+function makeModel(dir) {
+  mkdirSync(dir, { recursive: true });
+  cpSync(path.join(root, "examples/model"), dir, {
+    recursive: true,
+    filter: (from) => !from.endsWith(".safetensors"),
+  });
+  const file = path.join(dir, "config.json");
+  const config = JSON.parse(readFileSync(file, "utf8"));
+  const wide = { hidden_size: 768, intermediate_size: 2048, num_hidden_layers: 12, num_attention_heads: 12 };
+  const more = { num_key_value_heads: 12, head_dim: 64, torch_dtype: "float32", dtype: "float32" };
+  const merged = { ...config, ...wide, ...more };
+  delete merged.layer_types;
+  writeFileSync(file, JSON.stringify(merged));
+}
+
+/** In a process for each rank: the run; each prints a line of JSON. */
+async function oneRank() {
+  const { resolveRecipe } = await import("../dist/config/index.js");
+  const { runRecipe } = await import("../dist/train/index.js");
+  const size = Number(process.env.WORLD_SIZE ?? 1);
+  const before = process.memoryUsage.rss();
+  const recipe = resolveRecipe({
+    model_name_or_path: values.model,
+    train_from_scratch: true,
+    finetuning_type: "full",
+    gradient_checkpointing: true,
+    dataset: "prose",
+    dataset_dir: path.join(root, "examples/data"),
+    cutoff_len: 64,
+    per_device_train_batch_size: 1,
+    gradient_accumulation_steps: 1,
+    max_steps: Number(values.steps),
+    output_dir: path.join(values.model, "out"),
+    overwrite_output_dir: true,
+    save_strategy: "no",
+    logging_steps: 1000,
+    use_cpu: true,
+    ...(values.way !== "none" && { fsdp: values.way }),
+  });
+  let [parameters, peak, sent] = [0, 0, 0];
+  let mark = { at: 0, bytes: 0 };
+  const every = [];
+  // ranks above 0 are told nothing: their peak is read after a time that is as good
+  const timer = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss());
+  }, 5);
+  await runRecipe(recipe, {
+    onEvent(event) {
+      if (event.type === "model") parameters = event.total;
+      if (event.type !== "step") return;
+      const now = { at: performance.now(), bytes: loopbackBytes() };
+      if (event.step === 2) resetPeak();
+      if (event.step > 2) {
+        every.push(now.at - mark.at);
+        sent = now.bytes - mark.bytes;
+        peak = peakBytes();
+      }
+      mark = now;
+    },
+  });
+  clearInterval(timer);
+  const ms = every.toSorted((a, b) => a - b)[Math.floor(every.length / 2)];
+  if (Number(process.env.RANK ?? 0) === 0)
+    console.log(JSON.stringify({ size, parameters, before, peak, sent, ms }));
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function ranks(size, way, model) {
+  const port = await freePort();
+  const out = await Promise.all(
+    Array.from({ length: size }, (_, rank) => {
+      const of =
+        size === 1 ? {} : { RANK: rank, WORLD_SIZE: size, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port };
+      const env = { ...process.env, OMP_NUM_THREADS: 1, ...of };
+      const args = [fileURLToPath(import.meta.url), "--model", model, "--way", way, "--steps", values.steps];
+      return new Promise((resolve) => {
+        let text = "";
+        const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
+        child.stdout.on("data", (more) => {
+          text += more;
+        });
+        child.on("close", () => resolve(text));
+      });
+    }),
+  );
+  return JSON.parse(out[0]);
+}
+
+if (values.model !== undefined) await oneRank();
+else {
+  const dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-sharding-"));
+  makeModel(dir);
+  const mb = (count) => `${(count / 1e6).toFixed(0)} MB`.padStart(9);
+  console.log("processes  fsdp             memory    theory    sent a step    theory   step ms");
+  for (const size of values.ranks.split(",").map(Number))
+    for (const way of values.ways.split(",")) {
+      if (size === 1 && way !== "none") continue;
+      const { parameters, before, peak, sent, ms } = await ranks(size, way, dir);
+      // weights, gradients and AdamW's two moments in float32; of what is divided an N-th, and one block's weights and
+      // gradients, the latter three times on their way to the others
+      const block = parameters / 12;
+      const whole = { none: 4, shard_grad_op: 1, full_shard: 0 }[way];
+      const theory = 4 * parameters * (whole + (4 - whole) / size) + (way === "none" ? 0 : 16 * block);
+      // of all ranks together: an all-reduce is 2 (N - 1), a gathering or a scattering (N - 1)
+      const passes = { none: 2, shard_grad_op: 2, full_shard: 3 }[way];
+      console.log(
+        [
+          String(size).padEnd(10),
+          way.padEnd(14),
+          mb(peak - before),
+          mb(theory),
+          mb(size === 1 ? 0 : sent).padStart(12),
+          mb(4 * parameters * passes * (size - 1)),
+          ms.toFixed(0).padStart(8),
+        ].join(" "),
+      );
+    }
+  rmSync(dir, { recursive: true, force: true });
+}

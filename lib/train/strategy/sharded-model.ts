@@ -1,0 +1,141 @@
+// A model of which each process keeps a part: its blocks, its embedding and its head are units whose weights are gathered
+// as a pass enters them and let go as it leaves, and whose gradients are reduced to each process's part when they are
+// complete (ZeRO, Rajbhandari et al. 2019, arXiv:1910.02054; FSDP, Zhao et al. 2023, arXiv:2304.11277). How a unit is kept
+// and talked about is flat-shard.ts; when a pass enters what, lib/step says.
+import type { Sharding } from "../../config/index.js";
+import { FlatShard, type OwnPart, type World } from "../../distributed/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
+import type { Direction, Part, Passage } from "../../step/passage.js";
+import { scope, type Tensor } from "../../torch/index.js";
+
+type Unit = readonly FlatShard[];
+type Named = readonly [string, Tensor];
+
+const EMBEDDING = /(^|\.)embed_tokens\./;
+
+/** How a pass goes through a model whose weights come and go. */
+export class ShardedModel implements Passage {
+  /** What this process keeps of the trained parameters. */
+  readonly parts: readonly OwnPart[];
+  readonly #model: CausalModel;
+  readonly #world: World;
+  readonly #sharding: Sharding;
+  readonly #blocks: readonly Unit[];
+  readonly #embedding: Unit;
+  readonly #head: Unit;
+  /** Whose reduction is under way. */
+  #reducing: Unit = [];
+  #isHeld = false;
+
+  constructor(model: CausalModel, world: World, sharding: Sharding) {
+    this.#model = model;
+    this.#world = world;
+    this.#sharding = sharding;
+    const rest = new Map<string, Tensor>(model.namedParameters());
+    const names = new Map([...rest].map(([name, parameter]) => [parameter, name]));
+    const unitOf = (parameters: Iterable<Tensor>): Unit => {
+      const named: Named[] = [];
+      for (const parameter of parameters) {
+        const name = names.get(parameter) as string;
+        if (rest.delete(name)) named.push([name, parameter]);
+      }
+      return flatShards(named, world);
+    };
+    this.#blocks = model.layers.map((block) => unitOf(block.parameters()));
+    const table = [...rest].filter(([name]) => EMBEDDING.test(name)).map(([, parameter]) => parameter);
+    const head = [...rest.values()].filter((parameter) => !table.includes(parameter));
+    // a tied head computes with the embedding's table, and so may one that is no plain product
+    const isApart = scope(() => head.includes(model.headWeight as Tensor));
+    this.#embedding = unitOf(table);
+    const own = unitOf(head);
+    this.#head = isApart ? own : [...this.#embedding, ...own];
+    this.parts = this.#all().flatMap(({ parts }) => parts);
+  }
+
+  /** Its weights are gathered, and those of the part after it begun where the settings say so. */
+  enter(part: Part, direction: Direction): void {
+    if (this.#isHeld) return;
+    for (const flat of this.#unit(part)) flat.gather();
+    for (const flat of this.#unit(part)) flat.ready();
+    if (this.#sharding.prefetch[direction]) for (const flat of this.#after(part, direction)) flat.gather();
+  }
+
+  /** Its weights are let go; backward, the reduction of its gradients begins. */
+  leave(part: Part, direction: Direction): void {
+    if (this.#isHeld) return;
+    const unit = this.#unit(part);
+    if (direction === "backward") {
+      this.settle();
+      for (const flat of unit) flat.reduce();
+      this.#reducing = unit;
+    }
+    if (direction === "backward" || this.#sharding.level === "full") for (const flat of unit) flat.release();
+  }
+
+  /** Whatever is still in memory is let go. */
+  end(): void {
+    if (!this.#isHeld) for (const flat of this.#all()) flat.release();
+  }
+
+  /** Waits until every gradient has been reduced. */
+  settle(): void {
+    for (const flat of this.#reducing) flat.settle();
+    this.#reducing = [];
+  }
+
+  /** Runs `work` with all weights in memory on rank 0; the others help to gather them. */
+  async whole<T>(work: () => Promise<T> | T): Promise<T> {
+    if (this.#isHeld) return work();
+    for (const flat of this.#all()) {
+      flat.ready();
+      if (this.#world.rank > 0) flat.release();
+    }
+    this.#isHeld = this.#world.rank === 0;
+    try {
+      return await work();
+    } finally {
+      this.#isHeld = false;
+      this.end();
+    }
+  }
+
+  /** Gives every process its part of what `work` leaves of the weights on rank 0. */
+  renew(work: () => void): void {
+    const isMain = this.#world.rank === 0;
+    for (const flat of this.#all()) {
+      flat.ready();
+      if (!isMain) flat.release();
+    }
+    if (isMain) work();
+    const named = this.#model.stateDict();
+    for (const flat of this.#all()) flat.renew(named);
+  }
+
+  #all(): readonly FlatShard[] {
+    return [...new Set([...this.#embedding, ...this.#blocks.flat(), ...this.#head])];
+  }
+
+  #unit(part: Part): Unit {
+    if (part === "embedding") return this.#embedding;
+    return part === "head" ? this.#head : (this.#blocks[part] as Unit);
+  }
+
+  /** What a pass enters next. */
+  #after(part: Part, direction: Direction): Unit {
+    const last = this.#blocks.length;
+    const at = part === "embedding" ? -1 : part === "head" ? last : part;
+    const next = at + (direction === "forward" ? 1 : -1);
+    if (next < 0) return []; // the way back seldom needs the table
+    return next < last ? (this.#blocks[next] as Unit) : this.#head;
+  }
+}
+
+/** Parameters by dtype and by whether they are trained. */
+function flatShards(named: readonly Named[], world: World): Unit {
+  const kinds = new Map<string, Named[]>();
+  for (const one of named) {
+    const kind = `${one[1].dtype} ${one[1].requiresGrad}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), one]);
+  }
+  return [...kinds.values()].map((alike) => new FlatShard(alike, world));
+}

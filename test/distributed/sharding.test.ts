@@ -1,0 +1,115 @@
+// Processes that keep a part of the model each, against one process with as many times the batch: the same steps, whatever
+// is trained and recomputed; and checkpoints of parts, gone on from by as many processes or others.
+import { existsSync, readdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RecipeInput } from "../../lib/config/index.js";
+import { trainRanks } from "./ranks.js";
+import { TinyRuns } from "./tiny-runs.js";
+
+const FULL = { finetuning_type: "full", learning_rate: 1e-3 } as const;
+const EVALUATED = {
+  val_size: 0.2,
+  eval_strategy: "steps",
+  eval_steps: 10,
+  per_device_eval_batch_size: 2,
+} as const;
+
+describe.skipIf(process.platform !== "linux")("two processes with half of the model each", () => {
+  let runs: TinyRuns;
+  beforeAll(() => {
+    runs = new TinyRuns();
+  });
+  afterAll(() => runs.remove());
+
+  /** Recipes by the run of one process that they are to equal. */
+  const cases: Record<string, { keys: RecipeInput; sharded: Record<string, RecipeInput> }> = {
+    lora: {
+      keys: {},
+      sharded: {
+        "full_shard auto_wrap": { fsdp: "full_shard auto_wrap" },
+        prefetched: {
+          fsdp: "full_shard",
+          fsdp_config: { fsdp_backward_prefetch: "BACKWARD_PRE", forward_prefetch: true },
+          gradient_checkpointing: false,
+        },
+      },
+    },
+    full: {
+      keys: { ...FULL, ...EVALUATED },
+      sharded: {
+        "full_shard, selective": { fsdp: true, gradient_checkpointing: "selective" },
+        shard_grad_op: { fsdp: "shard_grad_op" },
+        "ZeRO 3": { deepspeed: { zero_optimization: { stage: 3, overlap_comm: true } } },
+      },
+    },
+    freeze: {
+      keys: { finetuning_type: "freeze", freeze_trainable_layers: 1, learning_rate: 1e-3 },
+      sharded: { "full_shard, everything kept": { fsdp: ["full_shard"], gradient_checkpointing: false } },
+    },
+  };
+  const names = Object.entries(cases).flatMap(([one, { sharded }]) =>
+    Object.keys(sharded).map((name) => [one, name] as const),
+  );
+
+  /** An adapter is trained in the model's own float64; full and freeze train in float32 whatever the model is. */
+  const isWide = (one: string) => one === "lora";
+
+  beforeAll(async () => {
+    const recipes = names.flatMap(([one, name]) => {
+      const { keys, sharded } = cases[one]!;
+      const both = { ...keys, ...sharded[name] };
+      const wide = runs.recipe(`${name}, wide`, { ...both, ...runs.wide });
+      return [runs.recipe(name, both), ...(isWide(one) ? [wide] : [])];
+    });
+    await trainRanks(2, recipes);
+    for (const [one, { keys }] of Object.entries(cases)) {
+      await runs.alone(one, keys);
+      if (isWide(one)) await runs.alone(`${one}, wide`, { ...keys, ...runs.wide });
+    }
+  });
+
+  const fileOf = (one: string) => (one === "lora" ? undefined : "model.safetensors");
+
+  it.each(names)("%s, %s: fp32 to 1e-5, fp64 to 1e-9, each step", (one, name) => {
+    expect(runs.apart(name, one, "loss")).toBeLessThan(1e-5);
+    expect(runs.apart(name, one, "grad_norm")).toBeLessThan(1e-4);
+    if (isWide(one)) {
+      expect(runs.apart(`${name}, wide`, `${one}, wide`, "grad_norm")).toBeLessThan(1e-9);
+      expect(runs.weightsApart(`${name}, wide`, `${one}, wide`)).toBeLessThan(1e-9);
+    }
+    expect(runs.weightsApart(name, one, fileOf(one))).toBeLessThan(1e-4);
+    expect(runs.evaluations(name)).toHaveLength(one === "full" ? 2 : 0);
+    for (const [at, loss] of runs.evaluations(name).entries())
+      expect(Math.abs(loss / runs.evaluations(one)[at]! - 1)).toBeLessThan(1e-5);
+  });
+
+  it("write their parts side by side, and go on from them bit for bit, as one process or as three", async () => {
+    const half = { ...FULL, fsdp: "full_shard", lr_scheduler_type: "constant" } as const;
+    const from = { ...half, resume_from_checkpoint: runs.path("straight/checkpoint-10") };
+    const { fsdp: _, ...undivided } = from;
+    await trainRanks(2, [
+      runs.recipe("straight", half),
+      runs.recipe("resumed", { ...half, max_steps: 10 }),
+      runs.recipe("resumed", half),
+      runs.recipe("undivided", undivided),
+    ]);
+    const files = readdirSync(runs.path("straight/checkpoint-10"));
+    expect(files.filter((name) => name.startsWith("optimizer"))).toEqual([
+      "optimizer-00001-of-00002.safetensors",
+      "optimizer-00002-of-00002.safetensors",
+    ]);
+    expect(runs.weightsApart("straight", "resumed", "model.safetensors")).toBe(0);
+    const losses = (name: string) => runs.steps(name).map(({ loss }) => loss);
+    expect(losses("resumed")).toEqual(losses("straight"));
+    await runs.alone("as-one", undivided);
+    expect(existsSync(runs.path("as-one/checkpoint-20/optimizer.safetensors"))).toBe(true);
+    const back = { ...half, max_steps: 22, resume_from_checkpoint: runs.path("as-one/checkpoint-20") };
+    await trainRanks(3, [runs.recipe("as-three", from), runs.recipe("divided again", back)]);
+    for (const name of ["undivided", "as-one"]) {
+      expect(runs.apart(name, "straight", "loss")).toBeLessThan(1e-5);
+      expect(runs.weightsApart(name, "straight", "model.safetensors")).toBeLessThan(1e-4);
+    }
+    expect(runs.steps("as-three")).toHaveLength(20);
+    expect(runs.steps("divided again")).toHaveLength(22);
+  });
+});
