@@ -4,6 +4,9 @@
 
 #include <mutex>
 
+#include "accelerator/kernels.h"
+#include "accelerator/libraries.h"
+#include "accelerator/recorder.h"
 #include "binding/dispatch.h"
 #include "files/safetensors_binding.h"
 #include "products/narrow_products.h"
@@ -29,6 +32,8 @@ void fill(Napi::Env env, Napi::Object exports) {
   qwen_pt::defineAutograd(env, exports, *instance);
   qwen_pt::defineGenerator(env, exports, *instance);
   qwen_pt::defineDevice(env, exports, *instance);
+  qwen_pt::defineRecorder(env, exports, *instance);
+  qwen_pt::defineKernels(env, exports, *instance);
   qwen_pt::defineSafetensors(env, exports, *instance);
 }
 

@@ -25,7 +25,9 @@ export function nativeSources(capability = "any", folder = root) {
     "native/tensors",
     "native/files",
     "native/kernels",
+    "native/kernels/cuda",
     "native/products",
+    "native/accelerator",
   ].flatMap((name) =>
     existsSync(path.join(folder, name))
       ? readdirSync(path.join(folder, name))

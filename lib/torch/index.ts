@@ -5,11 +5,13 @@ export * from "./device.js";
 export { bytesPerElement, type Device, type DType, isFloatingPoint, type TypedArray } from "./dtype.js";
 export * from "./errors.js";
 export { Generator } from "./handle.js";
+export { fusedKernels, kernelCache, kernelCacheProblem } from "./kernels.js";
 export {
   addonPath,
   addonRecord,
   type BuildInfo,
   type DeviceMemory,
+  type KernelState,
   type OperatorInfo,
   type Parameter,
 } from "./native.js";

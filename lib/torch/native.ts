@@ -114,6 +114,14 @@ export interface Native {
   setRngState(state: Handle, target: string | GeneratorHandle): void;
   accelerator(): { type: string; count: number } | undefined;
   deviceMemory(device: string): DeviceMemory;
+  resetPeakMemory(device: string): void;
+  freeDeviceMemory(device: string): { free: number; total: number };
+  setKernelFolders(sources: string, cache: string): void;
+  loadKernelEmulator(path: string): void;
+  kernelState(index: number): KernelState;
+  compileKernels(source: string, architecture: string): { code: ArrayBuffer; log: string; compiler: string };
+  startRecording(): void;
+  stopRecording(): Recorded;
   synchronize(device: string): void;
   emptyCache(): void;
   setNumThreads(count: number): void;
@@ -153,6 +161,27 @@ export interface DeviceMemory {
   readonly peakReserved: number;
 }
 
+/** Whether the fused kernels run on a card: native/accelerator/kernels.h. */
+export interface KernelState {
+  /** What they are compiled for: `sm_90`. */
+  readonly architecture: string;
+  /** Why they do not run; empty where they do. */
+  readonly reason: string;
+  /** NVRTC's version; empty where there is none. */
+  readonly compiler: string;
+}
+
+/** What was asked of a device while operators were recorded: native/accelerator/recorder.h. */
+export interface Recorded {
+  /** Kernels by the operator, or the kernel of this package, that they belong to. */
+  readonly launches: Readonly<Record<string, number>>;
+  /** Copies from the host's memory to the device, and those of them that are waited for. */
+  readonly uploads: number;
+  readonly waitedUploads: number;
+  /** Copies to the host, each of which is waited for. */
+  readonly downloads: number;
+}
+
 /** What the addon was built with and what this processor can do. */
 export interface BuildInfo {
   /** The version of libtorch that the addon was built against. */
@@ -165,6 +194,8 @@ export interface BuildInfo {
   readonly hasMkldnn: boolean;
   /** libtorch's own report of its build, over several lines. */
   readonly config: string;
+  /** Why libtorch's CUDA half did not load, in the loader's words; undefined where it did or there is none. */
+  readonly acceleratorError?: string;
 }
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -335,7 +366,10 @@ function load(): Native {
   }
   settleThreads(file);
   try {
-    return createRequire(import.meta.url)(file) as Native;
+    const addon = createRequire(import.meta.url)(file) as Native;
+    const sources = path.join(root, "native", "kernels", "cuda");
+    addon.setKernelFolders(sources, path.join(cacheFolder(), "kernels"));
+    return addon;
   } catch (error) {
     throw advise(file, error);
   }

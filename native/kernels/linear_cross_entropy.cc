@@ -11,8 +11,10 @@
 // accumulation window). d loss / d logits = (softmax - onehot) * scale, cast back to the logits' dtype.
 //
 // On the CPU, but for float32, the logits become gradients in their own place (cross_entropy_rows.h) and rows without a
-// label cost nothing; elsewhere, meta included, ATen operators do it.
+// label cost nothing; an accelerator does the same by one kernel a chunk (cuda/cross_entropy.cc), on meta its shapes;
+// elsewhere ATen operators do it.
 
+#include "linear_cross_entropy.h"
 #include "products/frozen_product.h"
 #include "vector_kernels.h"
 
@@ -43,20 +45,11 @@ using at::Tensor;
 /// Rows of the vocabulary whose gradients exist beside the table that they are added to.
 constexpr int64_t kTableRows = 8192;
 
-struct Request {
-  const Tensor& hidden;
-  const Tensor& weight;  // in the hidden states' dtype
-  const Tensor& target;
-  double scale;
-  int64_t ignoreIndex;
-  int64_t chunkBytes;
-  bool frozen;  // whether the weight is not trained
-};
+using Request = CrossEntropyRequest;
+using Gradients = CrossEntropyGradients;
 
-struct Gradients {
-  Tensor hidden;  // [rows, d], the hidden states' dtype
-  Tensor weight;  // [vocabulary, d], float32 or wider: added to
-};
+/// What computes: ATen operators alone, the processor's kernel, an accelerator's.
+enum class Way { kAten, kHost, kDevice };
 
 void check(const Tensor& hidden, const Tensor& weight, const Tensor& target) {
   TORCH_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
@@ -75,8 +68,8 @@ void checkAlike(const Tensor& hidden, const Tensor& weight) {
 
 at::ScalarType wideOf(const Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
-/// Rows of a chunk: as many chunks as it takes for their logits, `bytesPerLogit` each, to fit the budget, all of about
-/// one size, since each reads the whole weight.
+}  // namespace
+
 int64_t rowsPerChunk(const Request& of, int64_t rows, int64_t bytesPerLogit) {
   const int64_t perRow = std::max<int64_t>(of.weight.size(0) * bytesPerLogit, 1);
   const int64_t most = std::max<int64_t>(of.chunkBytes / perRow, 1);
@@ -84,13 +77,14 @@ int64_t rowsPerChunk(const Request& of, int64_t rows, int64_t bytesPerLogit) {
   return std::max<int64_t>((rows + chunks - 1) / chunks, 1);
 }
 
-/// table += dLogits^T x, some rows of the table at a time.
 void addToTable(const Tensor& table, const Tensor& dLogits, const Tensor& x) {
   for (int64_t first = 0; first < table.size(0); first += kTableRows) {
     const int64_t count = std::min(kTableRows, table.size(0) - first);
     table.narrow(0, first, count).add_(at::mm(dLogits.narrow(1, first, count).t(), x));
   }
 }
+
+namespace {
 
 /// Adds up sum(nll) * scale over labelled rows, of ATen operators that have a meta kernel in C++.
 Tensor composite(const Request& of, Gradients* gradients) {
@@ -182,19 +176,22 @@ Tensor onCpu(const Request& given, Gradients* gradients) {
 }
 
 /// By the kernel, or by ATen operators alone.
-template <bool byAten>
+template <Way way>
 Tensor run(const Request& of, Gradients* gradients) {
+  if constexpr (way == Way::kDevice) {
+    return suitsFusedCrossEntropy(of) ? fusedCrossEntropy(of, gradients) : composite(of, gradients);
+  }
   // float32 keeps PyTorch's own operators: some recipes magnify even the last rounding over their steps
   const auto dtype = of.hidden.scalar_type();
   const bool hasKernel = dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
-  return !byAten && hasKernel ? onCpu(of, gradients) : composite(of, gradients);
+  return way == Way::kHost && hasKernel ? onCpu(of, gradients) : composite(of, gradients);
 }
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-template <bool byAten>
-struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>> {
+template <Way way>
+struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<way>> {
   /// With a table the weight's gradient goes there, and none is sent back.
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight, const Tensor& target,
                         double scale, int64_t ignoreIndex, int64_t chunkBytes, const std::optional<Tensor>& table) {
@@ -209,7 +206,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>
     const Tensor narrow = weight.to(hidden.scalar_type());
     const bool frozen = !table && !context->needs_input_grad(1);
     const Request request{hidden, narrow, target, scale, ignoreIndex, chunkBytes, frozen};
-    const Tensor loss = run<byAten>(request, &gradients);
+    const Tensor loss = run<way>(request, &gradients);
     context->save_for_backward({gradients.hidden, table ? Tensor() : gradients.weight});
     context->saved_data["dtype"] = static_cast<int64_t>(weight.scalar_type());
     return loss;
@@ -229,27 +226,27 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy<byAten>
   }
 };
 
-template <bool byAten>
+template <Way way>
 Tensor forwardOnly(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
                    int64_t chunkBytes) {
   check(hidden, weight, target);
   checkAlike(hidden, weight);
-  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
+  return run<way>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
 }
 
-template <bool byAten>
+template <Way way>
 Tensor withGradient(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
                     int64_t chunkBytes) {
   check(hidden, weight, target);
   checkAlike(hidden, weight);
   if (c10::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad()))
-    return LinearCrossEntropy<byAten>::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes,
-                                             std::optional<Tensor>());
+    return LinearCrossEntropy<way>::apply(hidden, weight, target, scale, ignoreIndex, chunkBytes,
+                                          std::optional<Tensor>());
   at::AutoDispatchBelowADInplaceOrView below;
-  return run<byAten>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
+  return run<way>({hidden, weight, target, scale, ignoreIndex, chunkBytes, !weight.requires_grad()}, nullptr);
 }
 
-template <bool byAten>
+template <Way way>
 Tensor into(const Tensor& hidden, const Tensor& weight, const Tensor& target, double scale, int64_t ignoreIndex,
             int64_t chunkBytes, const Tensor& table) {
   check(hidden, weight, target);
@@ -258,11 +255,11 @@ Tensor into(const Tensor& hidden, const Tensor& weight, const Tensor& target, do
   if (!c10::GradMode::is_enabled() || !hidden.requires_grad()) {
     at::AutoDispatchBelowADInplaceOrView below;
     Gradients gradients{Tensor(), table};
-    return run<byAten>({hidden, weight.to(hidden.scalar_type()), target, scale, ignoreIndex, chunkBytes, false},
-                       &gradients);
+    return run<way>({hidden, weight.to(hidden.scalar_type()), target, scale, ignoreIndex, chunkBytes, false},
+                    &gradients);
   }
-  return LinearCrossEntropy<byAten>::apply(hidden, weight.detach(), target, scale, ignoreIndex, chunkBytes,
-                                           std::optional<Tensor>(table.detach()));
+  return LinearCrossEntropy<way>::apply(hidden, weight.detach(), target, scale, ignoreIndex, chunkBytes,
+                                        std::optional<Tensor>(table.detach()));
 }
 
 }  // namespace
@@ -275,28 +272,49 @@ TORCH_LIBRARY(qwen_pt, library) {
       "composite_linear_cross_entropy(Tensor hidden, Tensor weight, Tensor target, float scale=1.0, "
       "int ignore_index=-100, int chunk_bytes=268435456) -> Tensor");
   library.def(
+      "fused_linear_cross_entropy(Tensor hidden, Tensor weight, Tensor target, float scale=1.0, "
+      "int ignore_index=-100, int chunk_bytes=268435456) -> Tensor");
+  library.def(
       "linear_cross_entropy_into(Tensor hidden, Tensor weight, Tensor target, float scale, int ignore_index, "
       "int chunk_bytes, Tensor(a!) weight_grad) -> Tensor");
 }
 
 // Both keys on each: a forward that stood alone would lose its gradient without a word.
 TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) {
-  library.impl("linear_cross_entropy", forwardOnly<true>);
-  library.impl("composite_linear_cross_entropy", forwardOnly<true>);
-  library.impl("linear_cross_entropy_into", into<true>);
+  library.impl("linear_cross_entropy", forwardOnly<Way::kAten>);
+  library.impl("composite_linear_cross_entropy", forwardOnly<Way::kAten>);
+  library.impl("fused_linear_cross_entropy", forwardOnly<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kAten>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) {
-  library.impl("linear_cross_entropy", withGradient<true>);
-  library.impl("composite_linear_cross_entropy", withGradient<true>);
-  library.impl("linear_cross_entropy_into", into<true>);
+  library.impl("linear_cross_entropy", withGradient<Way::kAten>);
+  library.impl("composite_linear_cross_entropy", withGradient<Way::kAten>);
+  library.impl("fused_linear_cross_entropy", withGradient<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kAten>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) {
-  library.impl("linear_cross_entropy", forwardOnly<false>);
-  library.impl("linear_cross_entropy_into", into<false>);
+  library.impl("linear_cross_entropy", forwardOnly<Way::kHost>);
+  library.impl("linear_cross_entropy_into", into<Way::kHost>);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, AutogradCPU, library) {
-  library.impl("linear_cross_entropy", withGradient<false>);
-  library.impl("linear_cross_entropy_into", into<false>);
+  library.impl("linear_cross_entropy", withGradient<Way::kHost>);
+  library.impl("linear_cross_entropy_into", into<Way::kHost>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) {
+  library.impl("linear_cross_entropy", forwardOnly<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kDevice>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradCUDA, library) {
+  library.impl("linear_cross_entropy", withGradient<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kDevice>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, Meta, library) {
+  library.impl("linear_cross_entropy", forwardOnly<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kDevice>);
+}
+TORCH_LIBRARY_IMPL(qwen_pt, AutogradMeta, library) {
+  library.impl("linear_cross_entropy", withGradient<Way::kDevice>);
+  library.impl("linear_cross_entropy_into", into<Way::kDevice>);
 }
 
 }  // namespace qwen_pt

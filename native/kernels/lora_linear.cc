@@ -15,6 +15,7 @@
 
 #include "products/frozen_weight.h"
 #include "products/low_rank.h"
+#include "tensors/placement.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
@@ -163,6 +164,12 @@ Tensor reduced(const Tensor& h, const Tensor& x) {
   return suitsLowRank(x, h.size(1), h.scalar_type()) ? lowRankReduce(h, x, 1) : at::mm(h.t(), x);
 }
 
+/// scale a b, for what is not the processor's: there one product, which rounds once, saves a launch; the processor's
+/// rounds before it is scaled, as it always has.
+Tensor scaled(const Tensor& a, const Tensor& b, double scale) {
+  return at::addmm(at::empty({1}, a.options()), a, b, /*beta=*/0, /*alpha=*/scale);
+}
+
 /// One layer's dropout: its mask, of the shape of x's rows.
 class DroppedRows {
  public:
@@ -286,12 +293,15 @@ struct LoraLinear : torch::autograd::Function<LoraLinear> {
     for (size_t i = 0; i < count; ++i) {
       if (!outputs[i].defined()) continue;
       const Tensor dOut = outputs[i].reshape({rows.size(0), -1});
-      const Tensor &a = of.a[i], g = projected(dOut, of.b[i].t()).mul_(scalings[i]);
+      const Tensor& a = of.a[i];
+      const bool onHost = isOnHost(dOut);
+      const Tensor g = onHost ? projected(dOut, of.b[i].t()).mul_(scalings[i]) : scaled(dOut, of.b[i], scalings[i]);
       const Tensor h = saved[1].narrow(1, starts[i], a.size(0));
       std::optional<DroppedRows> dropped;
       if (dropping.any()) dropped.emplace(rows, masks[i], dropping, a.size(0), a.scalar_type());
       grads[1 + held + i] = dropped ? dropped->reduced(g) : reduced(g, narrow);
-      grads[1 + held + count + i] = reduced(h, dOut).mul_(scalings[i]).t();
+      const Tensor dB = onHost ? reduced(h, dOut).mul_(scalings[i]) : scaled(h.t(), dOut, scalings[i]);
+      grads[1 + held + count + i] = dB.t();
       if (!wantsX) continue;
       dRows = weights[i].inputGradient(dOut, dRows);
       if (dropped) {

@@ -62,30 +62,32 @@ void answer(const c10::OperatorHandle& op, Stack* stack, std::vector<c10::IValue
 
 Tensor plain(const Tensor& like) { return at::empty(like.sizes(), like.options()); }
 
-/// query [tokens, heads, dim] -> out, logsumexp [heads, tokens], random state, unused, debug mask
+/// query [tokens, heads, dim], or [batch, seq, heads, dim] -> out, logsumexp [heads, tokens] or [batch, heads, seq], random state, unused, debug mask
 void flashForward(const c10::OperatorHandle& op, Stack* stack) {
   const Tensor query = argumentsOf(op, *stack)[0].toTensor();
   TORCH_CHECK(query.element_size() == 2, "flash attention takes float16 and bfloat16, not ", query.scalar_type());
   const auto on = [&](at::ScalarType dtype, at::IntArrayRef sizes) {
     return at::empty(sizes, query.options().dtype(dtype));
   };
+  std::vector<int64_t> sums{query.size(-2), query.size(-3)};
+  if (query.dim() == 4) sums.insert(sums.begin(), query.size(0));
   answer(op, stack,
-         {plain(query), on(at::kFloat, {query.size(-2), query.size(0)}), on(at::kLong, {2}), on(at::kLong, {}),
-          on(query.scalar_type(), {0})});
+         {plain(query), on(at::kFloat, sums), on(at::kLong, {2}), on(at::kLong, {}), on(query.scalar_type(), {0})});
 }
 
-/// query [1, tokens, heads, dim] -> out, logsumexp, seed, offset, longest query, longest key
+/// query [1, tokens, heads, dim], or [batch, seq, heads, dim] -> out, logsumexp, seed, offset, longest query, longest key
 void efficientForward(const c10::OperatorHandle& op, Stack* stack) {
   const auto arguments = argumentsOf(op, *stack);
   const Tensor query = arguments[0].toTensor(), key = arguments[1].toTensor();
   TORCH_CHECK(query.size(2) == key.size(2), "memory-efficient attention has as many heads of keys as of queries");
+  const int64_t sequences = arguments[4].isNone() ? query.size(0) : arguments[4].toTensor().size(0) - 1;
   const int64_t longest = arguments[6].isNone() ? query.size(1) : arguments[6].toInt();
   const auto on = [&](at::ScalarType dtype, at::IntArrayRef sizes) {
     return at::empty(sizes, query.options().dtype(dtype));
   };
   answer(op, stack,
-         {plain(query), on(at::kFloat, {1, query.size(2), longest}), on(at::kLong, {}), on(at::kLong, {}), longest,
-          longest});
+         {plain(query), on(at::kFloat, {sequences, query.size(2), longest}), on(at::kLong, {}), on(at::kLong, {}),
+          longest, longest});
 }
 
 /// dOut, query, key, value, ... -> their gradients; none for a bias

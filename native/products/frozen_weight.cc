@@ -2,7 +2,8 @@
 // the processor: in integers, through panels of float, or, where it multiplies 16 bits itself and on every other device,
 // by libtorch's product of a panel in x's dtype.
 //
-//   dequantize(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize by ATen alone
+//   dequantize(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize by ATen alone,
+//     fused_dequantize_4bit by an accelerator's kernel
 //   product_coded(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16) on any
 //     processor, for tests and measurements
 
@@ -12,6 +13,7 @@
 #include "fixed_point_product.h"
 #include "four_bit_matrix.h"
 #include "frozen_product.h"
+#include "kernels/cuda/four_bit.h"
 #include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
 #include "panel_product.h"
@@ -137,6 +139,11 @@ Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType
 
 Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
   if (!isCodes()) return weight_.narrow(0, first, count).to(dtype);
+  if (!isOnHost(weight_) && !isEightBits()) {
+    const FourBitRows rows{rows_, columns_, first, count, dtype, rounded};
+    const FourBitState state(state_);
+    if (suitsFusedDequantize(weight_, state, rows)) return fusedDequantize(weight_, state, rows);
+  }
   if (!isOnHost(weight_) || !(isNarrow(dtype) || dtype == at::kFloat))
     return composedValues(first, count, dtype, rounded);
   const std::unique_ptr<StoredMatrix> from = matrix(rounded);
@@ -224,6 +231,14 @@ Tensor composite(const Tensor& codes, TensorList state, int64_t columns, at::Sca
   return weight.composedValues(0, weight.rows(), dtype, stored);
 }
 
+Tensor fused(const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored, at::ScalarType dtype) {
+  const FrozenWeight weight(codes, state, columns, stored);
+  const FourBitRows rows{weight.rows(), columns, 0, weight.rows(), dtype, stored};
+  const FourBitState parts(state);
+  TORCH_CHECK(suitsFusedDequantize(codes, parts, rows), "no kernel takes these codes, or runs where they are");
+  return fusedDequantize(codes, parts, rows);
+}
+
 Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored,
                bool transposed, std::string_view kind) {
   TORCH_CHECK(kind == "panels" || kind == "int16", "kind must be panels or int16, not ", kind);
@@ -243,6 +258,10 @@ TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
       "composite_dequantize(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> "
       "Tensor",
       composite);
+  library.def(
+      "fused_dequantize_4bit(Tensor codes, Tensor[] state, int columns, ScalarType stored, ScalarType dtype) -> "
+      "Tensor",
+      fused);
   library.def(
       "product_coded(Tensor x, Tensor codes, Tensor[] state, int columns, ScalarType stored, bool transposed, str "
       "kind) "

@@ -8,19 +8,16 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
-#include <cstdlib>
-#include <filesystem>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/util/env.h>
+
 #include <string>
 
-#ifdef _WIN32
-#include <windows.h>
-#else
-#include <dlfcn.h>
-#endif
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
+#include "accelerator/libraries.h"
 #include "dtype.h"
 
 namespace qwen_pt {
@@ -44,20 +41,46 @@ napi_value accelerator(napi_env env, Instance&, const Arguments&) {
   return result;
 }
 
-// deviceMemory("cuda:0") -> {allocated, reserved, peakAllocated, peakReserved} in bytes
-napi_value deviceMemory(napi_env env, Instance&, const Arguments& args) {
-  const auto stats = at::accelerator::getDeviceStats(indexOf(env, args[0]));
-  constexpr size_t kAll = 0;  // StatType::AGGREGATE
+napi_value numbers(napi_env env, std::initializer_list<std::pair<const char*, int64_t>> values) {
   napi_value result;
   check(env, napi_create_object(env, &result));
-  const auto set = [&](const char* key, int64_t value) {
-    check(env, napi_set_named_property(env, result, key, toJs(env, value)));
-  };
-  set("allocated", stats.allocated_bytes[kAll].current);
-  set("reserved", stats.reserved_bytes[kAll].current);
-  set("peakAllocated", stats.allocated_bytes[kAll].peak);
-  set("peakReserved", stats.reserved_bytes[kAll].peak);
+  for (const auto& [key, value] : values) check(env, napi_set_named_property(env, result, key, toJs(env, value)));
   return result;
+}
+
+/// The accelerator's allocator, or null before anything has asked it for memory: until then it has no figures, and
+/// asking for them throws.
+at::DeviceAllocator* usedAllocator() {
+  const auto type = at::accelerator::getAccelerator(true).value();
+  at::DeviceAllocator* allocator = at::getDeviceAllocator(type);
+  return allocator->initialized() ? allocator : nullptr;
+}
+
+// deviceMemory("cuda:0") -> {allocated, reserved, peakAllocated, peakReserved} in bytes; zeros before the first tensor
+napi_value deviceMemory(napi_env env, Instance&, const Arguments& args) {
+  const auto index = indexOf(env, args[0]);
+  at::DeviceAllocator* allocator = usedAllocator();
+  if (!allocator) return numbers(env, {{"allocated", 0}, {"reserved", 0}, {"peakAllocated", 0}, {"peakReserved", 0}});
+  const auto stats = allocator->getDeviceStats(index);
+  constexpr size_t kAll = 0;  // StatType::AGGREGATE
+  return numbers(env, {{"allocated", stats.allocated_bytes[kAll].current},
+                       {"reserved", stats.reserved_bytes[kAll].current},
+                       {"peakAllocated", stats.allocated_bytes[kAll].peak},
+                       {"peakReserved", stats.reserved_bytes[kAll].peak}});
+}
+
+// resetPeakMemory("cuda:0"): peaks are counted from what is held now.
+napi_value resetPeakMemory(napi_env env, Instance&, const Arguments& args) {
+  const auto index = indexOf(env, args[0]);
+  if (at::DeviceAllocator* allocator = usedAllocator()) allocator->resetPeakStats(index);
+  return undefined(env);
+}
+
+// freeDeviceMemory("cuda:0") -> {free, total} in bytes, as the driver sees the whole device
+napi_value freeDeviceMemory(napi_env env, Instance& instance, const Arguments& args) {
+  Lease lease(instance);
+  const auto [free, total] = at::accelerator::getMemoryInfo(indexOf(env, args[0]));
+  return numbers(env, {{"free", static_cast<int64_t>(free)}, {"total", static_cast<int64_t>(total)}});
 }
 
 napi_value synchronize(napi_env env, Instance& instance, const Arguments& args) {
@@ -98,9 +121,12 @@ napi_value setFloat32Precision(napi_env env, Instance&, const Arguments& args) {
   return undefined(env);
 }
 
+// cuBLAS is deterministic with a workspace of one size alone, which it reads from the environment when it starts. A
+// worker's process.env is a copy: it is set here, where every thread's libraries see it.
 napi_value setDeterministic(napi_env env, Instance&, const Arguments& args) {
-  at::globalContext().setDeterministicAlgorithms(toBool(env, args[0], "deterministic"),
-                                                 toBool(env, args[1], "warnOnly"));
+  const bool deterministic = toBool(env, args[0], "deterministic");
+  if (deterministic) c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":16:8", /*overwrite=*/false);
+  at::globalContext().setDeterministicAlgorithms(deterministic, toBool(env, args[1], "warnOnly"));
   return undefined(env);
 }
 
@@ -130,49 +156,17 @@ napi_value buildInfo(napi_env env, Instance&, const Arguments&) {
   set("hasCuda", toJs(env, at::hasCUDA()));
   set("hasMkldnn", toJs(env, at::hasMKL() || at::globalContext().hasMKLDNN()));
   set("config", toJs(env, at::show_config()));
+  if (!acceleratorError().empty()) set("acceleratorError", toJs(env, acceleratorError()));
   return result;
 }
 
-#ifdef _WIN32
-void* openLibrary(const std::string& path) { return LoadLibraryA(path.c_str()); }
-void preferExpandableSegments() {}  // there are none on Windows
-std::string folderOfTorch() {
-  HMODULE module = GetModuleHandleA("torch_cpu.dll");
-  char path[MAX_PATH] = {};
-  if (!module || !GetModuleFileNameA(module, path, MAX_PATH)) return "";
-  const std::string full = path;
-  return full.substr(0, full.find_last_of("\\/") + 1);
-}
-constexpr const char* kCudaLibrary = "torch_cuda.dll";
-#else
-void* openLibrary(const std::string& path) { return dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL); }
-/// Segments that grow keep the allocator of a device from falling into pieces. Whoever has set its options has chosen.
-void preferExpandableSegments() {
-  if (!getenv("PYTORCH_CUDA_ALLOC_CONF")) setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True", /*overwrite=*/0);
-}
-std::string folderOfTorch() {
-  Dl_info info{};
-  if (!dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) || !info.dli_fname) return "";
-  const std::string full = info.dli_fname;
-  return full.substr(0, full.find_last_of('/') + 1);
-}
-constexpr const char* kCudaLibrary = "libtorch_cuda.so";
-#endif
-
 }  // namespace
-
-// The CUDA half of libtorch registers itself when it is opened; nothing links to it, so that the same addon serves
-// machines without it.
-void loadAccelerators() {
-  const std::string folder = folderOfTorch();
-  if (folder.empty() || !std::filesystem::exists(folder + kCudaLibrary)) return;
-  preferExpandableSegments();  // the options are read once
-  openLibrary(folder + kCudaLibrary);
-}
 
 void defineDevice(napi_env env, napi_value exports, Instance& instance) {
   define<accelerator>(env, exports, instance, "accelerator");
   define<deviceMemory>(env, exports, instance, "deviceMemory");
+  define<resetPeakMemory>(env, exports, instance, "resetPeakMemory");
+  define<freeDeviceMemory>(env, exports, instance, "freeDeviceMemory");
   define<synchronize>(env, exports, instance, "synchronize");
   define<emptyCache>(env, exports, instance, "emptyCache");
   define<setNumThreads>(env, exports, instance, "setNumThreads");

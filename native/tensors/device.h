@@ -4,6 +4,5 @@
 #include "placement.h"
 
 namespace qwen_pt {
-void loadAccelerators();
 void defineDevice(napi_env env, napi_value exports, Instance& instance);
 }  // namespace qwen_pt

@@ -2,6 +2,7 @@
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { fusedKernels } from "../../torch/index.js";
 import { packageVersion } from "../../version.js";
 import type { Facts } from "../facts.js";
 import { modelParity } from "./model.js";
@@ -61,6 +62,7 @@ export async function examine(
     date: new Date().toISOString().slice(0, 10),
     device,
     machine: describeMachine(facts),
+    kernels: kernelsOf(device),
     parity,
     runs,
     timings: times,
@@ -68,6 +70,12 @@ export async function examine(
       [...parity, ...runs].every(({ passed }) => passed) && times.every(({ error }) => error === undefined),
   };
   return JSON.parse(scrubbed(JSON.stringify(report), jsonNames())) as GpuReport;
+}
+
+function kernelsOf(device: string): string | undefined {
+  const state = fusedKernels(device);
+  if (state === undefined) return undefined;
+  return state.reason === "" ? `${state.architecture}, NVRTC ${state.compiler}` : `none: ${state.reason}`;
 }
 
 /** The private names as they stand inside a JSON text, where a backslash is doubled. */

@@ -1,7 +1,8 @@
 // The operators that training is made of, on a device beside the processor in float64: values and gradients.
 import { messageOf } from "../../errors.js";
-import { causalAttention } from "../../nn/index.js";
+import { causalAttention, swiglu } from "../../nn/index.js";
 import {
+  arange,
   backward,
   crossEntropy,
   type Device,
@@ -9,6 +10,7 @@ import {
   linear,
   linearCrossEntropy,
   manualSeed,
+  op,
   randn,
   rmsNorm,
   scaledDotProductAttention,
@@ -25,6 +27,9 @@ interface Case {
 }
 
 const integers = (values: number[], device: Device): Tensor => tensor(values, { dtype: "int64", device });
+const fusedNorm = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
+const normRope =
+  op<(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: number) => Tensor>("qwen_pt::norm_rope");
 const labels = Array.from({ length: 70 }, (_, at) => (at % 7 === 3 ? -100 : (at * 37) % 101));
 /** Three documents among 66 tokens. */
 const documents = [0, 20, 21, 66];
@@ -47,6 +52,27 @@ const CASES: Readonly<Record<string, Case>> = {
       [17, 96],
     ],
     run: (x) => of(x, 0).silu().mul(of(x, 1)),
+  },
+  // the fused kernels, of rows that 16 bytes divide and of others
+  "fused rms_norm": { shapes: [[3, 17, 96], [96]], run: (x) => fusedNorm(of(x, 0), of(x, 1), 1e-6) },
+  "fused rms_norm, odd rows": { shapes: [[700, 33], [33]], run: (x) => fusedNorm(of(x, 0), of(x, 1), 1e-6) },
+  "fused norm with rope": {
+    shapes: [[2, 17, 3, 64], [64]],
+    run: (x, at) => {
+      const angles = (turn: (x: Tensor) => Tensor) =>
+        turn(arange(0, 17 * 64, 1, { dtype: "float64" }))
+          .view([1, 1, 17, 64])
+          .to({ dtype: of(x, 0).dtype });
+      const [cos, sin] = [angles((t) => t.cos()), angles((t) => t.sin())];
+      return normRope(of(x, 0), of(x, 1), cos.to({ device: at }), sin.to({ device: at }), 1e-6);
+    },
+  },
+  "fused swiglu": {
+    shapes: [
+      [17, 96],
+      [17, 96],
+    ],
+    run: (x) => swiglu(of(x, 0), of(x, 1)),
   },
   softmax: { shapes: [[17, 96]], run: (x) => of(x, 0).softmax(-1) },
   embedding: { shapes: [[50, 32]], run: (x, at) => embedding(of(x, 0), integers([3, 0, 49, 3, 7], at)) },

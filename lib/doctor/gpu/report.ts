@@ -10,6 +10,8 @@ export interface GpuReport {
   readonly date: string;
   readonly device: string;
   readonly machine: Readonly<Record<string, string>>;
+  /** What the fused kernels are compiled for, or why they do not run; undefined on the processor. */
+  readonly kernels?: string;
   readonly parity: readonly Parity[];
   readonly runs: readonly RecipeRun[];
   readonly timings: readonly Timing[];
@@ -96,14 +98,17 @@ function timingTable(timings: readonly Timing[]): string {
 
 /** The report as Markdown. */
 export function reportMarkdown(report: GpuReport): string {
-  const { version, date, device, machine, parity, runs, timings, passed } = report;
+  const { version, date, device, machine, kernels, parity, runs, timings, passed } = report;
   const failed = [...parity, ...runs].filter((one) => !one.passed).length;
   const count = runs[0]?.losses.length ?? 0;
   return [
     `# qwen-pt ${version} on ${device}: ${passed ? "everything agrees" : `${failed} ${failed === 1 ? "check" : "checks"} failed`}`,
     `Made by \`qwen-pt doctor --gpu\` on ${date}. It names no user, host or folder.`,
     "## The machine",
-    table(["", ""], Object.entries(machine)),
+    table(
+      ["", ""],
+      Object.entries(kernels === undefined ? machine : { ...machine, "Fused kernels": kernels }),
+    ),
     "## Results beside the processor's in float64",
     "Values and gradients, on the same inputs rounded to the dtype. Of the model, the inputs are its weights.",
     parityTable(parity),

@@ -40,6 +40,7 @@ import { LossCurriculum } from "../methods/loss-curriculum.js";
 import { recipeMethods } from "../methods/recipe-methods.js";
 import { oneProcess, type Strategy } from "../strategy/strategy.js";
 import { releaseMemory } from "./free-memory.js";
+import { sayKernels } from "./fused-kernels.js";
 import { findResume } from "./resume.js";
 import { factsOf } from "./same-everywhere.js";
 import { computingOf, productsLine, slowness } from "./what-computes.js";
@@ -116,6 +117,7 @@ export async function prepare(
     sampler,
   });
   sayModel(model, recipe, device, emit);
+  sayKernels(device, (line) => emit({ type: "message", ...line }));
   const checkpointing = resolveCheckpointing(model, given, device, emit);
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
