@@ -103,7 +103,7 @@ export interface MicroStepEvent {
   accumulation: number;
   /** Tokens of this micro-step. */
   tokens: number;
-  /** That it took. */
+  /** On an accelerator, of issuing the work and not of the work: what that took, a step's `tokensPerSecond` says. */
   seconds: number;
 }
 
@@ -129,7 +129,7 @@ export interface StepEvent {
   tokensPerSecond: number;
   /** For which nothing could be computed, because the step's data was not there yet. */
   dataWaitSeconds: number;
-  /** Of the process, or of the device where the model is on one. */
+  /** On an accelerator, the most that its tensors took in this step; on the processor, the process's memory after it. */
   memoryBytes: number;
   /** Why the step was not applied, where it was not. */
   skipped?: string;

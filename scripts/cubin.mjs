@@ -2,7 +2,7 @@
 // registers are spilt. No tool of CUDA's is needed. Sections ".nv.info" hold attributes: a format, a kind, a size, and
 // for the kinds that are read here a symbol's number and a value.
 
-const STRING_VALUE = 4; // EIFMT_SVAL: the attribute has a size and so many bytes
+const STRING_VALUE = 4; // EIFMT_SVAL: the attribute has a size, then its bytes
 const REGISTERS = 0x2f; // EIATTR_REGCOUNT
 const FRAME = 0x11; // EIATTR_FRAME_SIZE
 

@@ -77,6 +77,10 @@ const capability: Check = (facts, rules) => {
 
 const visible: Check = (facts): Finding | undefined => {
   const { loaded } = facts.addon;
+  if (loaded?.acceleratorError !== undefined) {
+    const how = `install NVIDIA's libraries of this libtorch again (${rebuild(facts)} shows where it is), or train with use_cpu: true`;
+    return problem("CUDA", `libtorch's CUDA half does not load: ${loaded.acceleratorError}`, how);
+  }
   if (loaded === undefined || facts.libtorch?.cuda === undefined || facts.gpu.cards.length === 0)
     return undefined;
   if (loaded.devices > 0)

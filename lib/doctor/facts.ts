@@ -72,6 +72,8 @@ export interface Addon {
     readonly devices: number;
     /** OpenMP runtimes in the process, by file name. */
     readonly openmp: readonly string[];
+    /** Why libtorch's CUDA half, or a library of NVIDIA's that it needs, did not load: the loader's words. */
+    readonly acceleratorError?: string;
     /** Compute capabilities that this libtorch has code for. */
     readonly capabilities?: readonly string[];
   };

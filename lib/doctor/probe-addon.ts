@@ -40,6 +40,7 @@ function answer(): Answer {
       products: productKinds(),
       devices: addon.accelerator()?.count ?? 0,
       openmp: openmp(),
+      acceleratorError: info.acceleratorError,
       capabilities: capabilitiesIn(info.config),
     };
     return { loaded };

@@ -6,6 +6,7 @@ import { recallable } from "./recall.js";
 
 interface Options {
   scale?: number;
+  longest?: number;
 }
 
 const attend =
@@ -39,7 +40,8 @@ const recall = op<
  *
  * query [batch, seq, heads, dim], key and value [batch, seq, kvHeads, dim] -> [batch, seq, heads, dim].
  * `cuSeqlens`, int32 [documents + 1]: where each document starts among the batch * seq tokens, then their number.
- * Without it every row is a document. `scale` is dim^-0.5 unless given. Memory is linear in seq.
+ * Without it every row is a document. `scale` is dim^-0.5 unless given. Memory is linear in seq. `longest`: no document
+ * has more tokens; an accelerator takes it for granted and does less, the processor throws where one has.
  */
 export function causalAttention(
   query: Tensor,

@@ -17,12 +17,12 @@ export function isPissa(init: unknown): init is PissaInit {
 
 /**
  * Leading singular triples of a weight [out, in] by randomised subspace iteration (Halko et al. 2009,
- * arXiv:0909.4061, algorithm 5.1), as torch.svd_lowrank computes them. Draws from torch's global generator.
+ * arXiv:0909.4061, algorithm 5.1), as torch.svd_lowrank computes them. Draws from the weight's device's generator.
  */
 function lowRank(weight: Tensor, rank: number, iterations: number): [Tensor, Tensor, Tensor] {
   const wide = (weight.shape[0] as number) < (weight.shape[1] as number);
   const tall = wide ? weight.t() : weight;
-  let basis = qr(tall.matmul(randn([tall.shape[1] as number, rank])))[0];
+  let basis = qr(tall.matmul(randn([tall.shape[1] as number, rank], { device: tall.device })))[0];
   for (let i = 0; i < iterations; i++) {
     basis = qr(tall.t().matmul(basis))[0];
     basis = qr(tall.matmul(basis))[0];

@@ -11,7 +11,7 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.js";
-import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "./chunk-bytes.js";
+import { chunkBytes } from "./chunk-bytes.js";
 import { gradientOf } from "./table-gradient.js";
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */
@@ -42,9 +42,17 @@ export function headLoss(
   const isWide = weight.dtype === "float32" || weight.dtype === "float64";
   if (isGradEnabled() && weight.requiresGrad && weight.isLeaf && isWide) {
     const into = gradientOf(weight);
-    return linearCrossEntropyInto(rows.to(dtype), weight, targets, scale, -100, TRAINED_CHUNK_BYTES, into);
+    const budget = chunkBytes(rows.device, true);
+    return linearCrossEntropyInto(rows.to(dtype), weight, targets, scale, -100, budget, into);
   }
-  return linearCrossEntropy(rows.to(dtype), weight.to(dtype), targets, scale, -100, CHUNK_BYTES);
+  return linearCrossEntropy(
+    rows.to(dtype),
+    weight.to(dtype),
+    targets,
+    scale,
+    -100,
+    chunkBytes(rows.device, false),
+  );
 }
 
 /** A head with an adapter on it: its logits a chunk of rows at a time, kept by autograd in their own dtype. */

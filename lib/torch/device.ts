@@ -7,9 +7,46 @@ export function accelerator(): { type: string; count: number } | undefined {
   return guarded(() => native().accelerator());
 }
 
-/** Bytes that an accelerator's allocator holds now and held at most. */
+/** The most that a device's allocator held before its peaks were counted again. */
+const before = new Map<string, Pick<DeviceMemory, "peakAllocated" | "peakReserved">>();
+
+/** Bytes that an accelerator's allocator holds now and held at most; zeros before the first tensor. */
 export function deviceMemory(device: string): DeviceMemory {
-  return guarded(() => native().deviceMemory(device));
+  const now = guarded(() => native().deviceMemory(device));
+  const { peakAllocated = 0, peakReserved = 0 } = before.get(device) ?? {};
+  return {
+    ...now,
+    peakAllocated: Math.max(now.peakAllocated, peakAllocated),
+    peakReserved: Math.max(now.peakReserved, peakReserved),
+  };
+}
+
+/** The peak of a stretch of work begins here: {@link peakMemory} says how much was held since. */
+export function startPeakMemory(device: string): void {
+  if (!isAccelerator(device)) return;
+  const { peakAllocated, peakReserved } = deviceMemory(device);
+  before.set(device, { peakAllocated, peakReserved });
+  guarded(() => native().resetPeakMemory(device));
+}
+
+/** The most bytes in use on a device since {@link startPeakMemory}; on the processor, the resident memory now. */
+export function peakMemory(device: string): number {
+  if (!isAccelerator(device)) return process.memoryUsage.rss();
+  return guarded(() => native().deviceMemory(device)).peakAllocated;
+}
+
+/**
+ * Bytes of an accelerator that this process may still take: what the driver says is free, and what the allocator keeps
+ * without using it. Undefined where the device does not tell.
+ */
+export function availableDeviceMemory(device: string): number | undefined {
+  try {
+    const { free } = native().freeDeviceMemory(device);
+    const { reserved, allocated } = native().deviceMemory(device);
+    return free + reserved - allocated;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether a device is the processor, whose memory is the process's own. */
@@ -26,6 +63,14 @@ export function holdsValues(device: string): boolean {
 export function defaultDevice(): string {
   const found = accelerator();
   return found === undefined ? "cpu" : `${found.type}:0`;
+}
+
+/** Whether this machine has a device: the processor always, an accelerator by its type and number. */
+export function hasDevice(device: string): boolean {
+  if (!isAccelerator(device)) return true;
+  const [type, index = "0"] = device.split(":");
+  const found = accelerator();
+  return found !== undefined && found.type === type && Number(index) < found.count;
 }
 
 /** Whether a device computes on its own, apart from the host: neither the processor nor `meta`. */

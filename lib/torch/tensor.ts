@@ -820,7 +820,8 @@ function place(made: Tensor, options: TensorOptions & { shape?: readonly number[
   };
   if (shape !== undefined && shape.join() !== result.shape.join()) become(result.view(shape));
   if (dtype !== undefined && dtype !== result.dtype) become(result.to(dtype));
-  if (device !== undefined && !isHost(device)) become(result.to({ device }));
+  // without a wait: what is copied from is pageable, and has been taken when the call returns
+  if (device !== undefined && !isHost(device)) become(ops.toDevice(result, device, result.dtype, true));
   if (requiresGrad === true) result.requiresGrad = true;
   return result;
 }

@@ -4,7 +4,7 @@
 import type { LoadedRecipe, Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
 import type { TrainResult } from "../events.js";
-import { holdLease, OutOfMemoryError, releaseLease, setDeterministic } from "../torch/index.js";
+import { holdLease, OutOfMemoryError, releaseLease, setDeterministic, TorchError } from "../torch/index.js";
 import type { Joined } from "./strategy/join.js";
 import type { RunOptions } from "./whole-run/options.js";
 
@@ -25,12 +25,25 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
     await joined.close();
     return result;
   } catch (error) {
-    const known = error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : error;
+    const known = error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : lostCard(error);
     throw joined === undefined ? known : await joined.fail(known);
   } finally {
     setDeterministic(false);
     releaseLease();
   }
+}
+
+/**
+ * A card that failed under a run (an error of its memory, fallen off the bus, a kernel that went astray), in a line:
+ * after it nothing more can be computed in this process. Anything else as it is.
+ */
+export function lostCard(error: unknown): unknown {
+  const said = error instanceof TorchError && /\bCUDA error: ([^\n]*)/.exec(error.message)?.[1];
+  if (!said) return error;
+  return new UserError(
+    `the card failed (CUDA error: ${said.trim()}): see dmesg for NVRM and Xid, reset the card (nvidia-smi --gpu-reset) or reboot, and resume from the last checkpoint, which is whole`,
+    { cause: error },
+  );
 }
 
 /** libtorch's first sentence, then the keys that would save memory. */

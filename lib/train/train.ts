@@ -63,8 +63,6 @@ export async function train(recipe: string | RecipeInput, options: TrainOptions 
   const loaded: LoadedRecipe =
     typeof recipe === "string" ? loadRecipe(recipe, overrides) : resolveRecipe(recipe, { overrides });
   if (options.signal?.aborted) throw new AbortError("aborted before the first step");
-  // cuBLAS reads it when it starts, and a worker cannot set what C reads
-  if (loaded.recipe.full_determinism) process.env["CUBLAS_WORKSPACE_CONFIG"] ??= ":16:8";
   const abort = new SharedArrayBuffer(4);
   const onAbort = (): void => {
     Atomics.store(new Int32Array(abort), 0, 1);

@@ -42,7 +42,7 @@ SourceText textOf(const std::string& folder, const std::string& name) {
 }  // namespace
 
 KernelSource::KernelSource(const std::string& folder, const std::string& name)
-    : name_(name), source_(textOf(folder, name + ".cu")), headers_{textOf(folder, "common.cuh")} {}
+    : name_(name), source_(textOf(folder, name + ".cu")), headers_{textOf(folder, "numbers.cuh")} {}
 
 std::string KernelSource::key(const std::string& compiler, const std::string& architecture) const {
   uint64_t hash = hashed(0xcbf29ce484222325u, source_.text);

@@ -35,12 +35,17 @@ const Driver* Driver::find(std::string& error) {
     void* library = openLibrary("libcuda.so.1", reason);
 #endif
     if (!library) return nullptr;
-    for (const char* name : {"cuModuleLoadData", "cuModuleGetFunction", "cuLaunchKernel", "cuDeviceGetAttribute"}) {
+    for (const char* name : {"cuInit", "cuDeviceGetAttribute", "cuCtxGetCurrent", "cuCtxSetCurrent",
+                             "cuDevicePrimaryCtxRetain", "cuModuleLoadData", "cuModuleGetFunction", "cuLaunchKernel"}) {
       if (symbolOf(library, name)) continue;
       reason = std::string("the driver has no ") + name;
       return nullptr;
     }
-    return std::unique_ptr<const Driver>(new Driver(library));
+    std::unique_ptr<const Driver> made(new Driver(library));
+    const Result started = get<Result(unsigned)>(library, "cuInit")(0);  // does nothing where libtorch has done it
+    if (started == 0) return made;
+    reason = "the driver does not start: " + made->words(started);
+    return nullptr;
   }();
   error = reason;
   return found.get();
@@ -59,6 +64,15 @@ int Driver::capability(int device) const {
   int major = 0, minor = 0;
   if (attribute(&major, kMajor, device) != 0 || attribute(&minor, kMinor, device) != 0) return 0;
   return 10 * major + minor;
+}
+
+void Driver::enter(int device) const {
+  static const auto current = get<Result(void**)>(library_, "cuCtxGetCurrent");
+  void* context = nullptr;
+  if (current(&context) == 0 && context) return;
+  const Result retained = get<Result(void**, int)>(library_, "cuDevicePrimaryCtxRetain")(&context, device);
+  TORCH_CHECK(retained == 0, "CUDA error: ", words(retained), " where device ", device, " was entered");
+  get<Result(void*)>(library_, "cuCtxSetCurrent")(context);
 }
 
 void* Driver::load(const std::string& code, std::string& error) const {

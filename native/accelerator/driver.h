@@ -20,6 +20,9 @@ class Driver {
 
   /// A device's compute capability: 90 for 9.0; 0 where the driver does not say.
   int capability(int device) const;
+  /// Makes the device's primary context, which libtorch uses, this thread's where it has none: the runtime does that at
+  /// its own first call, and a thread of autograd's may launch one of our kernels before.
+  void enter(int device) const;
   /// A module from a cubin or from PTX, on the current device; null with the reason in `error`.
   void* load(const std::string& code, std::string& error) const;
   void* function(void* module, const std::string& name) const;

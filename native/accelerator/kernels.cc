@@ -148,8 +148,10 @@ void launchKernel(const Tensor& where, const char* source, const std::string& na
   }
   const c10::DeviceGuard on(where.device());
   std::string error;
+  const Driver* driver = Driver::find(error);
+  driver->enter(where.device().index());
   void* function = functionOf(deviceOf(where.device().index()), source, name);
-  Driver::find(error)->launch(function, name, grid, arguments, where.device());
+  driver->launch(function, name, grid, arguments, where.device());
 }
 
 namespace {

@@ -21,7 +21,7 @@ bool hasKernels(const at::Tensor& where);
 /// "f32", "bf16" or "f16": how kernels' names say what they take; empty for any other dtype.
 std::string kernelSuffix(at::ScalarType dtype);
 
-/// What a kernel's argument says of an operand's dtype (common.cuh: Kind).
+/// What a kernel's argument says of an operand's dtype (numbers.cuh: Kind).
 int kernelKind(at::ScalarType dtype);
 
 /// Launches a kernel of a source: launchKernel(x, "norm", "rms_norm_forward_f32_f32", grid, arguments).

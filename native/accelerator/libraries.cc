@@ -64,7 +64,7 @@ std::vector<std::string> filesIn(const fs::path& folder, const std::string& pref
   return found;
 }
 
-/// Where NVIDIA's libraries lie: with an archive of libtorch beside it; with a wheel in packages of their own
+/// Where NVIDIA's libraries lie: with an archive of libtorch beside it; with a wheel in other packages
 /// (nvidia/cu13/lib, nvidia/cuda_nvrtc/lib).
 std::vector<fs::path> nvidiaFolders(const fs::path& torch) {
   std::vector<fs::path> folders{torch};

@@ -50,7 +50,8 @@ bool isCountable(const at::RecordFunction& call) {
   if (name == "aten::alias" || name == "aten::detach" || name == "aten::_unsafe_view" || name == "aten::set_" ||
       name == "aten::resize_")
     return false;
-  if (name.find("_fused_sdp_choice") != std::string::npos || name == "aten::is_nonzero") return false;
+  if (name.find("_fused_sdp_choice") != std::string::npos || name == "aten::is_nonzero" || name == "aten::result_type")
+    return false;
   return !makesView(*schema);
 }
 

@@ -301,6 +301,16 @@ describe("a card", () => {
     ]);
   });
 
+  it("whose libraries do not load", () => {
+    const acceleratorError = "libcudnn.so.9: cannot open shared object file: No such file or directory";
+    const addon = { ...withCard.addon, loaded: { ...withCard.addon.loaded!, devices: 0, acceleratorError } };
+    expect(wrong({ ...withCard, addon })).toEqual([
+      expect.stringMatching(
+        /^problem CUDA: libtorch's CUDA half does not load: libcudnn\.so\.9: cannot open.*: install NVIDIA's libraries/,
+      ),
+    ]);
+  });
+
   it("that libtorch does not see", () => {
     const addon = { ...withCard.addon, loaded: { ...withCard.addon.loaded!, devices: 0 } };
     expect(wrong({ ...withCard, addon, env: { CUDA_VISIBLE_DEVICES: "" } })).toEqual([

@@ -34,7 +34,9 @@ describe("the two build files", () => {
       "native/tensors",
       "native/files",
       "native/kernels",
+      "native/kernels/cuda",
       "native/products",
+      "native/accelerator",
       "native/text",
       "native/distributed",
     ];

@@ -2,6 +2,9 @@
 // they enter the addon.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
+import { addLora, full } from "../../lib/peft/index.js";
+import { microStepLoss } from "../../lib/step/micro-step.js";
 import { readTogether } from "../../lib/step/read-together.js";
 import { liveTensors, tensor } from "../../lib/torch/index.js";
 import { native } from "../../lib/torch/native.js";
@@ -54,6 +57,37 @@ describe("a step waits once, after its last micro-step", () => {
   ] as const)("%s", async (_, keys) => {
     // before the first, the order of the epoch's blocks is drawn, on the processor
     expect(await steps(keys)).toEqual([`read ${STEP}`, STEP, STEP, STEP]);
+  });
+});
+
+describe("what a micro-step brings to its device", () => {
+  const config = {
+    ...{ vocab_size: 64, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, head_dim: 8 },
+    ...{ num_attention_heads: 4, num_key_value_heads: 2, model_type: "qwen3", tie_word_embeddings: false },
+  };
+  const ids = Int32Array.from({ length: 16 }, (_, at) => at);
+  const packed = { documents: Int32Array.of(0, 3, 16) };
+
+  it.each([
+    ["LoRA", 2, {}],
+    ["LoRA, documents", 5, packed], // positions, their frequencies, and where documents begin
+    ["full", 4, {}], // an embedding that trains adds up the rows of each id
+  ] as const)("%s: %i copies, none waited for, and none back", (kind, uploads, more) => {
+    const model = new Qwen3ForCausalLM(parseConfig(config));
+    if (kind === "full") full(model);
+    else addLora(model, { rank: 2 });
+    model.to({ device: "meta" }).train();
+    const step = () =>
+      microStepLoss(
+        model,
+        { inputIds: ids, labels: ids, attentionMask: undefined, batch: 2, length: 8, ...more },
+        { device: "meta", compute: undefined, checkpointing: false, scale: 1 },
+      );
+    step(); // the first makes tables of angles
+    native().startRecording();
+    step();
+    const { waitedUploads, downloads, ...recorded } = native().stopRecording();
+    expect([recorded.uploads, waitedUploads, downloads]).toEqual([uploads, 0, 0]);
   });
 });
 

@@ -4,7 +4,7 @@
 import type { Layer } from "../../nn/index.js";
 import { RMSNorm } from "../../nn/index.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
-import { arange, cat, full, keep, noGrad, op, scope, where } from "../../torch/index.js";
+import { arange, cat, full, keep, noGrad, op, ops, scope, where } from "../../torch/index.js";
 import type { RopeConfig } from "./rope-config.js";
 
 /** cos and sin, each [batch or 1, 1, seq, headDim], in the dtype of the hidden states. */
@@ -15,6 +15,8 @@ export interface Rope {
   sin: Tensor;
   /** Packed documents, masked from each other: where each begins, then the number of tokens, int32. */
   documents?: Tensor;
+  /** No document has more tokens. */
+  longest?: number;
 }
 
 /** The frequencies of a rotary embedding, and its factor. */
@@ -160,7 +162,8 @@ export class RotaryEmbedding {
     const wide: Wide = dtype === "float64" ? "float64" : "float32";
     return noGrad(() => {
       const { inverse, attentionFactor } = inverseFrequencies(this.config, length, wide);
-      const half = positions.to({ device }).unsqueeze(-1).to(wide).mul(inverse.to({ device })); // [batch, seq, headDim / 2]
+      const there = ops.toDevice(inverse, device, wide, true); // nobody waits for it
+      const half = positions.to({ device }).unsqueeze(-1).to(wide).mul(there); // [batch, seq, headDim / 2]
       const angles = cat([half, half], -1).unsqueeze(1);
       return {
         cos: angles.cos().mul(attentionFactor).to(dtype),

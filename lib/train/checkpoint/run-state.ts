@@ -7,6 +7,7 @@ import { writeWhole } from "../../files/output-file.js";
 import type { Optimizer } from "../../optim/index.js";
 import {
   type Device,
+  hasDevice,
   loadSafetensors,
   saveSafetensors,
   scope,
@@ -42,9 +43,10 @@ export function saveRunState(
 }
 
 /**
- * Restores optimizer (of `extents`, its part) and random state and returns the loop's numbers. A rank that the run did not have then goes on
- * with rank 0's random state.
+ * Restores optimizer (of `extents`, its part) and random state and returns the loop's numbers. A rank that the run did
+ * not have then goes on with rank 0's random state.
  * @param step where trainer_state.json says it stands
+ * @param notice told of random state that is not restored, for want of its device
  * @throws UserError where a file is missing, damaged, or does not fit the run
  */
 export function loadRunState(
@@ -52,6 +54,7 @@ export function loadRunState(
   optimizer: Optimizer,
   step: number,
   { rank, extents }: { readonly rank: number; readonly extents: Extents | undefined },
+  notice: (text: string) => void = () => {},
 ): LoopState {
   const file = path.join(dir, LOOP_FILE);
   const loop = readLoop(file, step);
@@ -65,8 +68,13 @@ export function loadRunState(
       );
     }
     const own = path.join(dir, randomFile(rank));
-    for (const [device, state] of loadSafetensors(existsSync(own) ? own : path.join(dir, RANDOM_FILE)))
-      setRngState(state.clone(), device);
+    for (const [device, state] of loadSafetensors(existsSync(own) ? own : path.join(dir, RANDOM_FILE))) {
+      if (hasDevice(device)) setRngState(state.clone(), device);
+      else
+        notice(
+          `${dir} was written on ${device}, which this machine does not have: its random state is left out, and dropout draws other numbers than there`,
+        );
+    }
   });
   return loop;
 }

@@ -6,13 +6,15 @@ import type { Recipe } from "../../config/index.js";
 import type { Emit } from "../../events.js";
 import type { FamilyModel } from "../../models/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import { type Device, isHost } from "../../torch/index.js";
+import { availableDeviceMemory, type Device, isHost } from "../../torch/index.js";
 import { gigabytes } from "../../words.js";
 import { availableMemory } from "./available-memory.js";
 import { estimateMemory } from "./memory.js";
 
 /** What an estimate may be below what a run takes. */
 const MARGIN = 1.15;
+/** The same on an accelerator, which keeps blocks of other sizes for later and has no pages to give back. */
+const DEVICE_MARGIN = 1.3;
 
 /**
  * What may be taken in all: what is left, and what this process has of it already. What else it uses (tokens, a
@@ -23,40 +25,61 @@ function availableToRun(model: FamilyModel, recipe: Recipe): number {
   return availableMemory() + Math.min(process.memoryUsage.rss(), runtime + weights);
 }
 
+/** The same on an accelerator, where the weights are already; undefined where it does not tell. */
+function availableOn(device: Device, model: FamilyModel, recipe: Recipe): number | undefined {
+  const left = availableDeviceMemory(device);
+  return left === undefined ? undefined : left + estimateMemory(model, recipe, true, device).weights;
+}
+
+/** What a run takes of the memory of its device: on an accelerator, nothing of Node's. */
+function needed(model: FamilyModel, recipe: Recipe, mode: Checkpointing, device: Device): number {
+  const { total, runtime } = estimateMemory(model, recipe, mode, device);
+  return isHost(device) ? total : total - runtime;
+}
+
 /**
  * The recipe's own mode, or the fastest that fits with a margin into `available` bytes: keeping all, else selective,
  * else whole blocks again.
  */
-export function chooseCheckpointing(model: FamilyModel, recipe: Recipe, available: number): Checkpointing {
+export function chooseCheckpointing(
+  model: FamilyModel,
+  recipe: Recipe,
+  available: number,
+  device: Device = "cpu",
+): Checkpointing {
   if (recipe.gradient_checkpointing !== null) return recipe.gradient_checkpointing;
-  const fits = (mode: Checkpointing) => MARGIN * estimateMemory(model, recipe, mode).total <= available;
+  const margin = isHost(device) ? MARGIN : DEVICE_MARGIN;
+  const fits = (mode: Checkpointing) => margin * needed(model, recipe, mode, device) <= available;
   return fits(false) ? false : fits("selective") ? "selective" : true;
 }
 
 /**
- * The mode of a run, said in a line where the recipe leaves it open; warns where the run will not fit. An accelerator
- * does not tell how much it has free: there, whole blocks are computed again.
+ * The mode of a run, said in a line where the recipe leaves it open; warns where the run will not fit. Where a device
+ * does not tell how much it has free, whole blocks are computed again.
  */
 export function resolveCheckpointing(
   model: FamilyModel,
   recipe: Recipe,
   device: Device,
   emit: Emit,
-  available: number = availableToRun(model, recipe),
+  available: number | undefined = isHost(device)
+    ? availableToRun(model, recipe)
+    : availableOn(device, model, recipe),
 ): Checkpointing {
   const say = (text: string): void => emit({ type: "message", level: "info", text });
   const open = recipe.gradient_checkpointing === null;
-  if (!isHost(device)) {
+  if (available === undefined) {
     if (open) say(`gradient_checkpointing: true (free memory of ${device} is unknown)`);
     return recipe.gradient_checkpointing ?? true;
   }
-  const mode = chooseCheckpointing(model, recipe, available);
-  const needs = gigabytes(estimateMemory(model, recipe, mode).total);
+  const mode = chooseCheckpointing(model, recipe, available, device);
+  const needs = gigabytes(needed(model, recipe, mode, device));
+  const where = isHost(device) ? "" : ` on ${device}`;
   if (open)
     say(
-      `gradient_checkpointing: ${mode}, which takes about ${needs} of the ${gigabytes(available)} of memory available`,
+      `gradient_checkpointing: ${mode}, which takes about ${needs} of the ${gigabytes(available)} of memory available${where}`,
     );
-  warnOfMemory(model, recipe, mode, emit, available);
+  warnOfMemory(model, recipe, mode, emit, available, device);
   return mode;
 }
 
@@ -67,8 +90,9 @@ export function warnOfMemory(
   mode: Checkpointing,
   emit: Emit,
   available: number,
+  device: Device = "cpu",
 ): void {
-  const { total } = estimateMemory(model, recipe, mode);
+  const total = needed(model, recipe, mode, device);
   if (total <= available) return;
   const instead = [
     mode === false && "gradient_checkpointing: selective or true",
@@ -80,6 +104,6 @@ export function warnOfMemory(
   emit({
     type: "message",
     level: "warning",
-    text: `this run needs about ${gigabytes(total)} of memory and there are ${gigabytes(available)}: it may be killed; try ${instead.join(", or ")}`,
+    text: `this run needs about ${gigabytes(total)} of memory and there are ${gigabytes(available)}${isHost(device) ? ": it may be killed" : ` on ${device}: it may run out`}; try ${instead.join(", or ")}`,
   });
 }

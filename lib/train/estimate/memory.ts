@@ -105,6 +105,11 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
 }
 
 /** The peak of a step with a mode of gradient checkpointing. */
-export function estimateMemory(model: FamilyModel, recipe: Recipe, mode: Checkpointing): MemoryEstimate {
-  return peakMemory(sizesOf(model, recipe), mode);
+export function estimateMemory(
+  model: FamilyModel,
+  recipe: Recipe,
+  mode: Checkpointing,
+  device?: string,
+): MemoryEstimate {
+  return peakMemory({ ...sizesOf(model, recipe), device }, mode);
 }

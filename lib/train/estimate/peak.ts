@@ -2,7 +2,7 @@
 // memory.ts's, a guess from a model's name is lib/init's. Pure: no tensor, no recipe.
 
 import type { BlockShape } from "../../models/index.js";
-import { CHUNK_BYTES, TRAINED_CHUNK_BYTES } from "../../step/chunk-bytes.js";
+import { chunkBytes } from "../../step/chunk-bytes.js";
 import type { Checkpointing } from "../../step/recompute.js";
 
 /** Bytes at the peak of a step. */
@@ -71,6 +71,8 @@ export interface RunSizes {
   readonly head: { readonly isTrained: boolean; readonly bytes: number } | undefined;
   /** Where each of several processes keeps a part of the model. */
   readonly sharding?: ShardingSizes | undefined;
+  /** Where it runs; the processor where it is not said. */
+  readonly device?: string;
   /** Whether the tokenizer is at work as long as the run lasts. */
   readonly isStreaming?: boolean;
   /** Whether what waits for the backward pass is on the disk. */
@@ -136,15 +138,24 @@ const TABLE_ROWS = 8192;
  * narrow copy meanwhile, and gradients of some rows; a narrow one, a wide gradient twice. Under an adapter of the head
  * all logits are kept.
  */
-function lossBytes({ tokens, vocabulary, block: { hidden }, compute, head }: RunSizes): number {
+function lossBytes({
+  tokens,
+  vocabulary,
+  block: { hidden },
+  compute,
+  head,
+  device = "cpu",
+}: RunSizes): number {
   const rows = 3 * tokens * hidden * compute;
   if (head === undefined) return rows + 2 * 4 * tokens * vocabulary;
   const logits = (most: number) => Math.min(most, compute * tokens * vocabulary);
-  if (!head.isTrained) return rows + logits(CHUNK_BYTES);
+  if (!head.isTrained) return rows + logits(chunkBytes(device, false));
   const table = vocabulary * hidden;
-  if (head.bytes < 4) return rows + logits(CHUNK_BYTES) + 8 * table;
+  if (head.bytes < 4) return rows + logits(chunkBytes(device, false)) + 8 * table;
   const narrow = compute < 4 ? compute * table : 0;
-  return rows + logits(TRAINED_CHUNK_BYTES) + narrow + compute * hidden * Math.min(TABLE_ROWS, vocabulary);
+  return (
+    rows + logits(chunkBytes(device, true)) + narrow + compute * hidden * Math.min(TABLE_ROWS, vocabulary)
+  );
 }
 
 /** Bytes of what is gathered for a pass beside a process's own part, and of gradients on their way to the others. */

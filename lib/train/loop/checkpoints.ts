@@ -90,7 +90,9 @@ export class Checkpoints {
       data: before,
       sources,
       ...counts
-    } = loadRunState(dir, optimizer, state.global_step, strategy);
+    } = loadRunState(dir, optimizer, state.global_step, strategy, (text) =>
+      this.#options.onEvent?.({ type: "message", level: "warning", text }),
+    );
     progress.restore({ step: state.global_step, epoch: state.epoch }, counts);
     history.entries.push(...state.log_history);
     this.#best = state.best_model_checkpoint;

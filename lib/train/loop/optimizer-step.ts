@@ -11,7 +11,7 @@ import type { ActivationStore } from "../../step/activation-store.js";
 import { microStepLoss, StepAborted } from "../../step/micro-step.js";
 import { readTogether } from "../../step/read-together.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import { type Device, memoryInUse, scope, type Tensor } from "../../torch/index.js";
+import { type Device, peakMemory, scope, startPeakMemory, type Tensor } from "../../torch/index.js";
 import type { SourceLoss } from "../batches/source-account.js";
 import { type SourcedBatch, sourceLoss } from "../batches/source-batches.js";
 import type { Strategy } from "../strategy/strategy.js";
@@ -72,7 +72,8 @@ export class OptimizerStep {
    * @param step the step's number, from 1
    */
   async accumulate(window: readonly SourcedBatch[], step: number): Promise<WindowResult | undefined> {
-    const { optimizer, methods, strategy, isAborted } = this.#options;
+    const { device, optimizer, methods, strategy, isAborted } = this.#options;
+    startPeakMemory(device);
     const own = window.reduce((sum, { labels }) => sum + labels.reduce(countLabel, 0), 0);
     const [labelled = own, stopping] = await strategy.sum([own, Number(isAborted())]);
     if (stopping) return undefined;
@@ -181,7 +182,7 @@ export class OptimizerStep {
       tokens: window.tokens,
       counted: window.counted,
       seconds,
-      memoryBytes: memoryInUse(device),
+      memoryBytes: peakMemory(device),
       skipped,
       countsForSchedule: !overflowed,
     };

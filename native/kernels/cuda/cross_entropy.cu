@@ -4,7 +4,7 @@
 //
 // Two passes over a row: its maximum and sum together (Milakov and Gimelshein 2018, arXiv:1805.02867), then the
 // gradient. A row without a label has no loss, and its gradient is 0.
-#include "common.cuh"
+#include "numbers.cuh"
 
 /// A maximum and the sum of exponentials below it.
 struct Sum {

@@ -1,6 +1,6 @@
 // RMS normalisation of rows, a block a row, and with the rotary embedding after it, a warp a row. Formulas and roundings
 // are norm_rows.h's; the gradient of the weight is a partial sum a block, in a fixed order, so it is the same every time.
-#include "common.cuh"
+#include "numbers.cuh"
 
 template <typename In, typename Out, int N>
 __device__ __forceinline__ void normForward(const In* x, const void* weight, int weightKind, Out* out, int dim,

@@ -1,5 +1,5 @@
 // silu(gate) * up, number by number, and its gradients. Formulas and roundings are swiglu_rows.h's.
-#include "common.cuh"
+#include "numbers.cuh"
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 

@@ -1,5 +1,5 @@
-// Libraries of an accelerator that do not load, and settings that must reach them from any thread: in processes of their
-// own, since a library is opened once.
+// Libraries of an accelerator that do not load, and settings that must reach them from any thread: each in another
+// process, since a library is opened once.
 import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
@@ -43,6 +43,47 @@ describe.runIf(process.platform === "linux")("libtorch's CUDA half", () => {
     const [error, ...rest] = JSON.parse(run(script, { LD_LIBRARY_PATH: lib })) as [string, boolean, null];
     expect(error).toMatch(/libtorch_cuda\.so: (file too short|invalid ELF header)/);
     expect(rest).toEqual([false, null]);
+  });
+});
+
+describe.runIf(process.platform === "linux")("the driver and NVRTC, played by a few lines of C", () => {
+  /** A libcuda.so.1 that starts with a code, for a card of a compute capability. */
+  function driver(code: number, major: number, minor: number): string {
+    const folder = mkdtempSync(path.join(made, "driver-"));
+    const stubs = ["cuCtxGetCurrent", "cuCtxSetCurrent", "cuDevicePrimaryCtxRetain", "cuModuleLoadData"];
+    const source = `
+      int cuInit(unsigned flags) { return ${code}; }
+      int cuGetErrorString(int code, const char** said) { *said = "driver version is insufficient"; return 0; }
+      int cuDeviceGetAttribute(int* to, int which, int device) { *to = which == 75 ? ${major} : ${minor}; return 0; }
+      ${[...stubs, "cuModuleGetFunction", "cuLaunchKernel"].map((name) => `int ${name}() { return 1; }`).join("\n")}`;
+    writeFileSync(path.join(folder, "cuda.c"), source);
+    execFileSync("gcc", [
+      "-shared",
+      "-fPIC",
+      "-o",
+      path.join(folder, "libcuda.so.1"),
+      path.join(folder, "cuda.c"),
+    ]);
+    return folder;
+  }
+  const state = (folder: string): { reason: string; architecture: string } =>
+    JSON.parse(
+      run(`console.log(JSON.stringify(require(${addon}).kernelState(0)))`, {
+        LD_LIBRARY_PATH: folder,
+        QWEN_PT_NVRTC: path.join(made, "libnvrtc.so.13"),
+      }),
+    );
+
+  it.each([
+    ["no NVRTC", [0, 9, 0], /libnvrtc\.so\.13: cannot open shared object file/],
+    [
+      "a driver that is too old",
+      [35, 9, 0],
+      /^the driver does not start: driver version is insufficient \(35\)$/,
+    ],
+    ["a card of 5.2", [0, 5, 2], /^the card's compute capability is 5\.2, below 7\.5$/],
+  ] as const)("%s is said", (_, [code, major, minor], reason) => {
+    expect(state(driver(code, major, minor)).reason).toMatch(reason);
   });
 });
 

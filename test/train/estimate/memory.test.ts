@@ -3,13 +3,13 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { dispatch } from "../../../lib/cli/dispatch.js";
 import { type RecipeInput, resolveRecipe } from "../../../lib/config/index.js";
 import { loadTokenizer } from "../../../lib/data/index.js";
 import type { TrainEvent } from "../../../lib/events.js";
 import { parseConfig, readConfig } from "../../../lib/models/families/qwen3/index.js";
-import { addonPath } from "../../../lib/torch/native.js";
+import { addonPath, native } from "../../../lib/torch/native.js";
 import { availableMemory } from "../../../lib/train/estimate/available-memory.js";
 import {
   chooseCheckpointing,
@@ -200,13 +200,13 @@ describe("where the recipe does not say what is computed again", () => {
     expect(chooseCheckpointing(model, resolved({ gradient_checkpointing: true }), 1e15)).toBe(true);
   });
 
-  it("one line says what was chosen and why; on an accelerator, whole blocks", () => {
-    const settled = (device: string) => {
+  it("one line says what was chosen and why", () => {
+    const settled = (device: string, available?: number) => {
       const events: TrainEvent[] = [];
-      const mode = resolveCheckpointing(model, recipe, device, (event) => events.push(event), 64e9);
+      const mode = resolveCheckpointing(model, recipe, device, (event) => events.push(event), available);
       return [mode, ...only(events, "message").map(({ level, text }) => `${level}: ${text}`)];
     };
-    expect(settled("cpu")).toEqual([
+    expect(settled("cpu", 64e9)).toEqual([
       false,
       expect.stringMatching(
         /^info: gradient_checkpointing: false, which takes about \d+\.\d [MG]B of the 64\.0 GB of memory available$/,
@@ -216,6 +216,24 @@ describe("where the recipe does not say what is computed again", () => {
       true,
       "info: gradient_checkpointing: true (free memory of cuda:0 is unknown)",
     ]);
+    const addon = native();
+    const held = { allocated: 2e9, reserved: 3e9, peakAllocated: 0, peakReserved: 0 };
+    vi.spyOn(addon, "deviceMemory").mockReturnValue(held);
+    const free = vi.spyOn(addon, "freeDeviceMemory").mockReturnValue({ free: 63e9, total: 80e9 });
+    expect(settled("cuda:0")).toEqual([
+      false,
+      expect.stringMatching(
+        /^info: gradient_checkpointing: false, which takes about \d+\.\d [MG]B of the 64\.\d GB of memory available on cuda:0$/,
+      ),
+    ]);
+    free.mockReturnValue({ free: 0, total: 80e9 });
+    vi.mocked(addon.deviceMemory).mockReturnValue({ ...held, allocated: 3e9 });
+    expect(settled("cuda:0")).toEqual([
+      true,
+      expect.stringMatching(/^info: gradient_checkpointing: true/),
+      expect.stringMatching(/^warning: this run needs about .* on cuda:0: it may run out; try a smaller/),
+    ]);
+    vi.restoreAllMocks();
   });
 
   it("the run takes what was chosen, and writes down what the recipe says", async () => {

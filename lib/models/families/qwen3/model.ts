@@ -90,18 +90,18 @@ export class Qwen3Attention extends Module {
     const [plainQ, plainK, v] = projections as [Tensor, Tensor, Tensor];
     const q = normRope(this.q_norm, plainQ, rope);
     const k = normRope(this.k_norm, plainK, rope);
-    return this.o_proj.forward(this.attend(q, k, v, rope.documents, cache).flatten(2, 3));
+    return this.o_proj.forward(this.attend(q, k, v, rope, cache).flatten(2, 3));
   }
 
   /** q, k, v [batch, seq, heads, headDim], which the cache extends with what it holds -> q's shape. */
-  private attend(q: Tensor, k: Tensor, v: Tensor, documents?: Tensor, cache?: KVCache): Tensor {
+  private attend(q: Tensor, k: Tensor, v: Tensor, { documents, longest }: Rope, cache?: KVCache): Tensor {
     const dropout = this.training ? this.config.attention_dropout : 0;
     const scale = this.config.head_dim ** -0.5;
     const seq = q.size(1);
     let [keys, values] = [k.transpose(1, 2), v.transpose(1, 2)]; // [batch, kvHeads, seq, headDim]
     if (cache !== undefined) [keys, values] = cache.extend(this.index, keys, values);
     const past = keys.size(2) - seq;
-    if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale });
+    if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale, longest });
     if (documents !== undefined) {
       throw new UserError("neat_packing: attention_dropout and a cache leave no way to keep documents apart");
     }
@@ -261,7 +261,9 @@ export class Qwen3ForCausalLM extends Module implements FamilyModel {
     }
     const { dtype, device } = hidden;
     const at = tensor(positions, { shape: [batch, length], device });
-    return { ...this.rotary.at(at, longest, dtype, device), documents: tensor(starts, { device }) };
+    const documents = tensor(starts, { device });
+    // a row's length, where none is longer: the same for every batch
+    return { ...this.rotary.at(at, longest, dtype, device), documents, longest: Math.max(length, longest) };
   }
 
   /** The final norm: [batch, seq, hidden] -> the same shape. */
