@@ -88,7 +88,10 @@ async function checkpointReader() {
   return (dir) => {
     const each = [
       () => verifyCheckpoint(dir),
-      () => loadRunState(dir, optimizer, loadTrainerState(path.join(dir, "trainer_state.json")).global_step),
+      () => {
+        const { global_step } = loadTrainerState(path.join(dir, "trainer_state.json"));
+        loadRunState(dir, optimizer, global_step, { rank: 0, extents: undefined });
+      },
     ];
     let refused;
     for (const read of each) {
