@@ -65,6 +65,8 @@ export interface ModelEvent {
   device: string;
   /** What its weights are stored as. */
   dtype: string;
+  /** What attends, and the key that says so, in one line. */
+  attention?: string;
   /** What computes the products on the processor, in one line; absent on a device of another kind. */
   products?: string;
 }

@@ -20,6 +20,7 @@ import {
 } from "../models/index.js";
 import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
+import type { AttentionKernel } from "../nn/index.js";
 import { readAdapterConfig } from "../peft/index.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
@@ -42,17 +43,28 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
   return device;
 }
 
+/** What `flash_attn` chooses: disabled is the plain composition, sdpa libtorch's choice, everything else the flash kernel. */
+export function attentionKernel({ flash_attn }: Pick<Recipe, "flash_attn">): AttentionKernel {
+  if (flash_attn === "disabled") return "plain";
+  return flash_attn === "sdpa" ? "sdpa" : "flash";
+}
+
 /** config.json with the recipe's quantization, and its `rope_scaling` or `rope_parameters`, applied. */
 export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
   const note = (text: string): void => emit({ type: "message", level: "info", text });
   const { compute } = precisionOf(recipe);
-  const config = quantizedConfig(recipe, readModelConfig(recipe.model_name_or_path), compute, note);
+  const read = { ...readModelConfig(recipe.model_name_or_path), attention: attentionKernel(recipe) };
+  const config = quantizedConfig(recipe, read, compute, note);
   checkTrainable(recipe, config);
   if (recipe.rope_parameters !== null) {
     const raw: Record<string, unknown> = { ...config.raw, rope_parameters: recipe.rope_parameters };
     delete raw["rope_scaling"];
     const source = `rope_parameters (over ${path.join(recipe.model_name_or_path, "config.json")})`;
-    return { ...parseModelConfig(raw, source), quantization: config.quantization };
+    return {
+      ...parseModelConfig(raw, source),
+      quantization: config.quantization,
+      attention: config.attention,
+    };
   }
   if (recipe.rope_scaling === null) return config;
   const scaled = scaledPositions(config, recipe.rope_scaling, recipe.cutoff_len);

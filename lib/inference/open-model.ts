@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { fetchAdapters } from "../assembly/fetched.js";
-import { scaledPositions } from "../assembly/model.js";
+import { attentionKernel, scaledPositions } from "../assembly/model.js";
 import { type QuantizingRecipe, quantizedConfig } from "../assembly/quantized.js";
 import type { Recipe } from "../config/index.js";
 import { loadTokenizer, type Tokenizer } from "../data/index.js";
@@ -16,6 +16,7 @@ import {
   readModelConfig,
 } from "../models/index.js";
 import { enlarge } from "../models/resize-vocabulary.js";
+import type { AttentionKernel } from "../nn/index.js";
 import { adapterRows, loadAdapter, mergeAdapter } from "../peft/index.js";
 import { type Device, type DType, defaultDevice, isHost } from "../torch/index.js";
 
@@ -31,6 +32,8 @@ export interface InferenceOptions {
   device?: Device;
   /** Merge the last adapter too: no adapter is left. */
   merge?: boolean;
+  /** What attends. Default: the flash kernel. */
+  attention?: AttentionKernel;
   /** Keys of a recipe by which the weights are quantized while they are loaded. */
   quantize?: QuantizingRecipe;
   /** In place of the folder's config.json. */
@@ -62,6 +65,7 @@ export async function openModel(
     throw new UserError(
       `${options.model} is quantized: no adapter is merged into it; merge into the model's original weights instead`,
     );
+  if (options.attention !== undefined) config = { ...config, attention: options.attention };
   if (options.ropeScaling) config = scaledPositions(config, options.ropeScaling, undefined).config;
   const tokenizer = await tokenizerOf(folder, adapters);
   const placement = { ...(dtype === undefined ? {} : { dtype }), ...(isHost(device) ? {} : { device }) };
@@ -114,6 +118,7 @@ export async function loadForInference(
     merge: options.merge,
     ropeScaling: recipe.rope_scaling,
     quantize: recipe,
+    attention: attentionKernel(recipe),
     hub: recipe,
     onEvent: options.onEvent,
     signal: options.signal,

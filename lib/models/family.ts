@@ -1,7 +1,7 @@
 // What a family of models gives, so that everything else knows none: it reads its config.json, builds its model, and
 // says a few sizes. The families are families/, a folder each; all-families.ts finds one by model_type.
 
-import type { Layer, WeightedLayer } from "../nn/index.js";
+import type { AttentionKernel, Layer, WeightedLayer } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
 import type { CausalModel } from "./causal-model.js";
 import type { Quantization } from "./files/quantization.js";
@@ -27,6 +27,8 @@ export interface ModelConfig {
   readonly dtype: DType | undefined;
   /** What the linear layers are kept in; left out or undefined: in `dtype`. */
   readonly quantization?: Quantization | undefined;
+  /** What attends; left out: the flash kernel. A choice of the run, not of the checkpoint. */
+  readonly attention?: AttentionKernel | undefined;
   /** The object that was read; its `model_type` names the family. */
   readonly raw: Readonly<Record<string, unknown>>;
 }

@@ -1,6 +1,6 @@
 // Layers and the tree that holds them; exports only.
 
-export { causalAttention } from "./attention.js";
+export { type AttentionKernel, causalAttention } from "./attention.js";
 export { Dropout } from "./dropout.js";
 export { Embedding } from "./embedding.js";
 export { kaimingUniform_, normal_, uniform_, zeroRow_ } from "./init.js";

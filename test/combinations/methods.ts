@@ -101,6 +101,7 @@ export const METHODS: Readonly<Record<string, Method>> = {
   "another optimizer": { keys: { optim: "adafactor" }, choice: "optimizer" },
   // large enough for states of 8 bits
   "optimizer in 8 bits": { keys: { optim: "paged_adamw_8bit", lora_rank: 128 }, choice: "optimizer" },
+  "plain attention": { keys: { flash_attn: "disabled" } },
   "chosen heads": {
     keys: { freeze_trainable_heads: "1:0-1", freeze_trainable_layers: null },
     only: ["freeze"],

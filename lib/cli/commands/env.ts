@@ -69,6 +69,11 @@ async function torchRows(): Promise<Row[]> {
       `${info.cpuCapability}, oneDNN ${info.hasMkldnn ? "yes" : "no"}, ${getNumThreads()} compute threads`,
     ]);
     const gpu = accelerator();
+    const flash = `flash, ${gpu ? "libtorch's kernels" : "this package's kernel"}`;
+    rows.push([
+      "Attention",
+      `${flash} (flash_attn: auto, fa2, fa3); libtorch's choice (sdpa); plain (disabled)`,
+    ]);
     rows.push(...(gpu ? gpuRows(gpu) : ([["GPU", "none"]] as Row[])));
     if (gpu) rows.push(["GPU memory in use", memory(deviceMemory(`${gpu.type}:0`).reserved)]);
   } catch (error) {

@@ -164,6 +164,7 @@ function eventPrinter(progress: Progress): (event: TrainEvent) => void {
         progress.print(parameterLine(event.trainable, event.total));
         progress.print(`device: ${event.device}, weights: ${event.dtype}`);
         if (event.products !== undefined) progress.print(event.products);
+        if (event.attention !== undefined) progress.print(event.attention);
         break;
       case "begin":
         progress.print(banner(event, trainable));

@@ -37,7 +37,7 @@ export const modelKeys = inGroup("model", ["train", "export", "chat"], {
   flash_attn: choice({
     default: "auto",
     values: ["auto", "disabled", "sdpa", "fa2", "fa3"],
-    doc: "Attention kernel in LLaMA-Factory; every value selects the same attention here.",
+    doc: "What attends: auto, fa2 and fa3 are the flash kernel, which is built in (on a processor this package's, on a GPU libtorch's); sdpa is libtorch's own choice; disabled holds all scores in memory, as transformers' eager attention.",
   }),
   disable_gradient_checkpointing: flag({
     default: false,

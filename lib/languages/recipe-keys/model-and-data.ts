@@ -10,7 +10,8 @@ export const MODEL_AND_DATA: Readonly<Record<string, string>> = {
   rope_scaling: "cutoff_len 超过模型的 max_position_embeddings 时，拉伸旋转位置编码。",
   rope_parameters:
     "旋转位置编码的设置，名字与 transformers 相同（rope_type、factor、rope_theta 等），代替 config.json 里的。",
-  flash_attn: "LLaMA-Factory 里的注意力实现；这里每个值都用同一种注意力。",
+  flash_attn:
+    "哪一种注意力：auto、fa2 和 fa3 都是内置的 flash 实现（CPU 上是本包的，GPU 上是 libtorch 的）；sdpa 由 libtorch 自己选择；disabled 把全部分数放在内存里，与 transformers 的 eager 相同。",
   disable_gradient_checkpointing: "等同于 gradient_checkpointing: false。",
   infer_dtype: "export 和 chat 中权重的数据类型；auto 保持检查点的类型。",
   infer_backend: "推理引擎；huggingface 表示内置的引擎。",

@@ -2,6 +2,7 @@
 // recipe. Nothing is measured and no value is read, so the model may be on meta.
 
 import { loraConfig } from "../../assembly/adapters.js";
+import { attentionKernel } from "../../assembly/model.js";
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
@@ -25,6 +26,14 @@ function maskBytes({ layers: [block] }: FamilyModel): number {
     module instanceof LoraLinear && module.dropout > 0 ? [module] : [],
   );
   return adapters.reduce((sum, { base_layer }) => sum + base_layer.inFeatures, 0);
+}
+
+/** Probabilities in float32 and as they are multiplied, what is hidden, and their gradients on the way. */
+function scoreBytes(model: FamilyModel, recipe: Recipe): number {
+  if (attentionKernel(recipe) !== "plain") return 0;
+  const { heads } = familyOf(model.config).blockShape(model.config);
+  const { compute } = storageOf(model, recipe);
+  return heads * recipe.cutoff_len * (4 + (compute < 4 ? compute : 0) + 1);
 }
 
 /** A recipe's model without its weights, its trained part chosen. Tokens that the recipe adds are left out. */
@@ -93,6 +102,7 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     block: familyOf(model.config).blockShape(model.config),
     blocks: keptBlocks(model),
     masks: maskBytes(model),
+    scores: scoreBytes(model, recipe),
     weights: bytesOf(model.parameters()),
     trained: bytesOf(learning),
     optimizer,

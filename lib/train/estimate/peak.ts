@@ -59,6 +59,8 @@ export interface RunSizes {
   /** Bytes of an element of the stream between blocks, and of what products take and give. */
   readonly stream: number;
   readonly compute: number;
+  /** Bytes a token of the scores that one block's attention holds for its backward pass; 0 for the flash kernel. */
+  readonly scores?: number;
   /** Bytes a token of the masks that one block's adapters keep of their dropout. */
   readonly masks: number;
   /** Bytes of all parameters, and of the trained ones. */
@@ -115,11 +117,11 @@ function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths,
 
 /** Bytes that wait for the backward pass, and those of the block that is under way. */
 function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
-  const { tokens, blocks, masks: perToken, isOnDisk } = sizes;
+  const { tokens, blocks, masks: perToken, scores = 0, isOnDisk } = sizes;
   const widths = widthsOf(sizes.block);
   // gradients on their way through one block: of gate, up and their product, of queries, keys and values
   const passing = tokens * sizes.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
-  const masks = tokens * perToken;
+  const masks = tokens * (perToken + scores);
   const whole = tokens * keptByBlock(widths, sizes) + masks;
   if (mode === false) return blocks * whole + passing;
   const { kept, remade } = keptSelectively(widths, sizes);

@@ -43,7 +43,7 @@ import { releaseMemory } from "./free-memory.js";
 import { sayKernels } from "./fused-kernels.js";
 import { findResume } from "./resume.js";
 import { factsOf } from "./same-everywhere.js";
-import { computingOf, productsLine, slowness } from "./what-computes.js";
+import { attentionLine, computingOf, productsLine, slowness } from "./what-computes.js";
 
 /** Everything that a trainer works with. */
 export interface Prepared {
@@ -250,7 +250,7 @@ function sayModel(model: FamilyModel, recipe: Recipe, device: Device, emit: Emit
   if (trainable === 0)
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
   const dtype = model.inputEmbedding.weight?.dtype ?? model.config.dtype ?? "float32";
-  const said = { trainable, total, device, dtype };
+  const said = { trainable, total, device, dtype, attention: attentionLine(recipe, isHost(device)) };
   if (!isHost(device)) {
     emit({ type: "model", ...said });
     return;

@@ -1,6 +1,7 @@
-// One line that says what computes a run's products on the processor, and the key that helps where something is slow
-// there. Words only: what multiplies is lib/torch/products.ts's choice.
+// Lines that say what computes a run's products on the processor, what attends and why, and the key that helps where
+// something is slow there. Words only: what multiplies is lib/torch/products.ts's choice.
 
+import { attentionKernel } from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
 import {
@@ -61,6 +62,16 @@ function products({ recipe, dtype, kinds }: Computing): string {
 export function productsLine(computing: Computing): string {
   const { kinds, threads } = computing;
   return `products: ${products(computing)}, ${kinds.processor}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+}
+
+/** `attention: flash, this package's kernel (flash_attn: auto)`. */
+export function attentionLine(recipe: Pick<Recipe, "flash_attn">, onHost: boolean): string {
+  const words = {
+    flash: `flash, ${onHost ? "this package's kernel" : "libtorch's kernels"}`,
+    sdpa: "libtorch's own choice",
+    plain: "products and a softmax, all scores in memory",
+  };
+  return `attention: ${words[attentionKernel(recipe)]} (flash_attn: ${recipe.flash_attn})`;
 }
 
 /** Whether 16-bit products are libtorch's own on a processor that has no such instructions. */

@@ -136,6 +136,12 @@ describe("activations of the 0.6B shape, a token and block", () => {
     expect(kept("selective", { lora_dropout: 0.1 })).toBe(kept("selective")); // one block's at a time
   });
 
+  it("plain attention: its scores, twice and with what is hidden", () => {
+    const scores = kept(false, { flash_attn: "disabled" }) - kept(false);
+    expect(scores).toBe(16 * 2 * (4 + 2 + 1)); // 16 heads, 2 tokens
+    expect(kept("selective", { flash_attn: "disabled" })).toBe(kept("selective"));
+  });
+
   it("whole blocks again: the input; on the disk none", () => {
     expect(kept(true)).toBe(2 * 1024);
     expect(kept("selective", { activation_offload: "disk" })).toBe(0);

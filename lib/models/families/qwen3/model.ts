@@ -101,7 +101,8 @@ export class Qwen3Attention extends Module {
     let [keys, values] = [k.transpose(1, 2), v.transpose(1, 2)]; // [batch, kvHeads, seq, headDim]
     if (cache !== undefined) [keys, values] = cache.extend(this.index, keys, values);
     const past = keys.size(2) - seq;
-    if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale, longest });
+    const { attention: kernel = "flash" } = this.config;
+    if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale, longest, kernel });
     if (documents !== undefined) {
       throw new UserError("neat_packing: attention_dropout and a cache leave no way to keep documents apart");
     }
