@@ -4,7 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { child, ensureModel, gigabytes, root, table } from "./subject.mjs";
+import { child, ensureModel, gigabytes, root, table } from "./harness/subject.mjs";
 
 /** @param {{folder: string, quick?: boolean}} options `quick`: up to 4,096 and 16,384 tokens */
 export async function run({ folder, quick = false }) {

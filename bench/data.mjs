@@ -14,10 +14,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { poemsOf, unpackedCollections } from "../scripts/chinese-poetry.mjs";
-import { ENCODERS, encoderCommand, ensureEncoders } from "./encoders.mjs";
-import { ensureLlamaFactory } from "./llamafactory.mjs";
-import { measure } from "./processes.mjs";
-import { fetchTokenizer, median } from "./subject.mjs";
+import { ENCODERS, encoderCommand, ensureEncoders } from "./environments/encoders.mjs";
+import { ensureLlamaFactory } from "./environments/llamafactory.mjs";
+import { measure } from "./harness/processes.mjs";
+import { fetchTokenizer, median } from "./harness/subject.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const POEMS = 251_248;
@@ -100,12 +100,15 @@ function llamaFactory(folder, { data, model }) {
   };
   const text = Object.entries(keys).map(([key, value]) => `${key}: ${value}\n`);
   writeFileSync(recipe, text.join(""));
-  return told(folder, "llamafactory", python, [path.join(root, "bench", "data_llamafactory.py"), recipe]);
+  return told(folder, "llamafactory", python, [
+    path.join(root, "bench", "programs", "data_llamafactory.py"),
+    recipe,
+  ]);
 }
 
 function ours(folder, { data, model }, dataset, { overwrite }) {
   const args = [
-    path.join(root, "bench", "data_blocks.mjs"),
+    path.join(root, "bench", "programs", "data_blocks.mjs"),
     model,
     data,
     dataset,
@@ -209,7 +212,7 @@ async function training(folder, { data }, steps) {
   for (const way of ["blocks", "streamed"]) {
     process.stderr.write(`data: ${steps} steps of training, ${way}\n`);
     const args = [data, path.join(folder, "out-data"), way, String(steps)];
-    const program = path.join(root, "bench", "data_training.mjs");
+    const program = path.join(root, "bench", "programs", "data_training.mjs");
     // the model is so small that a second thread costs more than it brings
     const env = { OMP_NUM_THREADS: "1" };
     rows[way] = await told(folder, `train-${way}`, process.execPath, [program, ...args], env);

@@ -7,8 +7,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { measure } from "./processes.mjs";
-import { cli, ensureModel, gigabytes, root, table, tutorialRecipe } from "./subject.mjs";
+import { measure } from "./harness/processes.mjs";
+import { cli, ensureModel, gigabytes, root, table, tutorialRecipe } from "./harness/subject.mjs";
 
 const FULL = { finetuning_type: "full", learning_rate: 1e-5 };
 const CASES = [

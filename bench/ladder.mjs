@@ -4,7 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { child, ensureModel, gigabytes, root, table } from "./subject.mjs";
+import { child, ensureModel, gigabytes, root, table } from "./harness/subject.mjs";
 
 const LEVERS = ["chunked loss", "norms", "swiglu", "lora node", "attention"];
 const ADDED = {

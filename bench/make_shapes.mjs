@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { manualSeed, noGrad, ones, randn, saveSafetensors, scope } from "../dist/torch/index.js";
-import { root } from "./subject.mjs";
+import { root } from "./harness/subject.mjs";
 
 // hidden, intermediate, blocks, heads, tied: from each model's config.json
 const SHAPES = {

@@ -10,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { median } from "./subject.mjs";
+import { median } from "./harness/subject.mjs";
 
 /** Operators by name: the same in operators.py. x, y [8, 8]; w [8, 8]; v [8]; i [8] int64. */
 const operators = {
@@ -97,7 +97,7 @@ async function compare(count) {
   for (let round = 0; round < count; round++) {
     rounds.push({
       node: child(process.execPath, [fileURLToPath(import.meta.url), "--measure"]),
-      python: child(python, [fileURLToPath(new URL("operators.py", import.meta.url))]),
+      python: child(python, [fileURLToPath(new URL("programs/operators.py", import.meta.url))]),
     });
   }
   const [{ node, python: reference }] = rounds;

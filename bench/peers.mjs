@@ -9,13 +9,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { contestantsOf, tokensOf } from "./contestants.mjs";
-import { ensureFloat32 } from "./float32_model.mjs";
-import { ensureLlamaFactory } from "./llamafactory.mjs";
-import { measure, secondsUntil } from "./processes.mjs";
-import { processorHere } from "./processor.mjs";
-import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./subject.mjs";
-import { ensureUnsloth } from "./unsloth.mjs";
+import { ensureLlamaFactory } from "./environments/llamafactory.mjs";
+import { ensureUnsloth } from "./environments/unsloth.mjs";
+import { contestantsOf, tokensOf } from "./harness/contestants.mjs";
+import { measure, secondsUntil } from "./harness/processes.mjs";
+import { processorHere } from "./harness/processor.mjs";
+import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./harness/subject.mjs";
+import { ensureFloat32 } from "./programs/float32_model.mjs";
 
 const STEPS = 2;
 /** For --smoke: enough for every program to take two steps. */
@@ -29,7 +29,7 @@ function commandOf({ program }, programs, recipe, output) {
     loop: [programs.llamafactory.python, "plain_loop.py"],
   };
   const [python, script] = loops[program];
-  return [python, [path.join(root, "bench", script), recipe, output]];
+  return [python, [path.join(root, "bench", "programs", script), recipe, output]];
 }
 
 const environment = (folder) => ({

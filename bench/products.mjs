@@ -4,7 +4,7 @@
 //   node bench/products.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { child, root, table } from "./subject.mjs";
+import { child, root, table } from "./harness/subject.mjs";
 
 /** QWEN_PT_PRODUCTS: integers of 16 bits; panels of the weight widened to float32; libtorch's own bf16 product. */
 const MODES = ["int16", "panels", "native"];
@@ -41,7 +41,7 @@ export async function run({ quick = false }) {
     // libtorch's own head would take minutes for each product where there is no bf16 arithmetic
     const shapes = mode === "native" ? SHAPES.filter(({ name }) => name !== "head") : SHAPES;
     const options = { mode, shapes, rounds: quick || mode === "native" ? 3 : 9 };
-    const measured = child("products_mode.mjs", [JSON.stringify(options)]);
+    const measured = child("programs/products_mode.mjs", [JSON.stringify(options)]);
     modes[mode] = { shapes: measured, overModel: overModel(measured) };
     print(mode, modes[mode]);
   }

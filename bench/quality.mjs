@@ -5,8 +5,8 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureFloat32 } from "./float32_model.mjs";
-import { child, root, table } from "./subject.mjs";
+import { child, root, table } from "./harness/subject.mjs";
+import { ensureFloat32 } from "./programs/float32_model.mjs";
 
 const MODES = ["panels", "int16"];
 const SEEDS = [1, 2, 3];
@@ -33,7 +33,7 @@ export async function run({ folder, quick = false }) {
     };
     // layers this small gain nothing from a second thread, and one thread always sums in the same order
     const env = { QWEN_PT_PRODUCTS: mode, OMP_NUM_THREADS: "1" };
-    return child("quality_run.mjs", [JSON.stringify(options)], env);
+    return child("programs/quality_run.mjs", [JSON.stringify(options)], env);
   };
   const lines = (quick ? SEEDS.slice(0, 1) : SEEDS).map((seed) => {
     const { loss: base } = trained(float32, seed);

@@ -7,8 +7,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { measure } from "./processes.mjs";
-import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./subject.mjs";
+import { measure } from "./harness/processes.mjs";
+import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./harness/subject.mjs";
 
 const NF4 = { quantization_bit: 4, upcast_layernorm: true };
 const BASES = {

@@ -5,12 +5,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { beside } from "./beside.mjs";
-import { inChinese } from "./report_chinese.mjs";
-import { claims, lossesInChinese, peersInShort } from "./report_readme.mjs";
-import { sections } from "./report_sections.mjs";
-import { keptResults, takeMeasured } from "./results.mjs";
-import { root } from "./subject.mjs";
+import { keptResults, takeMeasured } from "./harness/results.mjs";
+import { root } from "./harness/subject.mjs";
+import { beside } from "./report/beside.mjs";
+import { inChinese } from "./report/report_chinese.mjs";
+import { claims, lossesInChinese, peersInShort } from "./report/report_readme.mjs";
+import { sections } from "./report/report_sections.mjs";
 
 const DOCUMENTS = ["docs/performance.md", "docs/zh/performance.md", "README.md", "README.zh-CN.md"];
 

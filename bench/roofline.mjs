@@ -6,8 +6,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/reference.mjs";
-import { multipliesBf16, processorHere } from "./processor.mjs";
-import { ensureModel, median, root, table } from "./subject.mjs";
+import { multipliesBf16, processorHere } from "./harness/processor.mjs";
+import { ensureModel, median, root, table } from "./harness/subject.mjs";
 
 const TOKENS = 1024;
 

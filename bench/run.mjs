@@ -9,9 +9,9 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { lowered, processorHere } from "./processor.mjs";
-import { keepMeasured, measured } from "./results.mjs";
-import { machine, root } from "./subject.mjs";
+import { lowered, processorHere } from "./harness/processor.mjs";
+import { keepMeasured, measured } from "./harness/results.mjs";
+import { machine, root } from "./harness/subject.mjs";
 
 const SECTIONS = [
   "peers",

@@ -1,8 +1,14 @@
 // The bench's kinds of processor: which one computes, and how a machine is lowered to a smaller one.
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { cpuFlags, lowered, multipliesBf16, processorOf, processors } from "../../bench/processor.mjs";
-import { root } from "../../bench/subject.mjs";
+import {
+  cpuFlags,
+  lowered,
+  multipliesBf16,
+  processorOf,
+  processors,
+} from "../../bench/harness/processor.mjs";
+import { root } from "../../bench/harness/subject.mjs";
 
 const zen4 = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16"];
 
@@ -44,7 +50,7 @@ describe("lowering", () => {
   });
 
   it.runIf(cpuFlags().includes("avx2"))("reaches libtorch in a program that inherits it", () => {
-    const program = `import { processorHere } from "./bench/processor.mjs"; console.log(await processorHere());`;
+    const program = `import { processorHere } from "./bench/harness/processor.mjs"; console.log(await processorHere());`;
     const said = execFileSync(process.execPath, ["--input-type=module", "-e", program], {
       cwd: root,
       encoding: "utf8",

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { beside } from "../../bench/beside.mjs";
-import { peersInShort } from "../../bench/report_readme.mjs";
-import { keepMeasured, keptResults, takeMeasured } from "../../bench/results.mjs";
-import { root } from "../../bench/subject.mjs";
+import { keepMeasured, keptResults, takeMeasured } from "../../bench/harness/results.mjs";
+import { root } from "../../bench/harness/subject.mjs";
+import { beside } from "../../bench/report/beside.mjs";
+import { peersInShort } from "../../bench/report/report_readme.mjs";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureLlamaFactory } from "../../../bench/llamafactory.mjs";
+import { ensureLlamaFactory } from "../../../bench/environments/llamafactory.mjs";
 import { outcomeOf, readCase } from "./compare.mjs";
 import { makeCase } from "./generate.mjs";
 

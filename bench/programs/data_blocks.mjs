@@ -1,7 +1,7 @@
 // Our way from a file to packed blocks: data_blocks.mjs TOKENIZER DATA DATASET again|cached. Prints one line of JSON:
 // seconds, blocks, tokens, whether they were taken from the cache, sha256 of all blocks.
 import { createHash } from "node:crypto";
-import { loadTokenizer, prepareTrainingData } from "../dist/data/index.js";
+import { loadTokenizer, prepareTrainingData } from "../../dist/data/index.js";
 
 const [model, data, dataset, way] = process.argv.slice(2);
 const tokenizer = await loadTokenizer(model);

@@ -2,10 +2,10 @@
 // the share of time that it waited for data, and time and memory of the early and the late steps.
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { train } from "../dist/index.js";
+import { train } from "../../dist/index.js";
 
 const [data, output, way, steps] = process.argv.slice(2);
-const model = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..", "examples", "model");
+const model = fileURLToPath(new URL("../../examples/model", import.meta.url));
 const seen = [];
 const result = await train(
   {

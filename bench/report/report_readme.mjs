@@ -1,8 +1,9 @@
 // What the READMEs show of the bench: one table of every kind of processor, the ratios to LLaMA-Factory, and the claims
 // beneath them, in English and Chinese.
+
+import { gigabytes } from "../harness/subject.mjs";
 import { markdown } from "./beside.mjs";
 import { mb, number, rate } from "./report_sections.mjs";
-import { gigabytes } from "./subject.mjs";
 
 /** Rows: what they are called in English and in Chinese, and the contestants of which a processor has one. */
 const SHOWN = [

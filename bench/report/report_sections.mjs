@@ -1,6 +1,6 @@
 // What each section of the bench says in docs/performance.md, of one kind of processor: tables and sentences by name, which
 // beside.mjs puts together. The README's own choices are report_readme.mjs.
-import { gigabytes } from "./subject.mjs";
+import { gigabytes } from "../harness/subject.mjs";
 
 export const number = (value, digits = 2) => value.toFixed(digits);
 /** tokens/s: two digits where one would hide most of it. */

@@ -90,6 +90,6 @@ export const multipliesBf16 = (name) => name.endsWith("_BF16");
 
 /** The kind that computes in this process; loads libtorch. */
 export async function processorHere() {
-  const { buildInfo } = await import("../dist/public/torch.js");
+  const { buildInfo } = await import("../../dist/public/torch.js");
   return processorOf({ capability: buildInfo().cpuCapability, flags: cpuFlags(), env: process.env });
 }
