@@ -1,5 +1,5 @@
 // From a recipe to training and evaluation blocks: read, tokenize, mix, split, cut. The one pass over the data happens
-// here; only token ids stay.
+// here; only token ids stay. What reads and keeps a corpus is loaded when one is read: an import of the package is quick.
 
 import { UserError } from "../errors.js";
 import type { ArrangeableSource } from "./arrangement.js";
@@ -11,13 +11,10 @@ import type { DataSummary } from "./blocks/summary.js";
 import { type DataRecipe, type DatasetKey, datasetNames, heldOut, mixtureOf } from "./data-recipe.js";
 import type { DatasetEntry } from "./datasets/dataset-info.js";
 import { localEntries } from "./datasets/sources.js";
-import { Intake } from "./intake/intake.js";
+import type { Intake } from "./intake/intake.js";
 import { heldOutSplit, type Mixture, mixedOrder } from "./random/mixing.js";
 import { LegacyRandom } from "./random/numpy-random.js";
 import { tooLittleData, tooLittleHeld } from "./shortage.js";
-import { prepareStream } from "./streaming/prepare-stream.js";
-import { CorpusCache } from "./token-cache/corpus-cache.js";
-import { cacheSettings } from "./token-cache/settings.js";
 import { holdsTokens, loadTokens, requireWritable, saveTokens } from "./tokenized-path/saved-blocks.js";
 import { documentSeparator } from "./tokenizer/template.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
@@ -37,7 +34,10 @@ export async function prepareTrainingData(
   if (datasetNames(recipe).length + datasetNames(recipe, "eval_dataset").length === 0) {
     throw new UserError("dataset: name at least one dataset of dataset_info.json");
   }
-  if (recipe.streaming) return prepareStream(recipe, tokenizer, mixture, options);
+  if (recipe.streaming) {
+    const { prepareStream } = await import("./streaming/prepare-stream.js");
+    return prepareStream(recipe, tokenizer, mixture, options);
+  }
   const cache = recipe.tokenized_path;
   if (cache && holdsTokens(cache)) return loadTokens(cache, tokenizer, recipe);
   if (cache) requireWritable(cache);
@@ -59,6 +59,11 @@ async function tokenize(
   mixture: Mixture,
   options: PrepareOptions,
 ): Promise<TrainingData> {
+  const [{ Intake }, { CorpusCache }, { cacheSettings }] = await Promise.all([
+    import("./intake/intake.js"),
+    import("./token-cache/corpus-cache.js"),
+    import("./token-cache/settings.js"),
+  ]);
   const separator = documentSeparator(recipe.template, tokenizer);
   const bosId = tokenizer.addBos ? tokenizer.bosId : undefined;
   const cache = new CorpusCache(recipe.tokenized_path ? undefined : cacheSettings(), {
