@@ -215,13 +215,18 @@ Results keptElsewhere(const Tensor& query, const Tensor& key, const Tensor& valu
   return {attention.call(query, key, value, cuSeqlens, scale, longest), at::empty({0}, query.options())};
 }
 
-Tensor recalledElsewhere(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
-                         const Tensor& sums, const OptionalTensor& cuSeqlens, std::optional<double> scale,
-                         OptionalInt longest) {
+/// Whatever computes it: what was kept lies where the query does.
+void checkDevices(const Tensor& query, const Tensor& out, const Tensor& sums) {
   for (const Tensor& given : {out, sums}) {
     TORCH_CHECK(given.device() == query.device(), "what is given is on ", given.device(), ", the query on ",
                 query.device());
   }
+}
+
+Tensor recalledElsewhere(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
+                         const Tensor& sums, const OptionalTensor& cuSeqlens, std::optional<double> scale,
+                         OptionalInt longest) {
+  checkDevices(query, out, sums);
   static const auto attention =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::causal_attention", "").typed<Attend>();
   return attention.call(query, key, value, cuSeqlens, scale, longest);
@@ -242,11 +247,10 @@ Tensor recalled(const Tensor& query, const Tensor& key, const Tensor& value, con
   checkAttention(query, key, value, cuSeqlens);
   const Kernel kernel = kernelFor<hasFlash>(query, key, value);
   if (kernel == Kernel::kNone) return recalledElsewhere(query, key, value, out, sums, cuSeqlens, scale, longest);
-  TORCH_CHECK(
-      out.sizes() == query.sizes() && out.scalar_type() == query.scalar_type() && out.device() == query.device(),
-      "the given result is ", out.scalar_type(), " ", out.sizes(), ", not ", query.scalar_type(), " ", query.sizes());
-  TORCH_CHECK(sums.scalar_type() == at::kFloat && sums.numel() >= query.size(0) * query.size(1) * query.size(2) &&
-                  sums.device() == query.device(),
+  checkDevices(query, out, sums);
+  TORCH_CHECK(out.sizes() == query.sizes() && out.scalar_type() == query.scalar_type(), "the given result is ",
+              out.scalar_type(), " ", out.sizes(), ", not ", query.scalar_type(), " ", query.sizes());
+  TORCH_CHECK(sums.scalar_type() == at::kFloat && sums.numel() >= query.size(0) * query.size(1) * query.size(2),
               "the given logsumexp is ", sums.scalar_type(), " ", sums.sizes(), ", too few for the queries ",
               query.sizes());
   return RecalledAttention::apply(query, key, value, out, sums, cuSeqlens, attentionScale(scale, query), longest,

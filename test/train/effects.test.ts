@@ -121,6 +121,10 @@ const ELSEWHERE: Record<string, string> = {
   activation_offload: "the same result in less memory (recompute.test.ts)",
   pissa_convert: "writes files (methods.test.ts)",
   nproc_per_node: "the same result by several processes (test/train/processes.test.ts)",
+  fsdp: "the same result by several processes (test/combinations/processes.test.ts)",
+  fsdp_config:
+    "between several processes only (test/config/sharding.test.ts, test/distributed/sharding.test.ts)",
+  deepspeed: "between several processes only (test/config/sharding.test.ts)",
   ddp_timeout: "between several processes only (test/distributed)",
   heartbeat_timeout: "between several processes only (test/distributed)",
   ddp_backend: "has one value that is taken (test/config)",

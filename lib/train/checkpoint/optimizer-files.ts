@@ -3,7 +3,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.js";
-import { isObject } from "../../files/json.js";
+import { jsonOf } from "../../files/json-file.js";
+import { count, list, table } from "../../files/shape.js";
 import type { Optimizer } from "../../optim/index.js";
 import { cat, empty, SafetensorsFile, saveSafetensors, type Tensor } from "../../torch/index.js";
 import type { Extent } from "../strategy/strategy.js";
@@ -99,18 +100,8 @@ function filesOf(dir: string): string[] {
 function extentsOf(file: SafetensorsFile): Record<string, number[]> | undefined {
   const text = file.metadata[EXTENTS];
   if (text === undefined) return undefined;
-  const damaged = new UserError(
-    `${file.path}: ${EXTENTS} of its metadata is damaged; resume from another checkpoint`,
-  );
-  let found: unknown;
-  try {
-    found = JSON.parse(text);
-  } catch {
-    throw damaged;
-  }
-  const isExtent = (value: unknown): boolean => Array.isArray(value) && value.every(Number.isSafeInteger);
-  if (!isObject(found) || !Object.values(found).every(isExtent)) throw damaged;
-  return found as Record<string, number[]>;
+  const place = `${file.path}: ${EXTENTS} of its metadata`;
+  return jsonOf(text, place, table(list(count)), { remedy: "resume from another checkpoint" });
 }
 
 /** The elements of an extent, or the whole tensor, out of the runs that have them. */

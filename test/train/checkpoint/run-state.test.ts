@@ -13,7 +13,10 @@ const LOOP = {
   ...NUMBERS,
   scheduleSteps: 0,
   skippedSteps: 0,
-  lossScale: {},
+  lossScale: { scale: 1, goodSteps: 0 },
+  rates: null,
+  best: { metric: null, step: null, waited: 0 },
+  pending: null,
   data: { blocks: 1, tokens: 8, blockLength: 8 },
 } as unknown as LoopState;
 

@@ -158,11 +158,6 @@ describe("refuses, in one line with file and key,", () => {
       { quantization_config: { bits: 4 } },
       "weights of an unnamed method are not read",
     ],
-    [
-      "bitsandbytes' 8 bits",
-      { quantization_config: { quant_method: "bitsandbytes", load_in_8bit: true } },
-      "weights of 8 bits are not read",
-    ],
     ["a missing key", { hidden_size: undefined }, "hidden_size: is missing; a number is needed"],
     ["a wrong type", { num_hidden_layers: "2" }, 'num_hidden_layers: a number is needed, not "2"'],
     ["a fraction", { vocab_size: 1.5 }, "vocab_size: a whole number above 0 is needed, not 1.5"],
