@@ -91,7 +91,7 @@ beforeAll(async () => {
     "1",
     ...store,
   ];
-  server = spawn(python, args, { stdio: "ignore", detached: true });
+  server = spawn(python, args, { stdio: "ignore", detached: true, cwd: root });
   await answers(`${uri}/health`);
   for (const [name, value] of Object.entries({
     MLFLOW_TRACKING_URI: uri,
