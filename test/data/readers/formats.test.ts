@@ -276,7 +276,7 @@ describe("text that is not UTF-8 is called what it is", () => {
 
 describe("a file that is damaged, cut short or of another kind is said to be so", () => {
   it("gzip cut short, and gzip damaged", async () => {
-    const packed = gzipSync(`{"text": "${"春眠不覺曉".repeat(3000)}${Math.random()}"}\n`.repeat(20));
+    const packed = gzipSync(`{"text": "${"春眠不覺曉".repeat(3000)}"}\n`.repeat(20));
     expect(await failure(put("a.jsonl.gz", packed.subarray(0, packed.length - 9)))).toMatch(
       /a\.jsonl\.gz: its gzip stream is cut short; fetch or pack the file again/,
     );
