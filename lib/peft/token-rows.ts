@@ -95,7 +95,7 @@ class Places {
     this.#count = count;
   }
 
-  /** `index` [rows]: the id of each trained row. `table` [count]: the trained row of each id, or -1. */
+  /** `index`, of [rows], is the id of each trained row; `table`, of [count], the trained row of each id, or -1. */
   on(device: Device): { index: Tensor; table: Tensor } {
     let made = this.#made.get(device);
     if (made === undefined) {

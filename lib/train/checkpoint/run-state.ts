@@ -27,7 +27,7 @@ export const SCHEDULER_FILE = "scheduler.json";
 /** A checkpoint's file of the loop's numbers: {@link LoopState}. */
 export const LOOP_FILE = "loop_state.json";
 
-/** Random state by device, as {@link saveRunState} writes it. */
+/** Random state by device, as saveRunState writes it. */
 export type RandomStates = ReadonlyMap<Device, Tensor>;
 
 /** Writes schedule, every rank's random state and loop numbers into a checkpoint folder. */
