@@ -45,7 +45,7 @@ describe.each(["import", "require"] as const)("%s", (how) => {
 
   it("takes less than 300 ms", () => {
     // of the processor: the machine may be busy with other tests
-    const times = Array.from({ length: 3 }, () => load(how, "took") as number);
+    const times = Array.from({ length: 5 }, () => load(how, "took") as number);
     expect(Math.min(...times)).toBeLessThan(300);
   });
 
