@@ -68,18 +68,22 @@ describe.skipIf(process.platform !== "linux")("in two processes", () => {
     ones.set(name, known);
     return known;
   };
-  beforeAll(() =>
-    trainRanks(
-      2,
-      cases.map(([name, way]) =>
-        recipe({
-          ...keysOf(name),
-          ...WAYS[way],
-          per_device_train_batch_size: 1,
-          output_dir: folders.get(`${name},${way}`)!,
-        }),
+  // forty runs by two processes, on a machine that other tests share
+  const limit = 300_000;
+  beforeAll(
+    () =>
+      trainRanks(
+        2,
+        cases.map(([name, way]) =>
+          recipe({
+            ...keysOf(name),
+            ...WAYS[way],
+            per_device_train_batch_size: 1,
+            output_dir: folders.get(`${name},${way}`)!,
+          }),
+        ),
       ),
-    ),
+    limit,
   );
 
   it.each(cases)("%s, %s", async (name, way) => {

@@ -66,7 +66,7 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
       await runs.alone(one, keys);
       if (isWide(one)) await runs.alone(`${one}, wide`, { ...keys, ...runs.wide });
     }
-  });
+  }, 300_000); // of two processes, on a machine that other tests share
 
   const fileOf = (one: string) => (one === "lora" ? undefined : "model.safetensors");
 
