@@ -3,15 +3,14 @@
 // docs/distributed.md has the figures.
 //   node bench/ranks.mjs [--ranks 1,2,4] [--steps 12] [--keys finetuning_type=full,...]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { loopbackBytes, runRanks } from "./harness/ranks.mjs";
+import { median, root } from "./harness/subject.mjs";
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const { values } = parseArgs({
   options: {
     ranks: { type: "string", default: "1,2" },
@@ -20,14 +19,6 @@ const { values } = parseArgs({
     out: { type: "string" }, // for a rank: where the run writes
   },
 });
-
-const loopbackBytes = () => {
-  const line = readFileSync("/proc/net/dev", "utf8")
-    .split("\n")
-    .find((text) => text.trim().startsWith("lo:"));
-  return Number(line.split(":")[1].trim().split(/\s+/)[8]);
-};
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** In a process for each rank: the run; rank 0 prints a line of JSON. */
 async function oneRank() {
@@ -101,44 +92,13 @@ async function oneRank() {
   );
 }
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 async function ranks(size) {
-  const port = await freePort();
   const dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-ranks-"));
   const threads = Math.max(1, Math.floor(os.availableParallelism() / size));
-  const out = await Promise.all(
-    Array.from({ length: size }, (_, rank) => {
-      const of =
-        size === 1 ? {} : { RANK: rank, WORLD_SIZE: size, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port };
-      const env = { ...process.env, OMP_NUM_THREADS: threads, ...of };
-      const args = [
-        fileURLToPath(import.meta.url),
-        "--out",
-        dir,
-        "--steps",
-        values.steps,
-        "--keys",
-        values.keys,
-      ];
-      return new Promise((resolve) => {
-        let text = "";
-        const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
-        child.stdout.on("data", (more) => {
-          text += more;
-        });
-        child.on("close", () => resolve(text));
-      });
-    }),
-  );
+  const args = ["--out", dir, "--steps", values.steps, "--keys", values.keys];
+  const found = await runRanks(size, threads, [fileURLToPath(import.meta.url), ...args]);
   rmSync(dir, { recursive: true, force: true });
-  return { ...JSON.parse(out[0]), threads };
+  return { ...found, threads };
 }
 
 if (values.out !== undefined) await oneRank();

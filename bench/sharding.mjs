@@ -3,15 +3,14 @@
 // peak of its steps over what it had before the model; docs/distributed.md has the figures.
 //   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
-import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { loopbackBytes, runRanks } from "./harness/ranks.mjs";
+import { median, root } from "./harness/subject.mjs";
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const { values } = parseArgs({
   options: {
     ranks: { type: "string", default: "1,2" },
@@ -22,12 +21,6 @@ const { values } = parseArgs({
   },
 });
 
-const loopbackBytes = () => {
-  const line = readFileSync("/proc/net/dev", "utf8")
-    .split("\n")
-    .find((text) => text.trim().startsWith("lo:"));
-  return Number(line.split(":")[1].trim().split(/\s+/)[8]);
-};
 const peakBytes = () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 /** From now on the peak is what comes after. */
 const resetPeak = () => writeFileSync("/proc/self/clear_refs", "5");
@@ -94,39 +87,16 @@ async function oneRank() {
     },
   });
   clearInterval(timer);
-  const ms = every.toSorted((a, b) => a - b)[Math.floor(every.length / 2)];
+  const ms = median(every);
   if (Number(process.env.RANK ?? 0) === 0)
     console.log(JSON.stringify({ size, parameters, before, peak, sent, ms }));
 }
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function ranks(size, way, model) {
-  const port = await freePort();
-  const out = await Promise.all(
-    Array.from({ length: size }, (_, rank) => {
-      const of =
-        size === 1 ? {} : { RANK: rank, WORLD_SIZE: size, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port };
-      const env = { ...process.env, OMP_NUM_THREADS: 1, ...of };
-      const args = [fileURLToPath(import.meta.url), "--model", model, "--way", way, "--steps", values.steps];
-      return new Promise((resolve) => {
-        let text = "";
-        const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
-        child.stdout.on("data", (more) => {
-          text += more;
-        });
-        child.on("close", () => resolve(text));
-      });
-    }),
-  );
-  return JSON.parse(out[0]);
-}
+const ranks = (size, way, model) =>
+  runRanks(size, 1, [
+    fileURLToPath(import.meta.url),
+    ...["--model", model, "--way", way, "--steps", values.steps],
+  ]);
 
 if (values.model !== undefined) await oneRank();
 else {
