@@ -43,7 +43,7 @@ export function nearestName(name: string, known: Iterable<string>): string | und
   const elsewhere = Object.hasOwn(ELSEWHERE, wanted) ? ELSEWHERE[wanted] : undefined;
   if (elsewhere !== undefined) return elsewhere;
   let best: string | undefined;
-  // more would be another word: of "webui" all five letters can be had from "debug"
+  // more would be another word: "webui" becomes "debug" by five changes
   let distance = Math.max(2, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {
     if (wanted.length > 2 && candidate.startsWith(wanted)) return candidate;

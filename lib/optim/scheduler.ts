@@ -44,12 +44,12 @@ export class LRScheduler {
     this.#optimizer = optimizer;
     const { groups, learningRate } = optimizer;
     this.#watches = typeof schedule !== "function" && isPlateau(schedule);
-    if (typeof schedule !== "function" && isPlateau(schedule))
+    if (typeof schedule === "function") this.#rates = formulaRates(groups, learningRate, schedule);
+    else if (isPlateau(schedule))
       this.#rates = plateauRates(groups, learningRate, schedule.name, schedule.settings ?? {});
     else {
-      if (typeof schedule !== "function") checkName(schedule.name);
-      const formula = typeof schedule === "function" ? schedule : { baseRate: learningRate, ...schedule };
-      this.#rates = formulaRates(groups, learningRate, formula);
+      checkName(schedule.name);
+      this.#rates = formulaRates(groups, learningRate, { baseRate: learningRate, ...schedule });
     }
     this.#apply();
   }

@@ -1,7 +1,7 @@
 // The fused kernels of native/kernels/cuda, launched on a tensor's device: a card's driver runs what NVRTC compiled at
 // first use and the cache has kept; meta counts; the processor has them only where a test has loaded an emulator.
 //
-// Where they cannot be had (no NVRTC, no driver, a card older than 7.5) operators go by ATen alone, and the reason is
+// Where they are not available (no NVRTC, no driver, a card older than 7.5) operators go by ATen alone, and the reason is
 // kept for whoever asks.
 #pragma once
 

@@ -1,8 +1,9 @@
-// Batches for loops that a program writes itself, from anything that can be iterated: arrays, token blocks, generators that read files or
-// a network. A recipe's batches are train/batches.
+// Batches for loops that a program writes itself, from anything that can be iterated: arrays, token blocks, generators
+// that read files or a network. A recipe's batches are train/batches.
 
 import { UserError } from "../../errors.js";
 import { NumpyGenerator } from "../random/numpy-generator.js";
+import { shuffledStream } from "../random/shuffle-stream.js";
 
 /** Items by their places: an array has `at`, blocks have `get`. */
 export interface IndexedSource<T> {
@@ -49,30 +50,31 @@ export class DataLoader<T, B = T[]> implements AsyncIterable<B> {
   /** The number of the epoch that the next iteration is, from 0; set it to go on from an earlier run's. */
   epoch = 0;
   readonly #source: DataSource<T>;
-  readonly #options: DataLoaderOptions<T, B>;
-  readonly #batchSize: number;
+  readonly #options: Required<DataLoaderOptions<T, B>>;
   #begun = false;
 
   constructor(source: DataSource<T>, options: DataLoaderOptions<T, B> = {}) {
     this.#source = source;
-    this.#options = options;
-    this.#batchSize = whole("batchSize", options.batchSize ?? 1, 1);
-    whole("prefetch", options.prefetch ?? 0, 0);
-    whole("shuffleBuffer", options.shuffleBuffer ?? 1000, 1);
-    whole("seed", options.seed ?? 0, 0);
+    const { batchSize = 1, dropLast = false, shuffle = false, prefetch = 0 } = options;
+    const { seed = 0, shuffleBuffer = 1000, collate = (items: T[]) => items as unknown as B } = options;
+    this.#options = { batchSize, dropLast, shuffle, prefetch, seed, shuffleBuffer, collate };
+    requireWhole("batchSize", batchSize, 1);
+    requireWhole("prefetch", prefetch, 0);
+    requireWhole("shuffleBuffer", shuffleBuffer, 1);
+    requireWhole("seed", seed, 0);
   }
 
   /** Batches of an epoch; undefined where the source does not say how many items it has. */
   get length(): number | undefined {
     const indexed = indexedSource(this.#source);
     if (indexed === undefined) return undefined;
-    const batches = indexed.length / this.#batchSize;
+    const batches = indexed.length / this.#options.batchSize;
     return this.#options.dropLast ? Math.floor(batches) : Math.ceil(batches);
   }
 
   /** The batches of one epoch. */
   async *[Symbol.asyncIterator](): AsyncGenerator<B, void, undefined> {
-    const { prefetch = 0 } = this.#options;
+    const { prefetch } = this.#options;
     const batches = this.#batches(this.epoch++);
     const ahead: Promise<IteratorResult<B>>[] = [];
     const ask = () => {
@@ -94,11 +96,11 @@ export class DataLoader<T, B = T[]> implements AsyncIterable<B> {
   }
 
   async *#batches(epoch: number): AsyncGenerator<B, void, undefined> {
-    const { collate = (items: T[]) => items as unknown as B, dropLast = false } = this.#options;
+    const { batchSize, collate, dropLast } = this.#options;
     let items: T[] = [];
     for await (const item of this.#items(epoch)) {
       items.push(item);
-      if (items.length < this.#batchSize) continue;
+      if (items.length < batchSize) continue;
       yield await collate(items);
       items = [];
     }
@@ -106,7 +108,7 @@ export class DataLoader<T, B = T[]> implements AsyncIterable<B> {
   }
 
   async *#items(epoch: number): AsyncGenerator<T, void, undefined> {
-    const { shuffle = false, seed = 0, shuffleBuffer = 1000 } = this.#options;
+    const { shuffle, seed, shuffleBuffer } = this.#options;
     const generator = shuffle ? new NumpyGenerator(seed + epoch) : undefined;
     const indexed = indexedSource(this.#source);
     if (indexed !== undefined) {
@@ -116,7 +118,7 @@ export class DataLoader<T, B = T[]> implements AsyncIterable<B> {
     }
     const stream = this.#stream();
     if (generator === undefined) yield* stream;
-    else yield* shuffled(stream, shuffleBuffer, generator);
+    else yield* shuffledStream(stream, shuffleBuffer, generator);
   }
 
   #stream(): Iterable<T> | AsyncIterable<T> {
@@ -137,25 +139,7 @@ function indexedSource<T>(source: DataSource<T>): IndexedSource<T> | undefined {
   return typeof source === "object" && "length" in source && "get" in source ? source : undefined;
 }
 
-/** Each item in the place of one that is drawn from those that wait, as Hugging Face's datasets shuffle a stream. */
-async function* shuffled<T>(
-  stream: Iterable<T> | AsyncIterable<T>,
-  size: number,
-  generator: NumpyGenerator,
-): AsyncGenerator<T, void, undefined> {
-  const waiting: T[] = [];
-  for await (const item of stream) {
-    if (waiting.length < size) waiting.push(item);
-    else {
-      const drawn = generator.below(size);
-      yield waiting[drawn] as T;
-      waiting[drawn] = item;
-    }
-  }
-  for (const index of generator.permutation(waiting.length)) yield waiting[index] as T;
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (Number.isInteger(value) && value >= least) return value;
+function requireWhole(name: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return;
   throw new UserError(`DataLoader: ${name} is ${value}; it is a whole number from ${least}`);
 }

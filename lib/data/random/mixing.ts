@@ -15,8 +15,8 @@ export interface Mixture {
   readonly seed: number;
 }
 
-/** numpy draws sources a thousand at a time; the numbers are the same ones by one. */
-const DRAWS = 1000;
+/** datasets draw from numpy a thousand numbers at a time; the numbers are the same ones by one. */
+export const DRAWS = 1000;
 
 /**
  * Where each document of a mixture stands in the datasets laid end to end; undefined where they simply follow one

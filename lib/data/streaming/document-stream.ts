@@ -3,8 +3,9 @@
 
 import type { DatasetEntry } from "../datasets/dataset-info.js";
 import { readDocuments } from "../datasets/documents.js";
-import type { Mixture } from "../random/mixing.js";
+import { DRAWS, type Mixture } from "../random/mixing.js";
 import { NumpyGenerator } from "../random/numpy-generator.js";
+import { shuffledStream } from "../random/shuffle-stream.js";
 
 /** Datasets that are read as one stream of documents. */
 export interface DocumentStream {
@@ -14,15 +15,12 @@ export interface DocumentStream {
   readonly bufferSize: number | undefined;
 }
 
-/** numpy draws a thousand numbers at a time; those that are not used when a pass ends are lost to nobody. */
-const DRAWS = 1000;
-
 /** The documents of pass `pass` (from 0). The same pass gives the same order. */
 export function streamDocuments(stream: DocumentStream, pass: number): AsyncGenerator<string> {
   const { entries, mixture, bufferSize } = stream;
   if (bufferSize === undefined) return mixed(entries, mixture, new NumpyGenerator(mixture.seed));
   const generator = passGenerator(mixture.seed, pass);
-  return shuffled(mixed(shuffledEntries(stream, generator), mixture, generator), bufferSize, generator);
+  return shuffledStream(mixed(shuffledEntries(stream, generator), mixture, generator), bufferSize, generator);
 }
 
 /** Later passes draw from their own generator, seeded by a draw of the first one. */
@@ -85,26 +83,4 @@ function* sources(count: number, { probabilities }: Mixture, generator: NumpyGen
     if (probabilities === undefined) for (let source = 0; source < count; source++) yield source;
     else yield* own.choice(DRAWS, probabilities);
   }
-}
-
-async function* shuffled(
-  documents: AsyncGenerator<string>,
-  bufferSize: number,
-  generator: NumpyGenerator,
-): AsyncGenerator<string> {
-  const own = generator.clone();
-  const buffer: string[] = [];
-  let places: number[] = [];
-  for await (const document of documents) {
-    if (buffer.length < bufferSize) {
-      buffer.push(document);
-      continue;
-    }
-    if (places.length === 0) places = Array.from({ length: DRAWS }, () => own.below(bufferSize)).reverse();
-    const place = places.pop()!;
-    yield buffer[place]!;
-    buffer[place] = document;
-  }
-  own.shuffle(buffer);
-  yield* buffer;
 }
