@@ -101,7 +101,7 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 Tensor& bmmOut(const Tensor& a, const Tensor& b, Tensor& out) {
   if (!suitsBatches(a, b) || out.scalar_type() != a.scalar_type()) return at::cpu::bmm_outf(a, b, out);
-  const Tensor result = bmm(a, b);
+  const Tensor result = qwen_pt::bmm(a, b);  // at::bmm is found beside it where a header declares it
   out.resize_(result.sizes());
   return out.copy_(result);
 }
