@@ -18,7 +18,7 @@ export default defineConfig({
     // CI asks for the counts in a file, beside the usual output. Its machine is shared: what fails there is tried once
     // more, and named either way.
     retry: process.env.QWEN_PT_TALLY ? 1 : 0,
-    reporters: process.env.QWEN_PT_TALLY ? ["default", "./scripts/tally.mjs"] : ["default"],
+    reporters: process.env.QWEN_PT_TALLY ? ["default", "./scripts/checks/tally.mjs"] : ["default"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

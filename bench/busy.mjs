@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { child, ensureModel, median, root, table } from "./harness/subject.mjs";
 
 const OPENMP_DEFAULT = "GOMP_SPINCOUNT=300000";

@@ -3,7 +3,7 @@
 //   node bench/context.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { child, ensureModel, gigabytes, root, table } from "./harness/subject.mjs";
 
 /** @param {{folder: string, quick?: boolean}} options `quick`: up to 4,096 and 16,384 tokens */

@@ -13,7 +13,7 @@ import {
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { poemsOf, unpackedCollections } from "../scripts/chinese-poetry.mjs";
+import { poemsOf, unpackedCollections } from "../scripts/generate/chinese-poetry.mjs";
 import { ENCODERS, encoderCommand, ensureEncoders } from "./environments/encoders.mjs";
 import { ensureLlamaFactory } from "./environments/llamafactory.mjs";
 import { measure } from "./harness/processes.mjs";

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { measure } from "./harness/processes.mjs";
 import { cli, ensureModel, gigabytes, root, table, tutorialRecipe } from "./harness/subject.mjs";
 

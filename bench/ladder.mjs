@@ -3,7 +3,7 @@
 //   node bench/ladder.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { child, ensureModel, gigabytes, root, table } from "./harness/subject.mjs";
 
 const LEVERS = ["chunked loss", "norms", "swiglu", "lora node", "attention"];

@@ -9,7 +9,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { median } from "./harness/subject.mjs";
 
 /** Operators by name: the same in operators.py. x, y [8, 8]; w [8, 8]; v [8]; i [8] int64. */

@@ -5,7 +5,7 @@
 //   node bench/roofline.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReference } from "../scripts/reference.mjs";
+import { ensureReference } from "../scripts/checks/reference.mjs";
 import { multipliesBf16, processorHere } from "./harness/processor.mjs";
 import { ensureModel, median, root, table } from "./harness/subject.mjs";
 

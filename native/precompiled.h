@@ -1,5 +1,5 @@
 // The headers that most files of native/ include and that take seconds to parse, compiled once (CMakeLists.txt). Every
-// file includes what it uses all the same: the build by node-gyp knows no precompiled header.
+// file includes what it uses anyway: the build by node-gyp knows no precompiled header.
 #pragma once
 
 #include <ATen/Parallel.h>

@@ -12,7 +12,7 @@ import {
   poemsOf,
   readCollection,
   unpackedCollections,
-} from "../../scripts/chinese-poetry.mjs";
+} from "../../scripts/generate/chinese-poetry.mjs";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
 /** Data and runs; nothing of it is checked in. */

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { poemsOf, unpackedCollections } from "../../scripts/chinese-poetry.mjs";
+import { poemsOf, unpackedCollections } from "../../scripts/generate/chinese-poetry.mjs";
 
 const HELD_OUT = 300;
 const folder = path.resolve(process.argv[2] ?? ".corpus");

@@ -1,4 +1,4 @@
-// Made by scripts/unicode.mjs from ICU's Unicode 17.0; not to be edited. What the pattern of Qwen's
+// Made by scripts/generate/unicode.mjs from ICU's Unicode 17.0; not to be edited. What the pattern of Qwen's
 // tokenizers must know of a character; one that is in no range is not known, and its text is left to the library.
 #pragma once
 

@@ -10,7 +10,7 @@ const built = (name: string) => path.join(root, "build", "site", name);
 
 describe("npm run docs:site", () => {
   beforeAll(() => {
-    execFileSync(process.execPath, ["scripts/docs-site.mjs"], { cwd: root, stdio: "pipe" });
+    execFileSync(process.execPath, ["scripts/documents/docs-site.mjs"], { cwd: root, stdio: "pipe" });
   });
 
   it("builds the pages of both languages and typedoc's", () => {

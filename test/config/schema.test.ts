@@ -110,7 +110,7 @@ describe("descriptions", () => {
     ["lora_rank", "lora_rank", 0],
   ])("from %j to %j it takes %i letters", (a, b, wanted) => expect(editDistance(a, b)).toBe(wanted));
 
-  // node scripts/recipe-docs.mjs writes both.
+  // node scripts/generate/recipe-docs.mjs writes both.
   test("docs/recipe.schema.json and docs/recipe.md are up to date", () => {
     const doc = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
     expect(JSON.parse(doc("recipe.schema.json"))).toEqual(recipeJsonSchema());

@@ -1,4 +1,4 @@
-// The corpus in examples/data: that it is what scripts/prose.mjs says, and that dataset_info.json names it.
+// The corpus in examples/data: that it is what scripts/generate/prose.mjs says, and that dataset_info.json names it.
 
 import path from "node:path";
 import { expect, it } from "vitest";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { BREAKS } from "../../scripts/breaks.mjs";
+import { BREAKS } from "../../scripts/checks/breaks.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 

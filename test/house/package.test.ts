@@ -4,8 +4,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { missingEntries } from "../../scripts/lockfile.mjs";
-import { contentFaults, modulesOf, packed } from "../../scripts/package-contents.mjs";
+import { missingEntries } from "../../scripts/release/lockfile.mjs";
+import { contentFaults, modulesOf, packed } from "../../scripts/release/package-contents.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (name: string) => readFileSync(path.join(root, name), "utf8");
@@ -69,7 +69,7 @@ describe("package.json", () => {
 describe("package-lock.json", () => {
   it("has an entry for every platform's optional package, or `npm ci` refuses it", () => {
     const missing = missingEntries(JSON.parse(read("package-lock.json")));
-    expect([...missing.keys()], "run node scripts/lockfile.mjs").toEqual([]);
+    expect([...missing.keys()], "run node scripts/release/lockfile.mjs").toEqual([]);
   });
 
   it("is completed with the platform that a name speaks of", () => {

@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { contentFaults, required } from "../../scripts/package-contents.mjs";
-import { datedChangelog, nextVersion, release, withVersion } from "../../scripts/release.mjs";
+import { contentFaults, required } from "../../scripts/release/package-contents.mjs";
+import { datedChangelog, nextVersion, release, withVersion } from "../../scripts/release/release.mjs";
 
 const manifest = {
   name: "qwen-pt",

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { ensureReference } from "../../scripts/reference.mjs";
+import { ensureReference } from "../../scripts/checks/reference.mjs";
 import { place } from "./room.js";
 import { type Asked, modelRepo, sha256, shardedRepo } from "./server.js";
 

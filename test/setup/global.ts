@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export default function setup(): void {
-  const script = fileURLToPath(new URL("../../scripts/reference.mjs", import.meta.url));
+  const script = fileURLToPath(new URL("../../scripts/checks/reference.mjs", import.meta.url));
   const made = spawnSync(process.execPath, [script], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],

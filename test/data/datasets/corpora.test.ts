@@ -123,7 +123,7 @@ describe("an excerpt in the set's own format gives LLaMA-Factory's blocks", () =
 });
 
 describe("what is shown of it", () => {
-  it("docs/corpora.md has the table (node scripts/corpora-docs.mjs writes it)", () => {
+  it("docs/corpora.md has the table (node scripts/generate/corpora-docs.mjs writes it)", () => {
     const page = readFileSync(path.join(ROOT, "docs/corpora.md"), "utf8");
     expect(page).toContain(`<!-- table -->\n${corporaTable(corpora)}\n<!-- end -->`);
   });

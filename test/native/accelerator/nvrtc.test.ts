@@ -1,9 +1,9 @@
 // The CUDA kernels compile, where NVRTC is at hand: in a CUDA build of libtorch, or where QWEN_PT_NVRTC names the pip
-// package's library. `node scripts/cuda-kernels.mjs` compiles for every architecture.
+// package's library. `node scripts/checks/cuda-kernels.mjs` compiles for every architecture.
 import { describe, expect, it } from "vitest";
 import { native } from "../../../lib/torch/native.js";
-import { kernelsIn } from "../../../scripts/cubin.mjs";
-import { sources } from "../../../scripts/cuda-kernels.mjs";
+import { kernelsIn } from "../../../scripts/checks/cubin.mjs";
+import { sources } from "../../../scripts/checks/cuda-kernels.mjs";
 
 const hasCompiler = native().kernelState(0).compiler !== "";
 

@@ -1,4 +1,4 @@
-// Completes package-lock.json: `node scripts/lockfile.mjs`, after every `npm install`. npm leaves out of it the
+// Completes package-lock.json: `node scripts/release/lockfile.mjs`, after every `npm install`. npm leaves out of it the
 // optional packages of other platforms that its registry did not serve, and `npm ci` then refuses the file.
 // The entries that this adds carry no checksum: npm learns it on the platform that needs them.
 import { readFileSync, writeFileSync } from "node:fs";

@@ -5,8 +5,8 @@
 //   npm run fixtures -- test/fixtures/train/methods.py lora  one maker, with its own arguments
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { ensureLlamaFactory } from "../bench/environments/llamafactory.mjs";
-import { projectRoot } from "./libtorch.mjs";
+import { ensureLlamaFactory } from "../../bench/environments/llamafactory.mjs";
+import { projectRoot } from "../libtorch.mjs";
 
 const MAKERS = [
   "test/fixtures/config/write_arguments.py",

@@ -5,9 +5,9 @@ import { createReadStream, existsSync, mkdirSync, statSync } from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { projectRoot } from "../libtorch.mjs";
+import { runScript, SetupError } from "../tools.mjs";
 import { SCREENS, withBrowser } from "./browser.mjs";
-import { projectRoot } from "./libtorch.mjs";
-import { runScript, SetupError } from "./tools.mjs";
 
 const { values } = parseArgs({ options: { view: { type: "string", multiple: true, default: [] } } });
 const site = path.join(projectRoot, "build", "site");

@@ -3,9 +3,9 @@
 // starts real servers.
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { projectRoot } from "./libtorch.mjs";
-import { ensureEnvironment, makeEnvironment, pipInstall } from "./pip.mjs";
-import { packageFolder, runScript, SetupError } from "./tools.mjs";
+import { projectRoot } from "../libtorch.mjs";
+import { ensureEnvironment, makeEnvironment, pipInstall } from "../pip.mjs";
+import { packageFolder, runScript, SetupError } from "../tools.mjs";
 
 const environment = path.join(projectRoot, ".clients");
 const packages = [

@@ -3,8 +3,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { projectRoot } from "./libtorch.mjs";
-import { packageFolder, runScript, SetupError } from "./tools.mjs";
+import { projectRoot } from "../libtorch.mjs";
+import { packageFolder, runScript, SetupError } from "../tools.mjs";
 
 const site = path.join(projectRoot, "docs", "site");
 

@@ -1,4 +1,4 @@
-// Which part of lib/ may import which, and which room of a part may import which. House rules as data: scripts/house.mjs
+// Which part of lib/ may import which, and which room of a part may import which. House rules as data: scripts/checks/house.mjs
 // counts by them, test/house/imports.test.ts holds them. A new folder needs a place here.
 
 const computing = ["torch", "nn", "models", "peft", "optim"];

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { WebSocket } from "undici";
-import { onPath, SetupError } from "./tools.mjs";
+import { onPath, SetupError } from "../tools.mjs";
 
 /** The path of a Chromium; undefined where there is none. */
 export function findBrowser() {

@@ -1,6 +1,6 @@
 // Compiles the CUDA kernels (native/kernels/cuda/*.cu) for every architecture, by NVRTC alone: no card, no toolkit.
 //
-//   node scripts/cuda-kernels.mjs [--nvrtc FILE] [--arch sm_90a,...] [--output FOLDER] [--json]
+//   node scripts/checks/cuda-kernels.mjs [--nvrtc FILE] [--arch sm_90a,...] [--output FOLDER] [--json]
 //
 // NVRTC is found as the addon finds it; --nvrtc names libnvrtc.so.13 of the pip package nvidia-cuda-nvrtc, which is
 // enough. Of each kernel it says the registers and what is spilt to local memory, as its cubin has them, and the loads and
@@ -14,7 +14,7 @@ import { kernelsIn } from "./cubin.mjs";
 
 export const architectures = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120"];
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = path.join(root, "native", "kernels", "cuda");
 const option = (name) => {
   const at = process.argv.indexOf(name);
@@ -63,7 +63,7 @@ export function compileAll(addon, wanted, output) {
 if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const given = option("--nvrtc");
   if (given !== undefined) process.env.QWEN_PT_NVRTC = path.resolve(given);
-  const { addonPath } = await import("../dist/torch/native.js");
+  const { addonPath } = await import("../../dist/torch/native.js");
   const addon = createRequire(import.meta.url)(addonPath());
   addon.setKernelFolders(folder, "");
   const output = option("--output") ?? mkdtempSync(path.join(os.tmpdir(), "qwen-pt-cubins-"));

@@ -1,11 +1,11 @@
 // The Python that tests compare with: .reference/, with transformers, PEFT and nbclient beside the torch that the addon
 // was built against (seen through a .pth file, so that torch is not downloaded twice). Tests alone need it.
-// `node scripts/reference.mjs` makes it if it is missing and prints its Python; QWEN_PT_REFERENCE_PYTHON names another.
+// `node scripts/checks/reference.mjs` makes it if it is missing and prints its Python; QWEN_PT_REFERENCE_PYTHON names another.
 import { spawnSync } from "node:child_process";
 import { realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { ensureLibtorch, projectRoot, torchVersion } from "./libtorch.mjs";
+import { ensureLibtorch, projectRoot, torchVersion } from "../libtorch.mjs";
 import {
   ensureEnvironment,
   makeEnvironment,
@@ -13,8 +13,8 @@ import {
   pythonBeside,
   pythonOf,
   sitePackages,
-} from "./pip.mjs";
-import { findPython, runScript, SetupError } from "./tools.mjs";
+} from "../pip.mjs";
+import { findPython, runScript, SetupError } from "../tools.mjs";
 
 const environment = path.join(projectRoot, ".reference");
 // The oracle's versions: every number in the tests was made with these.

@@ -1,5 +1,5 @@
 // Writes native/text/unicode_classes.h: what the native encoder must know of each character, from Node's own ICU.
-//   node scripts/unicode.mjs
+//   node scripts/generate/unicode.mjs
 // A class is given only to characters whose class Hugging Face's tokenizers sees the same way and that stay what they
 // are under NFC whatever stands before them; of all others the encoder says that it does not know them, and the library
 // takes the text. So an ICU that knows later characters than the library's tables must leave them out: NEWER.
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const target = path.resolve(
   path.dirname(fileURLToPath(import.meta.url)),
-  "..",
+  "../..",
   "native/text/unicode_classes.h",
 );
 
@@ -104,7 +104,7 @@ function header(ranges) {
   const cells = ranges.map(([first, last, kind]) => `{${hex(first)}, ${hex(last)}, ${kind}}`);
   const lines = [];
   for (let at = 0; at < cells.length; at += 4) lines.push(`    ${cells.slice(at, at + 4).join(", ")},`);
-  return `// Made by scripts/unicode.mjs from ICU's Unicode ${process.versions.unicode}; not to be edited. What the pattern of Qwen's
+  return `// Made by scripts/generate/unicode.mjs from ICU's Unicode ${process.versions.unicode}; not to be edited. What the pattern of Qwen's
 // tokenizers must know of a character; one that is in no range is not known, and its text is left to the library.
 #pragma once
 

@@ -1,13 +1,13 @@
 // Draws what a command printed as a terminal window (SVG), for the README. Lines are the command's own: long ones are
 // cut at the window's edge, a run of step lines is thinned out, and what matters to whoever runs it but not to a reader (the
 // banner, the files, the metrics, the commands to go on with) is left out, so that the picture does not fill a screen.
-//   npm run demo 2>&1 | tee demo.txt; node scripts/terminal-picture.mjs "npm run demo" demo.txt docs/images/demo.svg
+//   npm run demo 2>&1 | tee demo.txt; node scripts/documents/terminal-picture.mjs "npm run demo" demo.txt docs/images/demo.svg
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 const [command, input, output] = process.argv.slice(2);
 if (output === undefined) {
-  console.error("usage: node scripts/terminal-picture.mjs COMMAND TRANSCRIPT PICTURE.svg");
+  console.error("usage: node scripts/documents/terminal-picture.mjs COMMAND TRANSCRIPT PICTURE.svg");
   process.exit(1);
 }
 const COLUMNS = 126;

@@ -3,14 +3,14 @@
 // mends.
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { projectRoot } from "./libtorch.mjs";
-import { packageFolder } from "./tools.mjs";
+import { projectRoot } from "../libtorch.mjs";
+import { packageFolder } from "../tools.mjs";
 
 const program = (name, file) => path.join(packageFolder(name), file);
 
 const steps = [
   ["format and lint", [program("@biomejs/biome", "bin/biome"), "check", "--error-on-warnings"]],
-  ["layout of the C++", [path.join(projectRoot, "scripts", "clang-format.mjs")]],
+  ["layout of the C++", [path.join(projectRoot, "scripts", "checks", "clang-format.mjs")]],
   ["types", [program("typescript", "bin/tsc"), "--noEmit", "-p", "tsconfig.json"]],
   ["types of the tests", [program("typescript", "bin/tsc"), "-p", "test/tsconfig.json"]],
   ["house rules", [program("vitest", "vitest.mjs"), "run", "test/house", "--reporter=dot"]],

@@ -1,14 +1,14 @@
 // Makes examples/data/prose.jsonl (200 essays) and prose-heldout.jsonl (22) from the 222 essays of the anthology
 // Guwen guanzhi in the npm package chinese-poetry 2.0.1 (MIT; see NOTICE). Every tenth essay is held out.
-// Not part of a build: the files are checked in. Usage: node scripts/prose.mjs [folder to write to]
+// Not part of a build: the files are checked in. Usage: node scripts/generate/prose.mjs [folder to write to]
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readCollection, unpackedCollections } from "./chinese-poetry.mjs";
 
-const target = process.argv[2] ?? fileURLToPath(new URL("../examples/data/", import.meta.url));
-const collections = unpackedCollections(fileURLToPath(new URL("../.corpus", import.meta.url)));
+const target = process.argv[2] ?? fileURLToPath(new URL("../../examples/data/", import.meta.url));
+const collections = unpackedCollections(fileURLToPath(new URL("../../.corpus", import.meta.url)));
 
 const essays = readCollection(collections, "mengxue", "guwenguanzhi.json").content.flatMap(
   (volume) => volume.content,

@@ -1,4 +1,4 @@
-// The plan of lib/ in numbers: `node scripts/house.mjs [ROOT]` prints the circles of imports, the arrows against the
+// The plan of lib/ in numbers: `node scripts/checks/house.mjs [ROOT]` prints the circles of imports, the arrows against the
 // layers, the entries of the fullest folder and the names in the public root. test/house/imports.test.ts asks here too.
 // It reads files and changes nothing; which part may import which is said in house-layers.mjs.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -74,7 +74,7 @@ export function wrongArrows(sources) {
 }
 
 /** Entries of each folder of the code: [["lib/data", 12], ...], fullest first. */
-export function entriesOf(root, tops = ["lib", "native", "test"]) {
+export function entriesOf(root, tops = ["lib", "native", "test", "bench", "scripts"]) {
   const counted = [];
   const count = (folder) => {
     if (/(^|\/)(fixtures|node_modules)$/.test(folder)) return;

@@ -15,10 +15,10 @@ import {
 } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { compileAddon, compiledFile, nativeHash } from "./addon.mjs";
-import { findLibtorch, projectRoot } from "./libtorch.mjs";
-import { manifestName, nodeApi, packageName, sha256 } from "./prebuilt-addon.mjs";
-import { checkTools, runScript, SetupError } from "./tools.mjs";
+import { compileAddon, compiledFile, nativeHash } from "../addon.mjs";
+import { findLibtorch, projectRoot } from "../libtorch.mjs";
+import { manifestName, nodeApi, packageName, sha256 } from "../prebuilt-addon.mjs";
+import { checkTools, runScript, SetupError } from "../tools.mjs";
 
 const output = path.join(projectRoot, "build", "prebuilt");
 const manifest = JSON.parse(readFileSync(path.join(projectRoot, "package.json"), "utf8"));

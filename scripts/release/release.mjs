@@ -1,4 +1,4 @@
-// Makes a release in the clone, and publishes nothing: `node scripts/release.mjs 0.2.0` (or patch, minor, major).
+// Makes a release in the clone, and publishes nothing: `node scripts/release/release.mjs 0.2.0` (or patch, minor, major).
 // Checks the tree, the changelog and what the tarball would hold; then writes the version into package.json and
 // package-lock.json, dates the changelog's section, commits, tags, and prints the commands that publish.
 //   --dry-run   all the checks, and what would be done; changes nothing
@@ -6,8 +6,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { runScript, SetupError } from "../tools.mjs";
 import { contentFaults, modulesOf, packed } from "./package-contents.mjs";
-import { runScript, SetupError } from "./tools.mjs";
 
 const parts = ["major", "minor", "patch"];
 
@@ -109,7 +109,7 @@ export function release(root, { asked, dryRun, date, say }) {
 
 if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   await runScript(async () => {
-    const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+    const root = fileURLToPath(new URL("../..", import.meta.url));
     const options = process.argv.slice(2).filter((word) => word.startsWith("-"));
     const unknown = options.find((word) => word !== "--dry-run");
     if (unknown) throw new SetupError(`${unknown} is not an option; there is --dry-run.`);

@@ -1,14 +1,14 @@
-// The layout of the C++: `node scripts/clang-format.mjs` names the files of native/ that .clang-format would change and
+// The layout of the C++: `node scripts/checks/clang-format.mjs` names the files of native/ that .clang-format would change and
 // exits 1, `--write` changes them. clang-format is a wheel of 2 MB, fetched by pip into .tools/ on first use, so that
 // `npm ci` does not wait for it and everybody has the same version.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { filesUnder } from "./addon.mjs";
-import { projectRoot } from "./libtorch.mjs";
-import { withLock } from "./lock.mjs";
-import { makeEnvironment, pipInstall, sitePackages } from "./pip.mjs";
-import { runScript, SetupError } from "./tools.mjs";
+import { filesUnder } from "../addon.mjs";
+import { projectRoot } from "../libtorch.mjs";
+import { withLock } from "../lock.mjs";
+import { makeEnvironment, pipInstall, sitePackages } from "../pip.mjs";
+import { runScript, SetupError } from "../tools.mjs";
 
 const wheel = "clang-format==22.1.8";
 const environment = path.join(projectRoot, ".tools", "clang-format");
