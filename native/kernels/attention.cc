@@ -8,28 +8,21 @@
 // longest: no document has more tokens. An accelerator, which does not look into cu_seqlens, takes it for granted and
 // does less where it is given; the processor looks.
 //
-// Here the operators and the CPU's own kernel (attention_forward.h, attention_backward.h); elsewhere ATen operators
+// Here the operators; the CPU's own kernel is attention_on_cpu.cc, elsewhere ATen operators compute
 // (accelerator/attention.cc, attention_operands.cc).
 
+#include "attention_on_cpu.h"
 #include "attention_operands.h"
 #include "tensors/placement.h"
-#include "vector_kernels.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/alias.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <algorithm>
-#include <cmath>
 #include <optional>
-#include <vector>
 
 namespace qwen_pt {
 
@@ -37,74 +30,7 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-
-/// A part is worth its packing from about this many tokens on.
-constexpr int64_t kBlock = 96;
-/// A part's share of the queries' gradients may take so much memory, over all parts.
-constexpr int64_t kPartialBytes = int64_t{256} << 20;
-
-// On the CPU.
-
-/// [batch, seq, heads, dim] whose tokens lie at one distance from each other, elements of a head side by side.
-Tensor evenlySpaced(const Tensor& x) {
-  const bool isDense = x.stride(3) == 1 || x.size(3) == 1;
-  const bool isOne = x.size(0) == 1 || x.size(1) == 1;
-  return isDense && (isOne || x.stride(0) == x.size(1) * x.stride(1)) ? x : x.contiguous();
-}
-
-/// A dimension of one has any stride: of rows of one token, the distance is that of the rows.
-HeadRows rowsOf(const Tensor& x) { return {x.data_ptr(), x.size(1) == 1 ? x.stride(0) : x.stride(1), x.stride(2)}; }
-
-struct Setting {
-  std::vector<int64_t> bounds;
-  AttentionProblem problem;
-
-  Setting(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens, double scale,
-          std::optional<int64_t> longest = std::nullopt)
-      : bounds(documentBounds(query, cuSeqlens, longest)), problem{} {
-    problem.dtype = query.scalar_type();
-    problem.tokens = query.size(0) * query.size(1);
-    problem.heads = query.size(2);
-    problem.kvHeads = key.size(2);
-    problem.dim = query.size(3);
-    problem.scale = scale;
-    problem.bounds = bounds.data();
-    problem.sequences = static_cast<int64_t>(bounds.size()) - 1;
-    for (size_t i = 1; i < bounds.size(); ++i) problem.longest = std::max(problem.longest, bounds[i] - bounds[i - 1]);
-    problem.query = rowsOf(query);
-    problem.key = rowsOf(key);
-    problem.value = rowsOf(value);
-  }
-
-  int64_t tasks() const { return problem.kvHeads * problem.parts; }
-
-  /// Enough parts to keep every thread busy to the end, and no more.
-  void deal(int64_t most) {
-    const int64_t threads = at::get_num_threads();
-    if (problem.kvHeads % threads == 0) return;
-    const int64_t wanted = (2 * threads + problem.kvHeads - 1) / problem.kvHeads;
-    problem.parts = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(most, 1));
-  }
-};
-
-using Work = void (*)(const AttentionProblem&, int64_t, int64_t, char*);
-
-void runInParallel(const AttentionProblem& problem, int64_t tasks, int64_t scratchBytes, Work work) {
-  at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t end) {
-    const Tensor scratch = at::empty({scratchBytes + 64}, at::TensorOptions().dtype(at::kByte));
-    auto* memory = static_cast<char*>(scratch.data_ptr());
-    work(problem, first, end, memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
-  });
-}
-
-void checkForKernel(const Tensor& query, double scale) {
-  const auto dtype = query.scalar_type();
-  TORCH_CHECK(dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf,
-              "causal_attention takes float32, float64, bfloat16 and float16, not ", dtype);
-  TORCH_CHECK(scale > 0, "scale must be above 0, not ", scale);
-}
-
-at::ScalarType sumsDtype(const Tensor& query) { return query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+using Forward = AttentionResult;
 
 /// What an earlier pass is said to have computed: the kernel goes by pointers and would read past anything else.
 void checkGiven(const char* what, const Tensor& given, at::IntArrayRef sizes, at::ScalarType dtype) {
@@ -112,55 +38,20 @@ void checkGiven(const char* what, const Tensor& given, at::IntArrayRef sizes, at
               given.scalar_type(), " ", given.sizes(), " on ", given.device(), ", not ", dtype, " ", sizes, " on cpu");
 }
 
-struct Forward {
-  Tensor out, logsumexp;
-};
+/// Every document meets itself.
+Meetings documentsOf(const Tensor& query, const OptionalTensor& cuSeqlens, std::optional<int64_t> longest) {
+  const auto bounds = documentBounds(query, cuSeqlens, longest);
+  Meetings documents;
+  for (size_t i = 1; i < bounds.size(); ++i) {
+    const int64_t length = bounds[i] - bounds[i - 1];
+    documents.push_back({bounds[i - 1], length, bounds[i - 1], length});
+  }
+  return documents;
+}
 
 Forward forwardOnCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
                      double scale, std::optional<int64_t> longest) {
-  checkForKernel(query, scale);
-  Setting setting(query, key, value, cuSeqlens, scale, longest);
-  auto& problem = setting.problem;
-  Forward result{at::empty(query.sizes(), query.options()),
-                 at::empty({problem.heads, problem.tokens}, query.options().dtype(sumsDtype(query)))};
-  if (query.numel() == 0) return result;
-  problem.out = rowsOf(result.out);
-  problem.logsumexp = result.logsumexp.data_ptr();
-  setting.deal(problem.tokens / kBlock);
-  const auto& kernel = vectorKernels().attention;
-  runInParallel(problem, setting.tasks(), kernel.forwardScratch(problem), kernel.forward);
-  return result;
-}
-
-struct Backward {
-  Tensor query, key, value;
-};
-
-Backward backwardOnCpu(const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
-                       const Forward& forward, const OptionalTensor& cuSeqlens, double scale) {
-  Setting setting(query, key, value, cuSeqlens, scale);
-  auto& problem = setting.problem;
-  Backward result{at::empty(query.sizes(), query.options()), at::empty(key.sizes(), key.options()),
-                  at::empty(value.sizes(), value.options())};
-  if (query.numel() == 0) return result;
-  problem.out = rowsOf(forward.out);
-  problem.logsumexp = forward.logsumexp.data_ptr();
-  problem.dOut = rowsOf(grad);
-  problem.dQuery = rowsOf(result.query);
-  problem.dKey = rowsOf(result.key);
-  problem.dValue = rowsOf(result.value);
-  const auto& kernel = vectorKernels().attention;
-  const int64_t partBytes = kernel.partialSize(problem) * forward.logsumexp.element_size();
-  setting.deal(std::min(problem.tokens / (2 * kBlock), kPartialBytes / std::max<int64_t>(partBytes, 1)));
-  Tensor partial;
-  if (problem.parts > 1) {
-    partial = at::zeros({problem.parts, kernel.partialSize(problem)}, forward.logsumexp.options());
-    problem.partial = partial.data_ptr();
-  }
-  const int64_t scratch = kernel.backwardScratch(problem);
-  runInParallel(problem, setting.tasks(), scratch, kernel.backward);
-  if (problem.parts > 1) runInParallel(problem, problem.heads, scratch, kernel.join);
-  return result;
+  return attendOnCpu({query, key, value, documentsOf(query, cuSeqlens, longest), true, scale});
 }
 
 Tensor onCpu(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& cuSeqlens,
@@ -192,8 +83,9 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "causal_attention has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const OptionalTensor cuSeqlens = saved[5].defined() ? OptionalTensor(saved[5]) : std::nullopt;
-    Backward grads = backwardOnCpu(evenlySpaced(outputs[0]), saved[0], saved[1], saved[2], {saved[3], saved[4]},
-                                   cuSeqlens, context->saved_data["scale"].toDouble());
+    const AttentionCall call{saved[0], saved[1], saved[2], documentsOf(saved[0], cuSeqlens, std::nullopt), true,
+                             context->saved_data["scale"].toDouble()};
+    const auto grads = attendBackwardOnCpu(call, evenlySpaced(outputs[0]), {saved[3], saved[4]});
     return {grads.query, grads.key, grads.value, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };

@@ -1,4 +1,4 @@
-// Causal attention, backward, a key/value head at a time: scores are computed again from the saved logsumexp, block
+// Attention, backward, a key/value head at a time: scores are computed again from the saved logsumexp, block
 // of keys by block of queries (Dao 2023, arXiv:2307.08691, algorithm 2). With S = scale Q K^T, P = exp(S - L) and
 // delta = rowsum(dO * O):
 //
@@ -33,6 +33,7 @@ class AttentionBackward {
   static constexpr int64_t kKeys = 192;     // rows of a block: a multiple of every tile's rows and of a pair
   static constexpr int64_t kQueries = 192;  // columns of a block: a multiple of every tile's columns
   static constexpr int64_t kPair = T::kPair;
+  static constexpr int64_t kFar = int64_t{1} << 40;  // more tokens than there are
 
  public:
   AttentionBackward(const AttentionProblem& problem, char* memory)
@@ -41,7 +42,7 @@ class AttentionBackward {
         width_(roundUp(problem.dim, T::kColumns)),
         depth_(roundUp(problem.dim, kPair)),
         lanes_(roundUp(problem.dim, T::kRows)),
-        padded_(roundUp(problem.longest, kQueries)) {
+        padded_(roundUp(problem.mostQueries, kQueries)) {
     Scratch scratch(memory);
     keys_ = scratch.take<Factor>(kKeys * depth_);
     values_ = scratch.take<Factor>(kKeys * depth_);
@@ -68,13 +69,12 @@ class AttentionBackward {
   void task(int64_t index) {
     const auto& p = problem_;
     const int64_t kvHead = index / p.parts, part = index % p.parts;
-    int64_t block = 0;       // counts blocks of keys over all sequences, to deal them out
+    int64_t block = 0;       // counts blocks of keys over all meetings, to deal them out
     int64_t queryBlock = 0;  // counts blocks of queries, to find their place in `partial`
-    for (int64_t s = 0; s < p.sequences; ++s) {
-      start_ = p.bounds[s];
-      length_ = p.bounds[s + 1] - start_;
+    for (int64_t m = 0; m < p.count; ++m) {
+      turnTo(p.meetings[m]);
       bool packed = false;
-      for (int64_t first = 0; first < length_; first += kKeys, ++block) {
+      for (int64_t first = 0; first < keyCount_; first += kKeys, ++block) {
         if (block % p.parts != part) continue;
         if (!packed) pack(kvHead, part, queryBlock);
         packed = true;
@@ -96,9 +96,8 @@ class AttentionBackward {
     const auto& p = problem_;
     const int64_t size = lanes_ * kQueries, partSize = partialSize(p);
     auto* sums = static_cast<Sum*>(p.partial) + head * blocks(p) * size;
-    for (int64_t s = 0; s < p.sequences; ++s) {
-      start_ = p.bounds[s];
-      length_ = p.bounds[s + 1] - start_;
+    for (int64_t m = 0; m < p.count; ++m) {
+      turnTo(p.meetings[m]);
       for (int64_t first = 0; first < length_; first += kQueries, sums += size) {
         for (int64_t part = 1; part < p.parts; ++part) {
           const Sum* more = sums + part * partSize;
@@ -112,9 +111,19 @@ class AttentionBackward {
  private:
   static int64_t blocks(const AttentionProblem& p) {
     int64_t count = 0;
-    for (int64_t s = 0; s < p.sequences; ++s) count += roundUp(p.bounds[s + 1] - p.bounds[s], kQueries) / kQueries;
+    for (int64_t m = 0; m < p.count; ++m) count += roundUp(p.meetings[m].queries, kQueries) / kQueries;
     return count;
   }
+
+  void turnTo(const Meeting& meeting) {
+    start_ = meeting.query;
+    length_ = meeting.queries;
+    keyStart_ = meeting.key;
+    keyCount_ = meeting.keys;
+  }
+
+  /// How far the key `key` lies behind the query `query`: queries before it do not see it, where that is above 0.
+  int64_t offsetOf(int64_t key, int64_t query) const { return problem_.isCausal ? key - query : -kFar; }
 
   /// The queries and gradients of the group's heads, as right operands: across (for scores) and down (for keys).
   void pack(int64_t kvHead, int64_t part, int64_t queryBlock) {
@@ -165,21 +174,22 @@ class AttentionBackward {
 
   void keyBlock(int64_t kvHead, int64_t first) {
     const auto& p = problem_;
-    const int64_t count = std::min(kKeys, length_ - first), rows = roundUp(count, T::kRows);
-    const Rows<In> key = headRows<In>(p.key, start_ + first, kvHead, count, p.dim);
+    const int64_t count = std::min(kKeys, keyCount_ - first), rows = roundUp(count, T::kRows);
+    const Rows<In> key = headRows<In>(p.key, keyStart_ + first, kvHead, count, p.dim);
     packLeft(key, rows, depth_, keys_);
-    packLeft(headRows<In>(p.value, start_ + first, kvHead, count, p.dim), rows, depth_, values_);
+    packLeft(headRows<In>(p.value, keyStart_ + first, kvHead, count, p.dim), rows, depth_, values_);
     packLeftTransposed(key, lanes_, kKeys, keysTransposed_);
     std::fill(dKeys_, dKeys_ + rows * width_, Sum(0));
     std::fill(dValues_, dValues_ + rows * width_, Sum(0));
     for (int64_t g = 0; g < group_; ++g) {
-      for (int64_t query = first / kQueries * kQueries; query < length_; query += kQueries) {
-        for (int64_t row = 0; row < rows; row += T::kRows) keysAgainstQueries(g, row, first + row - query, query);
-        addToQueries(g, rows, first - query, query);
+      for (int64_t query = p.isCausal ? first / kQueries * kQueries : 0; query < length_; query += kQueries) {
+        for (int64_t row = 0; row < rows; row += T::kRows)
+          keysAgainstQueries(g, row, offsetOf(first + row, query), query);
+        addToQueries(g, rows, offsetOf(first, query), query);
       }
     }
-    const Rows<In> dKey = headRows<In>(p.dKey, start_ + first, kvHead, count, p.dim);
-    const Rows<In> dValue = headRows<In>(p.dValue, start_ + first, kvHead, count, p.dim);
+    const Rows<In> dKey = headRows<In>(p.dKey, keyStart_ + first, kvHead, count, p.dim);
+    const Rows<In> dValue = headRows<In>(p.dValue, keyStart_ + first, kvHead, count, p.dim);
     for (int64_t i = 0; i < count; ++i) {
       writeScaled(dKeys_ + i * width_, Sum(1), const_cast<In*>(dKey.row(i)), p.dim);
       writeScaled(dValues_ + i * width_, Sum(1), const_cast<In*>(dValue.row(i)), p.dim);
@@ -273,7 +283,8 @@ class AttentionBackward {
   const int64_t depth_;   // dim in whole pairs
   const int64_t lanes_;   // dim in whole tiles' rows
   const int64_t padded_;  // the longest sequence in whole blocks of queries
-  int64_t start_ = 0, length_ = 0, columns_ = 0;
+  int64_t start_ = 0, length_ = 0, columns_ = 0;  // of the queries at hand
+  int64_t keyStart_ = 0, keyCount_ = 0;
   Factor *keys_, *values_, *keysTransposed_, *queriesAcross_, *outsAcross_, *queriesDown_, *outsDown_;
   Factor *shares_, *dScores_, *dScoresRight_;
   Sum *logsumexp_, *delta_, *scores_, *dShares_, *dKeys_, *dValues_, *dQueries_, *row_;

@@ -1,5 +1,5 @@
-// Causal attention, forward, a key/value head at a time: its keys and values are packed once, then every block of
-// queries of every query head of the group meets the blocks of keys at or before it (Dao 2023, arXiv:2307.08691,
+// Attention, forward, a key/value head at a time: its keys and values are packed once, then every block of
+// queries of every query head of the group meets the blocks of keys that it sees (Dao 2023, arXiv:2307.08691,
 // with the online softmax of Milakov and Gimelshein 2018, arXiv:1805.02867). What the mask hides is skipped in
 // steps of a register tile, so the work is that of the triangle. Compiled once for each capability.
 #pragma once
@@ -52,7 +52,7 @@ class AttentionForward {
   AttentionForward(const AttentionProblem& problem, char* memory)
       : problem_(problem), width_(roundUp(problem.dim, T::kColumns)), depth_(roundUp(problem.dim, kPair)) {
     Scratch scratch(memory);
-    const int64_t keys = roundUp(problem.longest, T::kColumns);
+    const int64_t keys = roundUp(problem.mostKeys, T::kColumns);
     keys_ = scratch.take<Factor>(keys * depth_);
     values_ = scratch.take<Factor>(keys * width_);
     queries_ = scratch.take<Factor>(kQueries * depth_);
@@ -68,33 +68,39 @@ class AttentionForward {
     const auto& p = problem_;
     const int64_t kvHead = index / p.parts, part = index % p.parts;
     const int64_t group = p.heads / p.kvHeads;
-    int64_t block = 0;  // counts blocks of queries over all sequences, to deal them out
-    for (int64_t s = 0; s < p.sequences; ++s) {
-      const int64_t start = p.bounds[s], length = p.bounds[s + 1] - start;
+    int64_t block = 0;  // counts blocks of queries over all meetings, to deal them out
+    for (int64_t m = 0; m < p.count; ++m) {
+      const Meeting& meeting = p.meetings[m];
       bool packed = false;
-      for (int64_t first = 0; first < length; first += kQueries, ++block) {
+      for (int64_t first = 0; first < meeting.queries; first += kQueries, ++block) {
         if (block % p.parts != part) continue;
-        if (!packed) pack(kvHead, start, length);
+        if (!packed) pack(kvHead, meeting);
         packed = true;
-        for (int64_t h = kvHead * group; h < (kvHead + 1) * group; ++h) queryBlock(h, start, length, first);
+        for (int64_t h = kvHead * group; h < (kvHead + 1) * group; ++h) queryBlock(h, meeting, first);
       }
     }
   }
 
  private:
-  void pack(int64_t kvHead, int64_t start, int64_t length) {
+  void pack(int64_t kvHead, const Meeting& meeting) {
+    const int64_t start = meeting.key, length = meeting.keys;
     depthOfKeys_ = roundUp(length, T::kColumns);
     packRightTransposed<In>(headRows<In>(problem_.key, start, kvHead, length, problem_.dim), depth_, keys_);
     packRight<In>(headRows<In>(problem_.value, start, kvHead, length, problem_.dim), depthOfKeys_, values_);
   }
 
-  void queryBlock(int64_t head, int64_t start, int64_t length, int64_t first) {
+  /// Keys that the queries of a meeting before `end` see.
+  int64_t seenBefore(int64_t end) const { return problem_.isCausal ? end : allKeys_; }
+
+  void queryBlock(int64_t head, const Meeting& meeting, int64_t first) {
     const auto& p = problem_;
-    const int64_t count = std::min(kQueries, length - first);
+    const int64_t start = meeting.query;
+    const int64_t count = std::min(kQueries, meeting.queries - first);
+    allKeys_ = meeting.keys;
     packLeft<In>(headRows<In>(p.query, start + first, head, count, p.dim), roundUp(count, T::kRows), depth_, queries_);
     std::fill(max_, max_ + kQueries, -std::numeric_limits<Sum>::infinity());
     std::fill(total_, total_ + kQueries, Sum(0));
-    for (int64_t key = 0; key < first + count; key += kKeys) {
+    for (int64_t key = 0; key < seenBefore(first + count); key += kKeys) {
       for (int64_t row = 0; row < count; row += T::kRows) rowsAgainstKeys(first, row, key, count);
     }
     auto* logsumexp = static_cast<Sum*>(p.logsumexp) + head * p.tokens + start + first;
@@ -108,7 +114,7 @@ class AttentionForward {
   /// A tile's rows of queries, from `row` of the block that starts at `first`, against the keys from `key` on.
   void rowsAgainstKeys(int64_t first, int64_t row, int64_t key, int64_t count) {
     // the last of these rows sees this many of the block's keys
-    const int64_t seen = std::min(kKeys, first + std::min(row + T::kRows, count) - key);
+    const int64_t seen = std::min(kKeys, seenBefore(first + std::min(row + T::kRows, count)) - key);
     if (seen <= 0) return;
     const int64_t columns = roundUp(seen, T::kColumns);
     for (int64_t j = 0; j < columns; j += T::kColumns) {
@@ -117,7 +123,7 @@ class AttentionForward {
     }
     Sum* sums = sums_ + row * width_;
     for (int64_t i = 0; i < T::kRows; ++i) {
-      const Sum kept = softmax(i, columns, first + row + i + 1 - key, max_[row + i], total_[row + i]);
+      const Sum kept = softmax(i, columns, seenBefore(first + row + i + 1) - key, max_[row + i], total_[row + i]);
       if (key > 0 && kept != 1) {
         for (int64_t j = 0; j < width_; j += T::kLanes) {
           (Vec::loadu(sums + i * width_ + j) * Vec(kept)).store(sums + i * width_ + j);
@@ -171,6 +177,7 @@ class AttentionForward {
   const int64_t width_;  // dim in whole panels
   const int64_t depth_;  // dim in whole pairs
   int64_t depthOfKeys_ = 0;
+  int64_t allKeys_ = 0;  // of the meeting at hand
   Factor *keys_, *values_, *queries_, *shares_;
   Sum *scores_, *sums_;
   Sum max_[kQueries], total_[kQueries];

@@ -1,5 +1,5 @@
-// What causal attention on the CPU is asked to do, in plain numbers: attention.cc fills it in, attention_blocks.h
-// (compiled for each capability) does it. Not here: tensors, autograd, threads.
+// What attention on the CPU is asked to do, in plain numbers: attention_on_cpu.cc fills it in, attention_forward.h and
+// attention_backward.h (compiled for each capability) do it. Not here: tensors, autograd, threads.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -15,14 +15,24 @@ struct HeadRows {
   int64_t head = 0;
 };
 
+/// A run of queries and the run of keys that it sees: the first of each among all tokens, and how many. No query and no
+/// key is in two of them. A document is one, with the same tokens on both sides.
+struct Meeting {
+  int64_t query, queries, key, keys;
+};
+
 struct AttentionProblem {
   c10::ScalarType dtype;
-  int64_t tokens, heads, kvHeads, dim;
+  /// Queries in all.
+  int64_t tokens;
+  int64_t heads, kvHeads, dim;
   double scale;
-  /// Sequence s is tokens [bounds[s], bounds[s + 1]); nothing is seen across a bound.
-  const int64_t* bounds;
-  int64_t sequences;
-  int64_t longest;
+  const Meeting* meetings;
+  int64_t count;
+  /// The longest runs.
+  int64_t mostQueries, mostKeys;
+  /// Query i of a meeting sees its keys up to i; otherwise all of them.
+  bool isCausal;
   HeadRows query, key, value, out;
   /// [heads, tokens], float (double for double): log of the sum of exp(score).
   void* logsumexp;
