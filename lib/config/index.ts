@@ -8,6 +8,7 @@ export { type LoadedRecipe, loadRecipe, type RecipeOptions, resolveRecipe } from
 export { packsBySource } from "./rules/sampling.js";
 export type { KeyName, Recipe, RecipeInput } from "./schema.js";
 export { isSecret, withoutSecrets } from "./secret.js";
+export { contextParts } from "./values/context.js";
 export { DATE_FORM, parseDate, parseSpan } from "./values/dates.js";
 export { framedTag, type LanguageTags, TAG_FORM } from "./values/language-tags.js";
 export type { RopeParameters } from "./values/rope-parameters.js";

@@ -1,7 +1,15 @@
 // The data path's public names.
 
 export type { Arrange, ArrangeableSource } from "./arrangement.js";
-export { type Batch, batchOf, collate, IGNORED_LABEL, loadBatch } from "./blocks/collate.js";
+export {
+  type Batch,
+  batchOf,
+  collate,
+  IGNORED_LABEL,
+  loadBatch,
+  type RowPart,
+  tokensOf,
+} from "./blocks/collate.js";
 export {
   DataLoader,
   type DataLoaderOptions,
@@ -9,6 +17,7 @@ export {
   type IndexedSource,
 } from "./blocks/data-loader.js";
 export type { TokenBlocks } from "./blocks/packing.js";
+export { type PartOf, partOfRows } from "./blocks/row-part.js";
 export {
   batchesPerEpoch,
   type RandomPermutation,

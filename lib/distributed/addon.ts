@@ -67,6 +67,7 @@ export interface DistributedAddon {
   restoreMemory(tensor: Handle): void;
   send(group: GroupHandle, tensor: Handle, to: number, tag: number): Promise<void>;
   receive(group: GroupHandle, tensor: Handle, from: number, tag: number): Promise<void>;
+  openRing(group: GroupHandle, ranks: readonly number[], place: number): number;
   waitingFor(group: GroupHandle): string;
   closeGroup(group: GroupHandle): Promise<void>;
   startHeartbeat(

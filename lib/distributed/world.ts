@@ -125,6 +125,15 @@ export class World {
     return value;
   }
 
+  /**
+   * The number by which ring attention (lib/nn) knows these ranks, of which this is one: each passes on to the next.
+   * @internal
+   */
+  openRing(ranks: readonly number[]): number {
+    if (this.#parts === undefined) throw new RangeError("openRing: there is one process");
+    return distributedAddon().openRing(this.#parts.group, ranks, ranks.indexOf(this.rank));
+  }
+
   /** Waits until every rank has come here. */
   async barrier(): Promise<void> {
     await this.#collective("barrier", undefined, undefined);
@@ -227,7 +236,7 @@ export class World {
     const found = await addon.silentRanks(heartbeat);
     const silent = found.slice(1);
     if (found.startsWith("R")) return this.rank === 0 ? new DistributedError(silent) : new PeerError(silent);
-    const what = waiting === "" ? "a message" : `collective ${waiting}`;
+    const what = waiting === "" ? "a message" : waiting;
     return new DistributedError(
       silent === ""
         ? `${what} failed on rank ${this.rank}: ${error.message}`

@@ -34,10 +34,12 @@ export interface EvaluationOptions {
 /** The processes of an evaluation, as one of them asks for them. */
 export interface EvaluationRanks {
   readonly size: number;
-  /** Whether a batch takes all of them, and none may leave the others alone with one. */
-  readonly isDivided: boolean;
+  /** Whether a batch takes several of them, and none may leave the others alone with one. */
+  readonly isTogether: boolean;
   /** The blocks of an order that are this process's. */
   share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
+  /** What of one of its batches this process computes. */
+  part(batch: Batch, padId: number): Batch;
   /** Sums over the processes, element by element. */
   sum(values: readonly number[]): Promise<number[]>;
 }
@@ -103,15 +105,18 @@ async function ownSum(
   for (let at = 0; at < batches; at++) {
     await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
     const indices = Array.from(order.subarray(at * batchSize, (at + 1) * batchSize));
-    const counted = indices.filter((block) => block > before).length; // after the last block it begins again
+    let counted = indices.filter((block) => block > before).length; // after the last block it begins again
     before = Math.max(before, ...indices);
-    if (ranks?.isDivided) {
+    if (ranks?.isTogether) {
       const [stopping] = await ranks.sum([Number(options.isAborted?.() ?? false)]);
       if (stopping) return { sum, blocks, aborted: true };
     }
-    if (counted > 0 || ranks?.isDivided) {
+    if (counted > 0 || ranks?.isTogether) {
       try {
-        sum += counted * lossOf(batchOf(set.blocks, indices, options.padId), options);
+        const whole = batchOf(set.blocks, indices, options.padId);
+        const batch = ranks?.part(whole, options.padId) ?? whole;
+        sum += counted * lossOf(batch, labelsOf(whole), options);
+        if (batch.part !== undefined && batch.part.place > 0) counted = 0; // another has counted them
       } catch (error) {
         if (error instanceof StepAborted) return { sum, blocks, aborted: true };
         throw error;
@@ -123,9 +128,16 @@ async function ownSum(
   return { sum, blocks, aborted: false };
 }
 
-function lossOf(batch: Batch, { model, device, compute, ranks, isAborted }: EvaluationOptions): number {
-  if (!ranks?.isDivided && isAborted?.() === true) throw new StepAborted("the evaluation was ended early");
-  const labelled = batch.labels.reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0);
+const labelsOf = ({ labels }: Batch): number =>
+  labels.reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0);
+
+/** The loss of what this process has of a batch, over the labels of all of it. */
+function lossOf(
+  batch: Batch,
+  labelled: number,
+  { model, device, compute, ranks, isAborted }: EvaluationOptions,
+): number {
+  if (!ranks?.isTogether && isAborted?.() === true) throw new StepAborted("the evaluation was ended early");
   return evaluateBatch(model, batch, { device, compute, scale: 1 / labelled, isAborted });
 }
 

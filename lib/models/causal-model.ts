@@ -1,5 +1,5 @@
 // What the trainer asks of a model: the pieces between which it checkpoints. It knows no architecture.
-import { type Module, Projection } from "../nn/index.js";
+import { type Module, Projection, type SharedRows } from "../nn/index.js";
 import type { Tensor } from "../torch/index.js";
 
 /** cos and sin of the positions, or whatever a model's blocks share. */
@@ -32,6 +32,12 @@ export interface CausalModel extends Module {
    * each begins among the batch * length tokens, then their number. A model without it takes no such batches.
    */
   packed?(starts: Int32Array, batch: number, length: number, hidden: Tensor): Positions;
+  /**
+   * The same for a part of every row, whose rest other processes have; a model without it shares no rows.
+   * @param positions each token's place in its document, [batch * length]
+   * @param longest places below this one
+   */
+  shared?(positions: Int32Array, longest: number, rows: SharedRows, hidden: Tensor): Positions;
   /** The final norm. */
   norm(hidden: Tensor): Tensor;
   /** [..., d] -> logits [..., vocabulary] */

@@ -40,6 +40,7 @@ export {
   remembering,
   shapeOnly,
 } from "./recall.js";
+export { ringAttention, type SharedRows } from "./ring-attention.js";
 export type { Step } from "./sequential.js";
 export { Sequential } from "./sequential.js";
 export { swiglu } from "./swiglu.js";

@@ -10,13 +10,20 @@ export function idsOf(batch: Batch, device: Device): Tensor {
 
 /**
  * What every block gets beside the hidden states [batch, seq, d].
- * @throws TypeError for documents packed apart where the model takes none
+ * @throws TypeError for documents packed apart, or a part of rows, where the model takes none
  */
 export function positionsOf(
   model: CausalModel,
-  { documents, batch, length }: Batch,
+  { documents, batch, length, part }: Batch,
   hidden: Tensor,
 ): Positions {
+  if (part !== undefined) {
+    if (model.shared === undefined) throw new TypeError("this model shares no rows among processes");
+    const meetings = part.meetings.map((rows) =>
+      tensor(rows, { shape: [rows.length / 4, 4], dtype: "int32" }),
+    );
+    return model.shared(part.positions, part.rowLength, { ring: part.ring, meetings }, hidden);
+  }
   if (documents === undefined) return model.rope(length, hidden);
   if (model.packed === undefined) throw new TypeError("this model takes no documents packed apart");
   return model.packed(documents, batch, length, hidden);

@@ -1,6 +1,7 @@
 // From the last block's output to the loss: final norm, head, cross entropy of the next token. The full logits
 // [tokens, vocabulary] never exist.
 
+import type { Batch } from "../data/index.js";
 import type { CausalModel } from "../models/causal-model.js";
 import {
   crossEntropy,
@@ -15,7 +16,11 @@ import { chunkBytes } from "./chunk-bytes.js";
 import { gradientOf } from "./table-gradient.js";
 
 /** Labels [batch * seq], each position's being the next token's; -100 where there is none. */
-export function nextTokenLabels(labels: Int32Array, batch: number, length: number, device: string): Tensor {
+export function nextTokenLabels(
+  { labels, batch, length, part }: Pick<Batch, "labels" | "batch" | "length" | "part">,
+  device: string,
+): Tensor {
+  if (part !== undefined) return tensor(part.targets, { dtype: "int64", device });
   const shifted = new BigInt64Array(labels.length).fill(-100n);
   for (let row = 0; row < batch; row++) {
     for (let at = row * length; at < (row + 1) * length - 1; at++)

@@ -69,7 +69,7 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
 export function microStepLoss(model: CausalModel, batch: Batch, options: StepOptions): Tensor {
   return scope(() => {
     const { device } = options;
-    const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, device);
+    const targets = nextTokenLabels(batch, device);
     const aim = options.objective?.(batch, options.lossScale ?? 1);
     const setting: Setting = { ...options, model, passage: passageOf(model), targets, batch, aim };
     const ids = idsOf(batch, device);
@@ -86,7 +86,7 @@ export function evaluateBatch(
 ): number {
   return scope(() =>
     noGrad(() => {
-      const targets = nextTokenLabels(batch.labels, batch.batch, batch.length, options.device);
+      const targets = nextTokenLabels(batch, options.device);
       const setting: Setting = {
         ...options,
         noiseAlpha: undefined,
@@ -123,9 +123,11 @@ function forward(setting: Setting, embedded: () => Tensor): Objective {
   );
 }
 
-function embed({ model, noiseAlpha }: Setting, ids: Tensor): Tensor {
+function embed({ model, noiseAlpha, batch }: Setting, ids: Tensor): Tensor {
   const hidden = model.embed(ids);
-  return noiseAlpha === null || noiseAlpha === undefined ? hidden : withNoise(hidden, noiseAlpha);
+  return noiseAlpha === null || noiseAlpha === undefined
+    ? hidden
+    : withNoise(hidden, noiseAlpha, batch.part?.rowLength);
 }
 
 interface Embedded {
@@ -150,7 +152,7 @@ function embedWithGradient(setting: Setting, ids: Tensor): Embedded {
   const embedded =
     noiseAlpha === null || noiseAlpha === undefined
       ? rows.view([...rows.shape])
-      : withNoise(rows, noiseAlpha);
+      : withNoise(rows, noiseAlpha, setting.batch.part?.rowLength);
   const finish = (): void => {
     if (rows.grad !== undefined) addRowGradients(table, setting.batch.inputIds, rows.grad);
   };
@@ -220,6 +222,8 @@ function lossOf({ model, targets, scale, lossScale, compute, aim }: Setting, hid
   return { total: loss, crossEntropy: loss };
 }
 
-function stopIfAborted({ model, isAborted }: Setting): void {
-  if (isAborted?.() === true && !isDivided(model)) throw new StepAborted("the step was ended early");
+function stopIfAborted({ model, batch, isAborted }: Setting): void {
+  // other processes would wait for this one
+  if (batch.part === undefined && isAborted?.() === true && !isDivided(model))
+    throw new StepAborted("the step was ended early");
 }

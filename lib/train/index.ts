@@ -4,7 +4,7 @@
 export { listCheckpoints, verifyCheckpoint } from "./checkpoint/folder.js";
 export { availableMemory } from "./estimate/available-memory.js";
 export { chooseCheckpointing } from "./estimate/choose-checkpointing.js";
-export { estimateMemory, shapesOf } from "./estimate/memory.js";
+export { estimateMemory, shapesOf, tokensOfRow } from "./estimate/memory.js";
 export type { MemoryEstimate } from "./estimate/peak.js";
 export { estimateSteps } from "./estimate/steps.js";
 export { estimateStep, type MeasuredParts, measureParts } from "./estimate/time.js";

@@ -8,11 +8,13 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "background.h"
 #include "binding/handle.h"
 #include "group.h"
 #include "heartbeat.h"
+#include "ring_attention.h"
 #include "storage.h"
 #include "store.h"
 #include "tensors/placement.h"
@@ -178,6 +180,15 @@ Napi::Value receive(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+// openRing(group, ranks, place) -> the number by which qwen_pt::ring_attention knows it; this rank is `place` of them
+Napi::Value openRing(const Napi::CallbackInfo& info) {
+  const auto ranks = info[1].As<Napi::Array>();
+  std::vector<int> members(ranks.Length());
+  for (uint32_t i = 0; i < members.size(); ++i) members[i] = static_cast<int>(integer(ranks.Get(i)));
+  const auto number = qwen_pt::openRing(held<Group>(info[0]), std::move(members), static_cast<int>(integer(info[2])));
+  return Napi::Number::New(info.Env(), static_cast<double>(number));
+}
+
 // waitingFor(group) -> what the group is in the middle of, or ""
 Napi::Value waitingFor(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), held<Group>(info[0])->waitingFor());
@@ -262,6 +273,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("restoreMemory", restoreMemory);
   add("send", send);
   add("receive", receive);
+  add("openRing", openRing);
   add("waitingFor", waitingFor);
   add("closeGroup", closeGroup);
   add("startHeartbeat", startHeartbeat);

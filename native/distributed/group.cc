@@ -19,6 +19,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "background.h"
+#include "binding/errors.h"
 #include "store_parts.h"
 
 namespace qwen_pt {
@@ -60,12 +61,14 @@ struct GroupParts {
   std::condition_variable changed;
   std::deque<Queued> queue;
   std::string waitingFor;
+  std::string exchanging;  // the same of what passes a ring
   int64_t count = 0;
   int pending = 0;  // sends and receives on their way
   bool closing = false;
   bool failed = false;
   std::thread thread;
 
+  [[noreturn]] void breakOff();
   void run();
   void perform(const Operation& operation);
   void compare(const Operation& operation);
@@ -130,6 +133,14 @@ void GroupParts::perform(const Operation& operation) {
   c10::intrusive_ptr<c10d::Work> work;
   startWork(operation, work);
   work->wait();
+}
+
+// The exception in flight ends the use of this group.
+void GroupParts::breakOff() {
+  const auto why = messageInFlight();
+  const std::lock_guard lock(mutex);
+  failed = true;
+  throw CodedError("ERR_DISTRIBUTED", why);
 }
 
 void GroupParts::run() {
@@ -243,9 +254,34 @@ void Group::receive(at::Tensor tensor, int from, int tag, Done done) {
       std::move(done));
 }
 
+std::function<void()> Group::pass(at::Tensor sent, int to, at::Tensor received, int from, int tag) {
+  std::vector<at::Tensor> out{sent}, in{received};
+  const auto name = "part " + std::to_string(tag) + " of a row from rank " + std::to_string(from);
+  try {
+    auto arriving = parts_->gloo->recv(in, from, tag);
+    auto leaving = parts_->gloo->send(out, to, tag);
+    return [parts = parts_, arriving, leaving, in, out, name] {
+      {
+        const std::lock_guard lock(parts->mutex);
+        parts->exchanging = name;
+      }
+      try {
+        arriving->wait();
+        leaving->wait();
+      } catch (...) {
+        parts->breakOff();
+      }
+      const std::lock_guard lock(parts->mutex);
+      parts->exchanging.clear();
+    };
+  } catch (...) {
+    parts_->breakOff();
+  }
+}
+
 std::string Group::waitingFor() const {
   const std::lock_guard lock(parts_->mutex);
-  return parts_->waitingFor;
+  return parts_->waitingFor.empty() ? parts_->exchanging : "collective " + parts_->waitingFor;
 }
 
 void Group::close() {

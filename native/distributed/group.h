@@ -39,6 +39,8 @@ class Group {
   void start(Operation operation, Done done);
   void send(at::Tensor tensor, int to, int tag, Done done);
   void receive(at::Tensor tensor, int from, int tag, Done done);
+  // Starts to send one tensor and to receive another. The function blocks until both are done, and throws a CodedError.
+  std::function<void()> pass(at::Tensor sent, int to, at::Tensor received, int from, int tag);
   // What the group is in the middle of: "all-reduce 12 of 5 float32"; empty for nothing.
   std::string waitingFor() const;
   // Ends the group once nothing is queued. Where an operation failed its parts are left to the end of the process:

@@ -75,7 +75,7 @@ void HeartbeatParts::die(const std::string& text, bool prints) {
 std::string HeartbeatParts::seenFromHere(const std::string& text) const {
   const auto waiting = settings.waitingFor ? settings.waitingFor() : "";
   return "rank " + std::to_string(settings.rank) + ": " + text +
-         (waiting.empty() ? "" : "; this rank was waiting for collective " + waiting);
+         (waiting.empty() ? "" : "; this rank was waiting for " + waiting);
 }
 
 void HeartbeatParts::obey(const std::string& fault) {

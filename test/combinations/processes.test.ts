@@ -1,5 +1,5 @@
-// Each method, and each way of packing, in two processes, which have the whole model each or a half of it: it gives what one
-// process gives with twice the batch.
+// Each method, and each way of packing, in two processes, which have the whole model each or a half of it, or share the
+// rows of their batches: it gives what one process gives with twice the batch.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { trainRanks } from "../distributed/ranks.js";
@@ -33,8 +33,12 @@ rows["the best model"] = {
 rows["bf16"] = { ...TUNINGS["full"], bf16: true };
 const names = Object.keys(rows);
 
-/** How two processes share a model. */
-const WAYS: Record<string, RecipeInput> = { whole: {}, sharded: { fsdp: "full_shard auto_wrap" } };
+/** How two processes share a model, or the rows of a batch. */
+const WAYS: Record<string, RecipeInput> = {
+  whole: {},
+  sharded: { fsdp: "full_shard auto_wrap" },
+  "rows shared": { parallelism_config: { cp_size: 2 }, per_device_train_batch_size: 2 },
+};
 
 /** What whole weights are needed for, and the line that says so. */
 const REFUSED: Record<string, RegExp> = {
@@ -45,6 +49,12 @@ const REFUSED: Record<string, RegExp> = {
 const WHOLE_ONLY = [
   ...["another optimizer", "optimizer in 8 bits", ...Object.keys(REFUSED)],
   ...["language tags", "replay", "mixture by tokens", "curriculum", "time decay"],
+];
+
+/** What meets rows in parts: documents, what looks at a pass or at an evaluation, rounding. */
+const ROWS = [
+  ...["neat_packing", "distillation", "extend_vocab", "curriculum", "easy data first"],
+  ...["elastic weights", "the best model", "bf16", "4 bits"],
 ];
 
 /** Masks are drawn by each process, so there is no dropout. */
@@ -58,7 +68,8 @@ const keysOf = (name: string): RecipeInput => ({
 describe.skipIf(process.platform !== "linux")("in two processes", () => {
   const cases = names.flatMap((name) =>
     Object.keys(WAYS)
-      .filter((way) => way === "whole" || !WHOLE_ONLY.includes(name))
+      .filter((way) => way !== "sharded" || !WHOLE_ONLY.includes(name))
+      .filter((way) => way !== "rows shared" || ROWS.includes(name))
       .map((way) => [name, way] as const),
   );
   const folders = new Map(cases.map((one) => [one.join(), folder()]));
@@ -77,8 +88,8 @@ describe.skipIf(process.platform !== "linux")("in two processes", () => {
         cases.map(([name, way]) =>
           recipe({
             ...keysOf(name),
-            ...WAYS[way],
             per_device_train_batch_size: 1,
+            ...WAYS[way],
             output_dir: folders.get(`${name},${way}`)!,
           }),
         ),

@@ -1,6 +1,8 @@
 // Ranks that do not come, do not fit, die or hang: every other rank ends in time, not with 0, and says which rank it was.
 import { it } from "vitest";
-import { freePort, runRanks } from "./ranks.js";
+import type { RecipeInput } from "../../lib/config/index.js";
+import { dist, type Ended, freePort, runRanks } from "./ranks.js";
+import { TinyRuns } from "./tiny-runs.js";
 
 const linux = process.platform === "linux";
 const init = "const world = await init({ timeoutSeconds: 1.8e8, heartbeatSeconds: 2 });";
@@ -130,3 +132,80 @@ it.skipIf(!linux).concurrent(
     expect(busy!.out).toMatch(new RegExp(`MASTER_PORT: port ${port} of 127.0.0.1 is in use`));
   },
 );
+
+/** A recipe of two processes, of which rank 1 comes upon `setup` first. */
+async function trainAndFail(setup: string, keys: RecipeInput): Promise<Ended[]> {
+  const runs = new TinyRuns();
+  try {
+    const recipe = runs.recipe("failed", { max_steps: 2, heartbeat_timeout: 2, ...keys });
+    return await runRanks(
+      `const { World } = await import("${dist}/distributed/world.js");
+       const { spawn } = await import("node:child_process");
+       const { resolveRecipe } = await import("${dist}/config/index.js");
+       const { runRecipe } = await import("${dist}/train/index.js");
+       const end = (signal) => {
+         spawn("sh", ["-c", "sleep 6; kill -9 " + process.pid]); // of what only hangs
+         process.kill(process.pid, signal);
+       };
+       if (rank === 1) { ${setup} }
+       try { await runRecipe(resolveRecipe(${JSON.stringify(recipe)})); }
+       catch (error) { console.error("error: " + error.message); process.exit(1); }`,
+    );
+  } finally {
+    runs.remove();
+  }
+}
+
+/** The fourth gather of rank 1 is not begun. */
+const inGather = (signal: string) => `
+  const { begin } = World.prototype;
+  let gathers = 0;
+  World.prototype.begin = function (kind, ...rest) {
+    if (kind === "allGather" && ++gathers === 4) end("${signal}");
+    return begin.call(this, kind, ...rest);
+  };`;
+
+const GONE = /rank 1 (is gone|has given no sign of life)/;
+const SILENT = /rank 1 has given no sign of life for 2/;
+
+it.skipIf(!linux).concurrent.for([
+  [
+    "is killed in a gather of full_shard",
+    inGather("SIGKILL"),
+    GONE,
+    /collective \d+, all-gather of \d+ Float/,
+  ],
+  ["hangs in a gather of full_shard", inGather("SIGSTOP"), SILENT, /collective \d+, all-gather of \d+ Float/],
+] as const)("a rank that %s ends the other", async ([, setup, found, waited], { expect }) => {
+  const [first, second] = await trainAndFail(setup, { fsdp: "full_shard" });
+  expect(second!.signal).toBe("SIGKILL");
+  expect(first!.code).toBe(1);
+  expect(first!.err).toMatch(found);
+  expect(first!.err).toMatch(waited);
+});
+
+it.skipIf(!linux).concurrent.for([
+  ["is killed", "SIGKILL", GONE],
+  ["hangs", "SIGSTOP", SILENT],
+] as const)("a rank that %s while rows go around ends the other", async ([, signal, found], { expect }) => {
+  const ended = await runRanks(
+    `${init}
+     const { spawn } = await import("node:child_process");
+     const { ringAttention } = await import("${dist}/nn/index.js");
+     const ring = world.openRing([0, 1]);
+     const x = t.randn([1, 8, 2, 16]);
+     const table = t.tensor(Int32Array.of(0, 8, 0, 8), { shape: [1, 4], dtype: "int32" });
+     for (let i = 0; ; i++) {
+       if (rank === 1 && i === 3) {
+         spawn("sh", ["-c", "sleep 6; kill -9 " + process.pid]); // of what only hangs
+         process.kill(process.pid, "${signal}");
+       }
+       try { ringAttention(x, x, x, { ring, meetings: [table, table] }); }
+       catch (error) { console.error("error: " + (await world.explained(error)).message); process.exit(1); }
+     }`,
+  );
+  expect(ended[1]!.signal).toBe("SIGKILL");
+  expect(ended[0]!.code).toBe(1);
+  expect(ended[0]!.err).toMatch(found);
+  expect(ended[0]!.err).toMatch(/waiting for part \d+ of a row from rank 1/);
+});

@@ -8,7 +8,8 @@ import { expect } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const dist = pathToFileURL(path.join(root, "dist")).href;
+/** The compiled package, as an address. */
+export const dist = pathToFileURL(path.join(root, "dist")).href;
 
 /** The command line's file. */
 export const program = path.join(root, "dist/cli/main.js");

@@ -124,6 +124,7 @@ const ELSEWHERE: Record<string, string> = {
   fsdp: "the same result by several processes (test/combinations/processes.test.ts)",
   fsdp_config:
     "between several processes only (test/config/sharding.test.ts, test/distributed/sharding.test.ts)",
+  parallelism_config: "between several processes only (test/distributed/context.test.ts)",
   deepspeed: "between several processes only (test/config/sharding.test.ts)",
   ddp_timeout: "between several processes only (test/distributed)",
   heartbeat_timeout: "between several processes only (test/distributed)",

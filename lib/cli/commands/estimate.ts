@@ -70,7 +70,9 @@ export const run: CommandMain = async (args, host) => {
     return 0;
   }
   const lines = [products, ...(slow === undefined ? [] : [`warning: ${slow}`])];
-  host.out.write(`${[...lines, ...tableOf(recipe, available, length, modes)].join("\n")}\n`);
+  host.out.write(
+    `${[...lines, ...tableOf(recipe, train.tokensOfRow(recipe), available, length, modes)].join("\n")}\n`,
+  );
   return 0;
 };
 
@@ -105,6 +107,7 @@ interface Column {
 /** The lines for people, a column for each mode. */
 function tableOf(
   recipe: Recipe,
+  rowTokens: number,
   available: number,
   length: { steps: number; exact: boolean } | undefined,
   modes: readonly Column[],
@@ -116,7 +119,7 @@ function tableOf(
   const steps = length && `${length.exact ? "" : "about "}${count(length.steps)} steps`;
   return [
     line(
-      `${recipe.per_device_train_batch_size} x ${recipe.cutoff_len} tokens${each === "" ? " at a time" : each}`,
+      `${recipe.per_device_train_batch_size} x ${rowTokens} tokens${each === "" ? " at a time" : each}`,
       modes.map(({ checkpointing, chosen }) => `${NAMES.get(checkpointing)}${chosen ? " *" : ""}`),
     ),
     ...ROWS.map(([key, label]) =>

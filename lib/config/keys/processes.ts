@@ -1,6 +1,6 @@
 // The schema's table of keys about several processes: how many, how long they wait for each other, and what of a model is
 // divided among them.
-import { anything, flag, float, inGroup, int, refused, silent, text } from "../key.js";
+import { anything, flag, float, inGroup, int, silent, text } from "../key.js";
 import { fsdpWords, settingsKey } from "../values/sharding.js";
 
 const SUMMED = "gradients are summed once a window, by torchrun's environment or nproc_per_node";
@@ -51,8 +51,7 @@ export const processKeys = inGroup("training", ["train"], {
   ),
   fsdp_min_num_params: silent(BY_BLOCK, int({ default: 0, doc: "Smallest wrapped module." })),
   fsdp_transformer_layer_cls_to_wrap: silent(BY_BLOCK, text({ default: null, doc: "Wrapped layer." })),
-  parallelism_config: refused(
-    "no model or sequence is divided among processes in this version; remove it",
-    anything({ default: null, doc: "Tensor, context and pipeline parallelism." }),
+  parallelism_config: settingsKey(
+    "accelerate's ParallelismConfig, keys or a JSON file: cp_size processes next to each other share the rows of a batch, each with a part of every row (ring attention). Other divisions are refused by their key; fsdp goes with it.",
   ),
 });

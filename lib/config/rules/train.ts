@@ -3,6 +3,7 @@
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 import { checkSettings } from "../values/scheduler-settings.js";
+import { contextRules } from "./context.js";
 import { dataFault } from "./data.js";
 import { shardingRules } from "./sharding.js";
 
@@ -11,6 +12,7 @@ export function severalProcesses(checked: Checked, setting: Setting): void {
   const { recipe } = checked;
   const size = Number(setting.env.WORLD_SIZE?.trim() || (recipe.nproc_per_node ?? 1));
   shardingRules(checked, setting, size);
+  contextRules(checked, setting, size);
   if (size === 1) return;
   const refuse = (key: string, why: string): UserError =>
     new UserError(`${setting.where(key)}: ${key}: ${why}; remove it, or train with one process`);

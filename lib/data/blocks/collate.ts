@@ -22,6 +22,34 @@ export interface Batch {
   readonly batch: number;
   /** Tokens of a row, padding included. */
   readonly length: number;
+  /** Where other processes have the rest of every row. */
+  readonly part?: RowPart;
+}
+
+/** What a part of every row knows of the whole: row-part.ts makes it. Of each list a row is as long as the batch's. */
+export interface RowPart {
+  /** Which of the parts this is, from 0. */
+  readonly place: number;
+  /** Each token's next one in the row; -100 where the loss leaves it out. */
+  readonly targets: Int32Array;
+  /** Each token's place in its document. */
+  readonly positions: Int32Array;
+  /** Tokens of a whole row, with what fills it up. */
+  readonly rowLength: number;
+  /** Tokens of the part that are in the batch, and do not only fill it up. */
+  readonly tokens: number;
+  /** The processes that have the parts, by a number that they gave it. */
+  readonly ring: number;
+  /**
+   * By how many parts another is before this one: rows of which queries of this one see which keys of that one (the first
+   * query and how many, the first key and how many, each among all tokens of a part).
+   */
+  readonly meetings: readonly Int32Array[];
+}
+
+/** Tokens of a batch; of a part, those that do not only fill up its rows. */
+export function tokensOf({ part, inputIds }: Batch): number {
+  return part?.tokens ?? inputIds.length;
 }
 
 /**

@@ -56,6 +56,8 @@ export const TRAINING: Readonly<Record<string, string>> = {
   fsdp: "在进程间分开什么：full_shard 按块分开权重、梯度和优化器状态，shard_grad_op 不分权重，no_shard 都不分；auto_wrap 总是如此。",
   fsdp_config:
     "fsdp 的设置，键或一个 JSON 文件：backward_prefetch（backward_pre）、forward_prefetch、reshard_after_forward 和 activation_checkpointing 会照办；不影响结果的会接受。",
+  parallelism_config:
+    "accelerate 的 ParallelismConfig，键或一个 JSON 文件：相邻的 cp_size 个进程共用一批中的行，每个进程有每行的一部分（环形注意力）。其他划分按键名拒绝；可与 fsdp 同用。",
   heartbeat_timeout: "多少秒没有心跳的进程视为失联，其余进程随之结束。",
   ddp_backend: "进程之间用的库：gloo。有多个进程时其他值会被拒绝。",
   average_tokens_across_devices: "损失除以所有进程的词元数。有多个进程时 `false` 会被拒绝。",

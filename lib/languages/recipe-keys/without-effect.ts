@@ -26,7 +26,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   group_by_length: "把长度相近的文档放进一批。",
   do_predict: "做预测。",
   predict_with_generate: "预测时用生成。",
-  parallelism_config: "张量、上下文和流水线并行。",
   accelerator_config: "accelerate 的设置。",
   per_gpu_train_batch_size: "per_device_train_batch_size 的旧名。",
   per_gpu_eval_batch_size: "per_device_eval_batch_size 的旧名。",

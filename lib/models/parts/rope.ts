@@ -1,7 +1,7 @@
 // Rotary position embedding: inverse frequencies for every type that Qwen3 configurations name, cos and sin.
 // Formulas as transformers 5.6 has them, in the same floating point operations, so that results agree bit for bit.
 
-import type { Layer } from "../../nn/index.js";
+import type { Layer, SharedRows } from "../../nn/index.js";
 import { RMSNorm } from "../../nn/index.js";
 import type { Device, DType, Tensor } from "../../torch/index.js";
 import { arange, cat, full, keep, noGrad, op, ops, scope, where } from "../../torch/index.js";
@@ -17,6 +17,8 @@ export interface Rope {
   documents?: Tensor;
   /** No document has more tokens. */
   longest?: number;
+  /** Other processes have the rest of every row. */
+  shared?: SharedRows;
 }
 
 /** The frequencies of a rotary embedding, and its factor. */

@@ -1,6 +1,6 @@
 // The micro-steps of one optimizer step where blocks have sources: blocks of one source each, so that a micro-step's loss
 // is its source's. The sum of gradients, and so the step, is the same whichever micro-step a block is in.
-import { type Batch, IGNORED_LABEL, type SourceSampler } from "../../data/index.js";
+import { type Batch, IGNORED_LABEL, type SourceSampler, tokensOf } from "../../data/index.js";
 import type { SourceLoss } from "./source-account.js";
 
 /** A batch, and the number of the source that all its blocks are of, where blocks have one. */
@@ -36,11 +36,11 @@ export function sourceBatches(
 
 /** A micro-step's part in the account; `nats` is the sum of -ln p over its labels. */
 export function sourceLoss(batch: Batch, source: number, nats: number): SourceLoss {
-  const { labels, attentionMask, inputIds } = batch;
+  const { labels, attentionMask } = batch;
   return {
     source,
     nats,
     labels: labels.reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0),
-    tokens: attentionMask === undefined ? inputIds.length : attentionMask.reduce((sum, one) => sum + one, 0),
+    tokens: attentionMask === undefined ? tokensOf(batch) : attentionMask.reduce((sum, one) => sum + one, 0),
   };
 }

@@ -30,8 +30,8 @@ export interface WindowOptions {
   blocks: TokenBlocks;
   /** The order of an epoch's blocks, of all processes. */
   order: Sampler;
-  /** Which of them are this process's. */
-  strategy: Pick<Strategy, "share">;
+  /** Which of them, and what of those, are this process's. */
+  strategy: Pick<Strategy, "share" | "part">;
   stream?: BlockStream | undefined;
   /** Where blocks have sources: no batch has blocks of two. */
   sampler?: SourceSampler | undefined;
@@ -67,10 +67,13 @@ export class TrainingWindows {
   }
 
   async #prepare(step: number): Promise<Omit<TrainingWindow, "waited">> {
-    const { stream, padId } = this.#options;
+    const { stream, padId, strategy } = this.#options;
     const streamed = await stream?.window(step);
-    if (streamed === undefined) return { batches: await this.#load(step), streamed };
-    return { batches: streamed.batches.map((blocks) => collate(blocks, padId)), streamed };
+    const whole =
+      streamed === undefined
+        ? await this.#load(step)
+        : streamed.batches.map((blocks): SourcedBatch => collate(blocks, padId));
+    return { batches: whole.map((batch) => ({ ...batch, ...strategy.part(batch, padId) })), streamed };
   }
 
   #load(step: number): Promise<SourcedBatch[]> {

@@ -6,7 +6,7 @@ import { attentionKernel } from "../../assembly/model.js";
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
 import { trainPart } from "../../assembly/trained-part.js";
-import { type Recipe, shardingOf } from "../../config/index.js";
+import { contextParts, type Recipe, shardingOf } from "../../config/index.js";
 import { buildEmptyModel, type FamilyModel, familyOf, type ModelConfig } from "../../models/index.js";
 import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
@@ -63,6 +63,22 @@ export function processesOf({ nproc_per_node }: Recipe): number {
   return Number(process.env["WORLD_SIZE"]?.trim() || (nproc_per_node ?? 1));
 }
 
+/** Tokens of a row that one process computes with. */
+export function tokensOfRow(recipe: Recipe): number {
+  const parts = contextParts(recipe);
+  return parts === 1 ? recipe.cutoff_len : 2 * Math.ceil(recipe.cutoff_len / (2 * parts));
+}
+
+/**
+ * Bytes a token of what goes around processes that share rows: keys and values that are here and those that come, and
+ * gradients of both in float32, which are made, come and go on.
+ */
+function passedBytes(model: FamilyModel, recipe: Recipe): number {
+  if (contextParts(recipe) === 1) return 0;
+  const { kvHeads, headDim } = familyOf(model.config).blockShape(model.config);
+  return 2 * kvHeads * headDim * (2 * storageOf(model, recipe).compute + 3 * 4);
+}
+
 const bytesOf = (parameters: readonly Tensor[]): number =>
   parameters.reduce((sum, parameter) => sum + parameter.numel() * bytesPerElement(parameter.dtype), 0);
 const learningOf = (parameters: readonly Tensor[]): Tensor[] =>
@@ -97,12 +113,13 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
   const head = model.headWeight;
   return {
     ...storageOf(model, recipe),
-    tokens: recipe.per_device_train_batch_size * recipe.cutoff_len,
+    tokens: recipe.per_device_train_batch_size * tokensOfRow(recipe),
     vocabulary: model.config.vocab_size,
     block: familyOf(model.config).blockShape(model.config),
     blocks: keptBlocks(model),
     masks: maskBytes(model),
     scores: scoreBytes(model, recipe),
+    passed: passedBytes(model, recipe),
     weights: bytesOf(model.parameters()),
     trained: bytesOf(learning),
     optimizer,

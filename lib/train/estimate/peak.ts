@@ -61,6 +61,8 @@ export interface RunSizes {
   readonly compute: number;
   /** Bytes a token of the scores that one block's attention holds for its backward pass; 0 for the flash kernel. */
   readonly scores?: number;
+  /** Bytes a token of what one block's attention sends to and gets from other processes. */
+  readonly passed?: number;
   /** Bytes a token of the masks that one block's adapters keep of their dropout. */
   readonly masks: number;
   /** Bytes of all parameters, and of the trained ones. */
@@ -117,10 +119,11 @@ function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths,
 
 /** Bytes that wait for the backward pass, and those of the block that is under way. */
 function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
-  const { tokens, blocks, masks: perToken, scores = 0, isOnDisk } = sizes;
+  const { tokens, blocks, masks: perToken, scores = 0, passed = 0, isOnDisk } = sizes;
   const widths = widthsOf(sizes.block);
   // gradients on their way through one block: of gate, up and their product, of queries, keys and values
-  const passing = tokens * sizes.compute * (3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden);
+  const products = 3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden;
+  const passing = tokens * (sizes.compute * products + passed);
   const masks = tokens * (perToken + scores);
   const whole = tokens * keptByBlock(widths, sizes) + masks;
   if (mode === false) return blocks * whole + passing;

@@ -1,7 +1,7 @@
 // How many optimizer steps a recipe takes: its max_steps, or what its datasets' size and a sample of their tokens say.
 // No corpus is tokenized; where a small one ends within the sample, the tokens are counted.
 import { statSync } from "node:fs";
-import type { Recipe } from "../../config/index.js";
+import { contextParts, type Recipe } from "../../config/index.js";
 import {
   corpusTexts,
   type DatasetEntry,
@@ -46,7 +46,7 @@ export async function estimateSteps(
   const { val_size, packing, cutoff_len } = recipe;
   const trained = val_size < 1 ? 1 - val_size : Math.max(0, 1 - val_size / Math.max(1, all.documents));
   const examples = trained * (packing || recipe.neat_packing ? all.tokens / cutoff_len : all.documents);
-  const plan = planRun(recipe, Math.max(1, Math.floor(examples)), processesOf(recipe));
+  const plan = planRun(recipe, Math.max(1, Math.floor(examples)), processesOf(recipe) / contextParts(recipe));
   return { steps: plan.totalSteps, exact: false };
 }
 

@@ -4,7 +4,7 @@
 
 import { optimizerOf } from "../../assembly/optimizer.js";
 import { precisionOf } from "../../assembly/precision.js";
-import type { Recipe } from "../../config/index.js";
+import { contextParts, type Recipe } from "../../config/index.js";
 import {
   buildEmptyModel,
   type FamilyModel,
@@ -184,7 +184,7 @@ function headSeconds(model: FamilyModel, recipe: Recipe, ids: Int32Array) {
   const { hidden_size } = model.config;
   const stream = [...model.inputEmbedding.parameters()][0]?.dtype ?? "float32";
   return scope(() => {
-    const targets = nextTokenLabels(ids, 1, ids.length, "cpu");
+    const targets = nextTokenLabels({ labels: ids, batch: 1, length: ids.length }, "cpu");
     const hidden = randn([1, ids.length, hidden_size]).to(stream);
     const loss = (of: Tensor): Tensor =>
       autocast(compute, () => headLoss(model, of, targets, 1 / ids.length, compute), "cpu");
@@ -207,5 +207,6 @@ export function estimateStep(
     .reduce((sum, parameter) => sum + (parameter.requiresGrad ? parameter.numel() : 0), 0);
   const row = (model.layers.length - blocks) * parts.forward + blocks * parts.block[name] + parts.head;
   const rows = recipe.gradient_accumulation_steps * recipe.per_device_train_batch_size;
-  return rows * row + trained * parts.optimizer;
+  // processes that share rows have as much to compute as each other
+  return (rows * row) / contextParts(recipe) + trained * parts.optimizer;
 }

@@ -2,6 +2,7 @@
 // blocks a window has, what is logged and what is saved is not decided here.
 import { type LossScale, type Precision, scaleGradients } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
+import { tokensOf } from "../../data/index.js";
 import { UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
 import type { AllMethods, Figures } from "../../methods/index.js";
@@ -116,7 +117,7 @@ export class OptimizerStep {
         this.#drop(result);
         throw error;
       }
-      const tokens = batch.inputIds.length;
+      const tokens = tokensOf(batch);
       result.tokens += tokens;
       result.counted += this.#counted(batch);
       const seconds = (performance.now() - start) / 1000;
@@ -132,7 +133,7 @@ export class OptimizerStep {
 
   #microStep(batch: SourcedBatch, window: WindowResult): Tensor {
     const { recipe, model, device, precision, lossScale, methods, strategy, isAborted } = this.#options;
-    if (!strategy.isDivided && isAborted()) throw new StepAborted();
+    if (!strategy.isTogether && isAborted()) throw new StepAborted();
     return microStepLoss(model, batch, {
       device,
       compute: precision.compute,
@@ -147,9 +148,10 @@ export class OptimizerStep {
   }
 
   /** Tokens of a batch that num_input_tokens_seen counts. */
-  #counted({ inputIds, attentionMask }: SourcedBatch): number {
+  #counted(batch: SourcedBatch): number {
+    const { attentionMask } = batch;
     const { include_num_input_tokens_seen: which } = this.#options.recipe;
-    if (which !== "non_padding" || attentionMask === undefined) return inputIds.length;
+    if (which !== "non_padding" || attentionMask === undefined) return tokensOf(batch);
     return attentionMask.reduce((sum, one) => sum + one, 0);
   }
 

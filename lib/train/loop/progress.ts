@@ -18,7 +18,7 @@ export interface ProgressOptions {
   plan: Plan;
   best: BestMetric;
   history: History;
-  strategy: Pick<Strategy, "size">;
+  strategy: Pick<Strategy, "batchRanks">;
   /** Where blocks have sources. */
   account?: SourceAccount | undefined;
   /** Floating point operations a token, forward and backward. */
@@ -161,7 +161,7 @@ export class Progress implements Position {
       totalSteps: plan.totalSteps,
       stepsPerEpoch: plan.stepsPerEpoch,
       perDeviceBatch,
-      totalBatch: perDeviceBatch * accumulation * strategy.size,
+      totalBatch: perDeviceBatch * accumulation * strategy.batchRanks,
       accumulation,
       startStep: this.#startStep,
     });

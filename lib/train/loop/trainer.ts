@@ -54,7 +54,7 @@ export class Trainer {
   constructor(options: TrainerOptions) {
     const { recipe, model, blocks, sampler, device, onEvent, strategy = oneProcess } = options;
     const order = sampler ?? blockOrder(recipe, blocks.length);
-    const plan = planRun(recipe, order.length, strategy.size);
+    const plan = planRun(recipe, order.length, strategy.batchRanks);
     this.#options = options;
     this.#strategy = strategy;
     this.plan = plan;

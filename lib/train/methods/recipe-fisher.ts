@@ -99,7 +99,7 @@ async function estimate(source: FisherSource, file: string, wanted: Wanted): Pro
     compute,
     asBase,
     lossOf: (hidden, { labels, batch, length }) =>
-      headLoss(model, hidden, nextTokenLabels(labels, batch, length, device), 1, compute),
+      headLoss(model, hidden, nextTokenLabels({ labels, batch, length }, device), 1, compute),
     async onBlock() {
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();

@@ -102,7 +102,7 @@ export async function prepare(
   const { resume, recipe, tokenizer, start, data } = await strategy.inTurn("data", () =>
     readInputs(given, around, strategy),
   );
-  const sampler = drawOrder(recipe, data, emit, strategy.size);
+  const sampler = drawOrder(recipe, data, emit, strategy.batchRanks);
   const building = {
     name: given.model_name_or_path,
     device: chooseDevice(recipe, emit),

@@ -1,12 +1,19 @@
 // Data parallelism: every process has the whole model and its share of the batches; the gradients of a window are summed
 // once, when it is full, because its loss is divided by the labels of all processes.
+
+import { partOfRows } from "../../data/index.js";
 import { GradientBuckets, type World } from "../../distributed/index.js";
 import { fromBytes, type Tensor } from "../../torch/index.js";
 import { shareOfRank } from "./batch-shares.js";
+import type { ContextGroup } from "./context-group.js";
 import { oneProcess, type Strategy } from "./strategy.js";
 
-/** The strategy of a world of several processes. */
-export function dataParallel(world: World): Strategy {
+/**
+ * The strategy of a world of several processes.
+ * @param context the processes that share rows with this one
+ */
+export function dataParallel(world: World, context?: ContextGroup): Strategy {
+  const among = context?.among ?? world;
   const broadcast = async (parameters: readonly Tensor[]): Promise<void> => {
     for (const parameter of parameters) await world.broadcast(parameter.detach());
   };
@@ -14,8 +21,11 @@ export function dataParallel(world: World): Strategy {
   return {
     rank: world.rank,
     size: world.size,
+    batchRanks: among.size,
     attempt: world.attempt,
-    share: (order, batchSize, dropLast) => shareOfRank(order, batchSize, dropLast, world),
+    share: (order, batchSize, dropLast) =>
+      among.size === 1 ? order : shareOfRank(order, batchSize, dropLast, among),
+    part: (batch, padId) => (context === undefined ? batch : partOfRows(batch, context, padId, context.ring)),
     sum: (values) => world.sum(values),
     gather: (values) => gatherLists(world, values),
     async reduceGradients(parameters) {
@@ -24,6 +34,7 @@ export function dataParallel(world: World): Strategy {
       await buckets.sums.sum();
     },
     isDivided: false,
+    isTogether: context !== undefined,
     divide: oneProcess.divide,
     extents: undefined,
     broadcast,

@@ -1,8 +1,9 @@
 // A process's place in its run, from its environment to a strategy; and what is not built for several processes.
-import { type Recipe, shardingOf } from "../../config/index.js";
+import { contextParts, type Recipe, shardingOf } from "../../config/index.js";
 import { init, PeerError, rankPlace, type World } from "../../distributed/index.js";
 import { messageOf, UserError } from "../../errors.js";
 import { accelerator } from "../../torch/index.js";
+import { contextGroup } from "./context-group.js";
 import { dataParallel } from "./data-parallel.js";
 import { sharded } from "./sharded.js";
 import { oneProcess, type Strategy } from "./strategy.js";
@@ -42,7 +43,8 @@ export async function joinRun(recipe: Recipe): Promise<Joined> {
     heartbeatSeconds: recipe.heartbeat_timeout,
   });
   const sharding = world.size > 1 ? shardingOf(recipe) : undefined;
-  const strategy = sharding === undefined ? dataParallel(world) : sharded(world, sharding);
+  const context = contextGroup(world, contextParts(recipe));
+  const strategy = sharding === undefined ? dataParallel(world, context) : sharded(world, sharding, context);
   return { strategy, close: () => world.close(), fail: (error) => fail(world, error) };
 }
 

@@ -6,15 +6,19 @@ import type { CausalModel } from "../../models/causal-model.js";
 import { gradNorm, type ParameterGroup } from "../../optim/index.js";
 import { setPassage } from "../../step/passage.js";
 import { noGrad, op, scope, type Tensor, zeros } from "../../torch/index.js";
+import type { ContextGroup } from "./context-group.js";
 import { dataParallel } from "./data-parallel.js";
 import { ShardedModel } from "./sharded-model.js";
 import type { Extent, Strategy } from "./strategy.js";
 
 const foreachMul = op<(self: Tensor[], other: Tensor) => void>("aten::_foreach_mul_.Tensor");
 
-/** The strategy of a world of several processes that keep a part of the model each. */
-export function sharded(world: World, sharding: Sharding): Strategy {
-  const plain = dataParallel(world);
+/**
+ * The strategy of a world of several processes that keep a part of the model each.
+ * @param context the processes that share rows with this one
+ */
+export function sharded(world: World, sharding: Sharding, context?: ContextGroup): Strategy {
+  const plain = dataParallel(world, context);
   let divided: ShardedModel | undefined;
   let extents: ReadonlyMap<string, Extent> | undefined;
   const model = (): ShardedModel => divided as ShardedModel;
@@ -22,8 +26,11 @@ export function sharded(world: World, sharding: Sharding): Strategy {
     rank: world.rank,
     size: world.size,
     attempt: world.attempt,
+    batchRanks: plain.batchRanks,
     isDivided: true,
+    isTogether: true,
     share: plain.share,
+    part: plain.part,
     sum: plain.sum,
     gather: plain.gather,
     inTurn: plain.inTurn,

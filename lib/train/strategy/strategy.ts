@@ -1,5 +1,6 @@
 // What several processes change about a run, as the loop asks for it: a few points, of which one process is the trivial
 // case. How the processes talk to each other is in lib/distributed; what a step computes is in loop/.
+import type { Batch } from "../../data/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { clipGradNorm, gradNorm, type ParameterGroup } from "../../optim/index.js";
 import type { Tensor } from "../../torch/index.js";
@@ -18,15 +19,18 @@ export interface Strategy {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
+  /** How many of them have batches of their own; the others have a part of the same rows. */
+  readonly batchRanks: number;
   /** How often the processes were started again after one of them failed. */
   readonly attempt: number;
-  /**
-   * Whether a process keeps a part of the weights only. Then every pass through the model takes all of them: none may end
-   * one that the others do not.
-   */
+  /** Whether a process keeps a part of the weights only. */
   readonly isDivided: boolean;
+  /** Whether a pass through the model takes several processes: none may end one that the others do not. */
+  readonly isTogether: boolean;
   /** The blocks of an epoch that this process trains on, batch after batch; every process has as many batches. */
   share(order: Int32Array, batchSize: number, dropLast: boolean): Int32Array;
+  /** What of one of its batches this process computes. */
+  part(batch: Batch, padId: number): Batch;
   /** Sums over the processes, element by element: what a window's loss is divided by, whether one wants to stop. */
   sum(values: readonly number[]): Promise<number[]>;
   /** The lists of all processes, in the order of ranks; they need not be as long as each other. */
@@ -68,9 +72,12 @@ export interface Strategy {
 export const oneProcess: Strategy = {
   rank: 0,
   size: 1,
+  batchRanks: 1,
   attempt: 0,
   isDivided: false,
+  isTogether: false,
   share: (order) => order,
+  part: (batch) => batch,
   sum: async (values) => [...values],
   gather: async (values) => [[...values]],
   reduceGradients: async () => {},

@@ -37,7 +37,7 @@ async function loadOrEstimateFisher(model: Qwen3ForCausalLM, names?: readonly st
     compute: undefined,
     asBase: (body) => withoutAdapter(model, body),
     lossOf: (hidden, { labels, batch, length }) =>
-      headLoss(model, hidden, nextTokenLabels(labels, batch, length, "cpu"), 1, undefined),
+      headLoss(model, hidden, nextTokenLabels({ labels, batch, length }, "cpu"), 1, undefined),
   });
 }
 

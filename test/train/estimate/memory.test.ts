@@ -324,6 +324,30 @@ it("qwen-pt estimate prints all three ways, and which one the recipe takes", asy
   expect([steps, modes[0].seconds]).toEqual([2, 2 * modes[0].secondsPerStep]);
 });
 
+it("of two processes with half of every row each: half of what waits for the backward pass, and half of the time", () => {
+  const of = (more: RecipeInput) => {
+    const recipe = resolved({
+      finetuning_type: "lora",
+      gradient_checkpointing: false,
+      nproc_per_node: 2,
+      ...more,
+    });
+    const model = shapesOf(recipe, readConfig(recipe.model_name_or_path));
+    const parts = { block: { keeping: 1, selective: 1, whole: 1 }, forward: 1, head: 1, optimizer: 0 };
+    return {
+      bytes: estimateMemory(model, recipe, false),
+      seconds: estimateStep(model, recipe, false, parts),
+    };
+  };
+  const [whole, half] = [of({}), of({ parallelism_config: { cp_size: 2 } })];
+  expect(half.seconds).toBe(whole.seconds / 2);
+  expect(half.bytes.weights).toBe(whole.bytes.weights);
+  // and what goes around them
+  const share = half.bytes.activations / whole.bytes.activations;
+  expect(share).toBeGreaterThan(0.5);
+  expect(share).toBeLessThan(0.6);
+});
+
 it("of two processes with half of a model each: half of everything, and one unit whole at a time", () => {
   const keys = { finetuning_type: "full", gradient_checkpointing: true, nproc_per_node: 2 } as const;
   const of = (more: RecipeInput) => {

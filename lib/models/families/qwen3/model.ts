@@ -2,7 +2,7 @@
 // Not here: files (models/weights.ts), sampling (inference/generate.ts), adapters (peft wraps the projections by name).
 
 import { UserError } from "../../../errors.js";
-import type { Layer, WeightedLayer } from "../../../nn/index.js";
+import type { Layer, SharedRows, WeightedLayer } from "../../../nn/index.js";
 import {
   causalAttention,
   Embedding,
@@ -11,6 +11,7 @@ import {
   Module,
   RMSNorm,
   recomputeAll,
+  ringAttention,
   shapeOnly,
   swiglu,
 } from "../../../nn/index.js";
@@ -94,13 +95,25 @@ export class Qwen3Attention extends Module {
   }
 
   /** q, k, v [batch, seq, heads, headDim], which the cache extends with what it holds -> q's shape. */
-  private attend(q: Tensor, k: Tensor, v: Tensor, { documents, longest }: Rope, cache?: KVCache): Tensor {
+  private attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    { documents, longest, shared }: Rope,
+    cache?: KVCache,
+  ): Tensor {
     const dropout = this.training ? this.config.attention_dropout : 0;
     const scale = this.config.head_dim ** -0.5;
     const seq = q.size(1);
     let [keys, values] = [k.transpose(1, 2), v.transpose(1, 2)]; // [batch, kvHeads, seq, headDim]
     if (cache !== undefined) [keys, values] = cache.extend(this.index, keys, values);
     const past = keys.size(2) - seq;
+    if (shared !== undefined) {
+      if (past === 0 && dropout === 0) return ringAttention(q, k, v, shared, { scale });
+      throw new UserError(
+        "parallelism_config: attention_dropout and a cache leave no way to share rows; set attention_dropout to 0 in config.json, or cp_size to 1",
+      );
+    }
     const { attention: kernel = "flash" } = this.config;
     if (past === 0 && dropout === 0) return causalAttention(q, k, v, documents, { scale, longest, kernel });
     if (documents !== undefined) {
@@ -265,6 +278,13 @@ export class Qwen3ForCausalLM extends Module implements FamilyModel {
     const documents = tensor(starts, { device });
     // a row's length, where none is longer: the same for every batch
     return { ...this.rotary.at(at, longest, dtype, device), documents, longest: Math.max(length, longest) };
+  }
+
+  /** For a part of every row: attention goes around the processes that have the others. */
+  shared(positions: Int32Array, longest: number, rows: SharedRows, hidden: Tensor): Rope {
+    const { dtype, device, shape } = hidden;
+    const at = tensor(positions, { shape: [...shape].slice(0, 2), dtype: "int64", device });
+    return { ...this.rotary.at(at, longest, dtype, device), shared: rows };
   }
 
   /** The final norm: [batch, seq, hidden] -> the same shape. */
