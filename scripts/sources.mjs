@@ -14,7 +14,7 @@ function sourcesIn(name) {
 /** Paths of the addons beside the main one. */
 const besides = {
   text: () => ["native/files/json_scanner.cc", ...sourcesIn("native/text")],
-  distributed: () => sourcesIn("native/distributed"),
+  distributed: () => ["native/distributed", "native/distributed/store"].flatMap(sourcesIn),
 };
 
 /** Paths from the project's root, forward slashes, sorted. */

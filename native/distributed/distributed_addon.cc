@@ -16,7 +16,7 @@
 #include "heartbeat.h"
 #include "ring_attention.h"
 #include "storage.h"
-#include "store.h"
+#include "store/store.h"
 #include "tensors/placement.h"
 #include "ticket.h"
 

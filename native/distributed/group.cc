@@ -20,7 +20,7 @@
 
 #include "background.h"
 #include "binding/errors.h"
-#include "store_parts.h"
+#include "store/store_parts.h"
 
 namespace qwen_pt {
 

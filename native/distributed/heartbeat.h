@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "store.h"
+#include "store/store.h"
 
 namespace qwen_pt {
 

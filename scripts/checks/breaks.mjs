@@ -162,7 +162,7 @@ export const BREAKS = [
   [
     "NEFTune by the width alone",
     "lib/step/neftune.ts",
-    "Math.sqrt(seq * width)",
+    "Math.sqrt(rowLength * width)",
     "Math.sqrt(width)",
     "^neftune$",
   ],

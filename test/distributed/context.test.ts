@@ -1,5 +1,5 @@
 // Processes that share the rows of their batches, against one process that has them whole: the same steps, whatever is
-// packed, trained, recomputed and divided; with and without others that have batches of their own.
+// packed, trained, recomputed and divided; with and without other groups.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import { trainRanks } from "./ranks.js";
@@ -50,7 +50,7 @@ describe.skipIf(process.platform !== "linux")("processes that share rows", () =>
       ...recipes,
       runs.recipe("wide, 2", { ...wide, ...runs.wide, ...two, gradient_checkpointing: false }),
     ]);
-    // two groups of two, which have batches of their own; and one group of four
+    // two groups of two, with separate batches; and one group of four
     await trainRanks(4, [
       runs.recipe("wide, 2 x 2", { ...wide, ...runs.wide, ...shared(2), per_device_train_batch_size: 1 }),
       runs.recipe("wide, 4", { ...wide, ...runs.wide, ...shared(4), per_device_train_batch_size: 2 }),
@@ -104,7 +104,7 @@ describe("what cannot be shared is one line", () => {
     ],
     [
       { ...two, ...shared(2), flash_attn: "sdpa" },
-      /^recipe: flash_attn: rows that are divided have an attention/,
+      /^recipe: flash_attn: rows that are divided have a separate/,
     ],
   ])("%j", (keys, line) => {
     expect(() => resolve(keys)).toThrow(line);

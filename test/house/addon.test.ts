@@ -39,6 +39,7 @@ describe("the two build files", () => {
       "native/accelerator",
       "native/text",
       "native/distributed",
+      "native/distributed/store",
     ];
     const found = folders.flatMap((folder) =>
       readdirSync(path.join(root, folder)).flatMap((name) =>

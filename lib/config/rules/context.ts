@@ -53,5 +53,5 @@ export function contextRules({ recipe, notes }: Checked, setting: Setting, proce
   if (processes % parts !== 0)
     fail(key, `${processes} processes are no groups of cp_size ${parts}; start a multiple of it`);
   if (recipe.flash_attn === "disabled" || recipe.flash_attn === "sdpa")
-    fail("flash_attn", `rows that are divided have an attention of their own; remove it, or cp_size`);
+    fail("flash_attn", `rows that are divided have a separate attention; remove it, or cp_size`);
 }

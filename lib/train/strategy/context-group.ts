@@ -1,6 +1,6 @@
 // Context parallelism: the ranks next to each other, cp_size at a time, have the same rows, and of each a part. Which part
-// is lib/data/blocks/row-part.ts, what goes around the group lib/nn/ring-attention.ts. Gradients need nothing of their
-// own: what every rank's tokens give is added up over all of them, as their labels are.
+// is lib/data/blocks/row-part.ts, what goes around the group lib/nn/ring-attention.ts. Nothing is done to
+// gradients: what every rank's tokens give is added up over all of them, as their labels are.
 import type { World } from "../../distributed/index.js";
 import type { RankOf } from "./batch-shares.js";
 
@@ -11,7 +11,7 @@ export interface ContextGroup {
   readonly parts: number;
   /** The number by which attention knows them. */
   readonly ring: number;
-  /** This group among its like: each has batches of its own. */
+  /** This group among its like, each with separate batches. */
   readonly among: RankOf;
 }
 

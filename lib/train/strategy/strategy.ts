@@ -19,7 +19,7 @@ export interface Strategy {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
-  /** How many of them have batches of their own; the others have a part of the same rows. */
+  /** Groups of processes that have separate batches; those of one group share its rows. */
   readonly batchRanks: number;
   /** How often the processes were started again after one of them failed. */
   readonly attempt: number;
