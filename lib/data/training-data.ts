@@ -3,7 +3,7 @@
 import type { Arrange } from "./arrangement.js";
 import type { TokenBlocks } from "./blocks/packing.js";
 import type { BlockSource } from "./blocks/sourced-blocks.js";
-import type { BlockStream } from "./blocks/stream.js";
+import type { BlockStream, StreamShare } from "./blocks/stream.js";
 import type { DataSummary } from "./blocks/summary.js";
 import type { DatasetHub } from "./datasets/sources.js";
 import type { IntakeOptions } from "./intake/intake.js";
@@ -19,6 +19,8 @@ export interface PrepareOptions extends IntakeOptions {
    * says which documents of each are taken.
    */
   readonly bySource?: boolean | Arrange;
+  /** Which of several processes a stream is for: each gets batches that the others do not. */
+  readonly share?: StreamShare;
 }
 
 /** The data of a recipe. */

@@ -2,6 +2,7 @@
 // weights, step by step; and going on from a checkpoint with as many processes, or others.
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RecipeInput } from "../../lib/config/index.js";
 import { trainRanks } from "./ranks.js";
 import { TinyRuns } from "./tiny-runs.js";
 
@@ -20,7 +21,12 @@ describe.skipIf(process.platform !== "linux")("two processes", () => {
       per_device_eval_batch_size: 2,
     } as const;
     const full = { finetuning_type: "full", learning_rate: 1e-3 } as const;
+    const steady: RecipeInput = { ...runs.wide, lr_scheduler_type: "constant" };
+    const stream: RecipeInput = { ...steady, streaming: true, max_samples: null, buffer_size: 64 };
     await trainRanks(2, [
+      runs.recipe("two-stream", stream),
+      runs.recipe("stream-resumed", { ...stream, max_steps: 10 }),
+      runs.recipe("stream-resumed", stream),
       runs.recipe("two", evaluated),
       runs.recipe("two-wide", runs.wide),
       runs.recipe("two-full", full),
@@ -28,6 +34,7 @@ describe.skipIf(process.platform !== "linux")("two processes", () => {
     await runs.alone("one", evaluated);
     await runs.alone("one-wide", runs.wide);
     await runs.alone("one-full", full);
+    await runs.alone("one-stream", stream);
     expect(runs.weights("two-wide").values().next().value?.dtype).toBe("float64");
     expect(runs.apart("two-wide", "one-wide", "grad_norm")).toBeLessThan(1e-9);
     expect(runs.weightsApart("two-wide", "one-wide")).toBeLessThan(1e-9);
@@ -38,6 +45,8 @@ describe.skipIf(process.platform !== "linux")("two processes", () => {
       expect(runs.apart(two, one, "loss")).toBeLessThan(1e-5);
       expect(runs.apart(two, one, "grad_norm")).toBeLessThan(1e-4);
     }
+    expect(runs.apart("two-stream", "one-stream", "grad_norm")).toBeLessThan(1e-9);
+    expect(runs.weightsApart("stream-resumed", "two-stream")).toBe(0);
     expect(runs.weightsApart("two-full", "one-full", "model.safetensors")).toBeLessThan(1e-4);
     expect(runs.steps("two").map(({ epoch }) => epoch)).toEqual(runs.steps("one").map(({ epoch }) => epoch));
     expect(runs.evaluations("two")).toHaveLength(2);

@@ -16,7 +16,6 @@ export function severalProcesses(checked: Checked, setting: Setting): void {
   if (size === 1) return;
   const refuse = (key: string, why: string): UserError =>
     new UserError(`${setting.where(key)}: ${key}: ${why}; remove it, or train with one process`);
-  if (recipe.streaming) throw refuse("streaming", "a stream is not shared among processes in this version");
   if (recipe.ddp_backend !== null && recipe.ddp_backend !== "gloo")
     throw refuse(
       "ddp_backend",

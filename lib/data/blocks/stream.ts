@@ -20,3 +20,9 @@ export interface BlockStream {
    */
   window(step: number): Promise<StreamWindow>;
 }
+
+/** One of the processes that share a stream. */
+export interface StreamShare {
+  readonly rank: number;
+  readonly size: number;
+}

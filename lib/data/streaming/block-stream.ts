@@ -3,11 +3,12 @@
 
 import { UserError } from "../../errors.js";
 import { type BlockLayout, packBlocks } from "../blocks/packing.js";
-import type { BlockStream, StreamWindow } from "../blocks/stream.js";
+import type { BlockStream, StreamShare, StreamWindow } from "../blocks/stream.js";
 import { TokenArena } from "../blocks/token-arena.js";
 import { encodeDocuments, type TextRule } from "../intake/intake.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type DocumentStream, streamDocuments } from "./document-stream.js";
+import { shareOfRound } from "./shared-rounds.js";
 
 /** What a stream of blocks is made from. */
 export interface StreamOptions {
@@ -22,8 +23,10 @@ export interface StreamOptions {
   /** Blocks of a batch, and batches of a step. */
   readonly batchSize: number;
   readonly accumulation: number;
-  /** Leave out the last batch of a pass where it is short. */
+  /** Leave out the last batches of a pass that are short, or not enough for every process. */
   readonly dropLast: boolean;
+  /** Which of the processes that share the stream this is; each reads all of it. */
+  readonly share: StreamShare;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -48,22 +51,30 @@ export async function* streamBlocks(options: StreamOptions, pass: number): Async
   if (texts.length > 0) yield* packed();
 }
 
+/** How steps are cut from blocks. */
+export type StepOptions = Pick<StreamOptions, "batchSize" | "accumulation" | "dropLast" | "share">;
+
 /**
  * Steps over pass after pass. Batches at the end of a pass that fill no step are left out: the next pass begins with a
  * new step.
  */
 export class StreamedSteps implements BlockStream {
-  readonly #options: StreamOptions;
+  readonly #options: StepOptions;
+  readonly #passOf: (pass: number) => AsyncGenerator<Int32Array>;
   #blocks: AsyncGenerator<Int32Array>;
   #pass = 0;
   /** Steps given so far, and those of this pass. */
   #step = 0;
   #before = 0;
   #last: StreamWindow | undefined;
+  /** What this pass began with: a block for every process. */
+  #first: Int32Array[] = [];
 
-  constructor(options: StreamOptions) {
+  /** @param passOf the blocks of a pass, in order */
+  constructor(options: StepOptions, passOf: (pass: number) => AsyncGenerator<Int32Array>) {
     this.#options = options;
-    this.#blocks = streamBlocks(options, 0);
+    this.#passOf = passOf;
+    this.#blocks = passOf(0);
   }
 
   /**
@@ -80,19 +91,34 @@ export class StreamedSteps implements BlockStream {
     return this.#last!;
   }
 
+  /** The first block of the first step, of whichever process. */
+  async firstBlock(): Promise<Int32Array> {
+    await this.window(0);
+    return this.#first[0] as Int32Array;
+  }
+
+  /** The next blocks of the pass, at most `count`. */
+  async #take(count: number): Promise<Int32Array[]> {
+    const found: Int32Array[] = [];
+    while (found.length < count) {
+      const { value, done } = await this.#blocks.next();
+      if (done) break;
+      found.push(value);
+    }
+    return found;
+  }
+
   async #next(): Promise<StreamWindow> {
-    const { batchSize, accumulation, dropLast } = this.#options;
+    const { batchSize, accumulation, dropLast, share } = this.#options;
+    const whole = batchSize * share.size;
     for (;;) {
       const batches: Int32Array[][] = [];
       let ended = false;
       while (!ended && batches.length < accumulation) {
-        const batch: Int32Array[] = [];
-        while (!ended && batch.length < batchSize) {
-          const { value, done } = await this.#blocks.next();
-          if (done) ended = true;
-          else batch.push(value);
-        }
-        if (batch.length >= (dropLast ? batchSize : 1)) batches.push(batch);
+        const round = await this.#take(whole);
+        ended = round.length < whole;
+        if (this.#first.length === 0) this.#first = round.slice(0, share.size);
+        if (round.length >= (dropLast ? whole : 1)) batches.push(shareOfRound(round, this.#first, share));
       }
       if (batches.length === accumulation) return { batches, pass: this.#pass, before: this.#before++ };
       if (this.#before === 0) {
@@ -103,7 +129,8 @@ export class StreamedSteps implements BlockStream {
       }
       this.#pass++;
       this.#before = 0;
-      this.#blocks = streamBlocks(this.#options, this.#pass);
+      this.#first = [];
+      this.#blocks = this.#passOf(this.#pass);
     }
   }
 }

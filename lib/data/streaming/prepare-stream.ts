@@ -11,7 +11,7 @@ import { tooLittleHeld } from "../shortage.js";
 import { documentSeparator } from "../tokenizer/template.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { EvaluationSet, PrepareOptions, TrainingData } from "../training-data.js";
-import { StreamedSteps, type StreamOptions } from "./block-stream.js";
+import { StreamedSteps, type StreamOptions, streamBlocks } from "./block-stream.js";
 import { type DocumentStream, streamDocuments } from "./document-stream.js";
 
 const BUFFER = 16384;
@@ -22,7 +22,7 @@ export async function prepareStream(
   recipe: DataRecipe,
   tokenizer: Tokenizer,
   mixture: Mixture,
-  { hub, signal }: PrepareOptions,
+  { hub, signal, share = { rank: 0, size: 1 } }: PrepareOptions,
 ): Promise<TrainingData> {
   const local = (key: "dataset" | "eval_dataset") => {
     const names = datasetNames(recipe, key);
@@ -50,6 +50,7 @@ export async function prepareStream(
     batchSize: recipe.per_device_train_batch_size ?? 8,
     accumulation: recipe.gradient_accumulation_steps ?? 1,
     dropLast: recipe.dataloader_drop_last ?? false,
+    share,
     signal,
   };
   const evaluation: EvaluationSet[] = [];
@@ -57,9 +58,9 @@ export async function prepareStream(
     evaluation.push({ name, ...(await gather(options, documents, most)) });
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
-  const stream = new StreamedSteps(options);
-  const first = entries.length === 0 ? undefined : (await stream.window(0)).batches[0]![0]!;
-  const count = (recipe.max_steps ?? 0) * options.batchSize * options.accumulation;
+  const stream = new StreamedSteps(options, (pass) => streamBlocks(options, pass));
+  const first = entries.length === 0 ? undefined : await stream.firstBlock();
+  const count = (recipe.max_steps ?? 0) * options.batchSize * options.accumulation * share.size;
   return {
     blocks: new StreamHead(first, count, recipe.cutoff_len),
     stream,

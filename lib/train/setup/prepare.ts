@@ -155,7 +155,7 @@ async function readInputs(given: Recipe, around: Surroundings, strategy: Strateg
     );
   }
   requireAutocast(recipe, config.dtype, trainedTables(recipe, start));
-  return { resume, recipe, tokenizer, start, data: await readData(recipe, tokenizer, around) };
+  return { resume, recipe, tokenizer, start, data: await readData(recipe, tokenizer, around, strategy) };
 }
 
 interface Inputs {
@@ -171,6 +171,7 @@ async function readData(
   recipe: Recipe,
   tokenizer: Tokenizer,
   { hub, emit, signal }: Surroundings,
+  { batchRank: rank, batchRanks: size }: Strategy,
 ): Promise<TrainingData> {
   const waiting = (name: string) =>
     `dataset: ${name}: another process is tokenizing it; waiting for its tokens`;
@@ -181,6 +182,7 @@ async function readData(
     signal,
     hub,
     bySource: packsBySource(recipe) && (documentArrangement(recipe) ?? true),
+    share: { rank, size },
     onWait: (name) => emit({ type: "message", level: "info", text: waiting(name) }),
   });
   const { blocks, summary, evaluation, notes, warnings = [] } = data;

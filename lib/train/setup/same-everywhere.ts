@@ -31,7 +31,7 @@ export function factsOf({ recipe, blocks, model, resume }: Compared): Record<str
   const keys = Object.entries(withoutSecrets(recipe)).filter(([key]) => !PLACES.includes(key));
   return {
     ...Object.fromEntries(keys.map(([key, value]) => [`the recipe's ${key}`, JSON.stringify(value)])),
-    "the data": `${blocks.length} blocks, ${hashOf(blockSamples(blocks))}`,
+    "the data": `${blocks.length} blocks, ${hashOf(blockSamples(blocks, recipe.streaming ? 1 : SAMPLES))}`,
     "the model": hashOf(weightSamples(model)),
     "the checkpoint to resume": resume ?? "none",
     "what multiplies (the kernels)": JSON.stringify(productKinds()),
@@ -44,8 +44,9 @@ function hashOf(parts: Iterable<string | Uint8Array>): string {
   return hash.digest("hex").slice(0, 12);
 }
 
-function* blockSamples(blocks: TokenBlocks): Generator<Uint8Array> {
-  const step = Math.max(1, Math.floor(blocks.length / SAMPLES));
+/** Of a stream the first block alone is there. */
+function* blockSamples(blocks: TokenBlocks, samples: number): Generator<Uint8Array> {
+  const step = Math.max(1, Math.ceil(blocks.length / samples));
   for (let block = 0; block < blocks.length; block += step)
     yield new Uint8Array(Int32Array.from(blocks.get(block)).buffer);
 }

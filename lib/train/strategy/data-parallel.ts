@@ -22,6 +22,7 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
     rank: world.rank,
     size: world.size,
     batchRanks: among.size,
+    batchRank: among.rank,
     attempt: world.attempt,
     share: (order, batchSize, dropLast) =>
       among.size === 1 ? order : shareOfRank(order, batchSize, dropLast, among),

@@ -27,6 +27,7 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     size: world.size,
     attempt: world.attempt,
     batchRanks: plain.batchRanks,
+    batchRank: plain.batchRank,
     isDivided: true,
     isTogether: true,
     share: plain.share,

@@ -21,6 +21,8 @@ export interface Strategy {
   readonly size: number;
   /** Groups of processes that have separate batches; those of one group share its rows. */
   readonly batchRanks: number;
+  /** Which of them this one is in, from 0. */
+  readonly batchRank: number;
   /** How often the processes were started again after one of them failed. */
   readonly attempt: number;
   /** Whether a process keeps a part of the weights only. */
@@ -73,6 +75,7 @@ export const oneProcess: Strategy = {
   rank: 0,
   size: 1,
   batchRanks: 1,
+  batchRank: 0,
   attempt: 0,
   isDivided: false,
   isTogether: false,

@@ -12,6 +12,7 @@ import {
   prepareTrainingData,
   type Tokenizer,
 } from "../../../lib/data/index.js";
+import { StreamedSteps } from "../../../lib/data/streaming/block-stream.js";
 import { allBlocks, digest, FIXTURES } from "../blocks/laid-blocks.js";
 
 interface Described {
@@ -161,6 +162,34 @@ describe("steps", () => {
     const there = await resumed.stream!.window(11);
     expect(digest(there.batches.flat())).toBe(digest(last.batches.flat()));
     await expect(stream!.window(5)).rejects.toThrow(RangeError);
+  });
+
+  it("of several processes have the batches that accelerate gives to each", async () => {
+    const dispatched = JSON.parse(readFileSync(path.join(FIXTURES, "dispatched.json"), "utf8")) as {
+      samples: number;
+      batch: number;
+      dropLast: boolean;
+      size: number;
+      ranks: number[][][][];
+    }[];
+    expect(dispatched.length).toBeGreaterThan(90);
+    async function* blocks(samples: number) {
+      for (let block = 0; block < samples; block++) yield Int32Array.of(block);
+    }
+    for (const { samples, batch: batchSize, dropLast, size, ranks } of dispatched) {
+      if (ranks.flat(2).some((batch) => batch.length === 0)) continue; // nobody is left without a block here
+      for (const [rank, passes] of ranks.entries()) {
+        const rounds = passes.flat().length;
+        if (rounds === 0) continue; // a pass that fills no step is refused
+        const options = { batchSize, accumulation: 1, dropLast, share: { rank, size } };
+        const steps = new StreamedSteps(options, () => blocks(samples));
+        const ours: number[][] = [];
+        for (let step = 0; step < rounds; step++)
+          ours.push((await steps.window(step)).batches[0]!.map(([block]) => block!));
+        expect(ours, JSON.stringify({ samples, batchSize, dropLast, size, rank })).toEqual(passes.flat());
+        expect((await steps.window(rounds)).pass).toBe(2);
+      }
+    }
   });
 
   it("notes say what a stream does not read", async () => {
