@@ -1,6 +1,8 @@
-// QLoRA beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4 and in FP4, in turn, on
-// one machine: tokens/s, peak memory of the process, seconds around the steps (loading and quantizing among them), losses.
-//   node bench/quantized.mjs [--quick] [--model FOLDER]
+// Fewer bits beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4, in FP4, in 8 bits
+// and multiplied in 8-bit integers, in turn, on one machine: tokens/s, peak memory of the process, seconds around the steps
+// (loading and quantizing among them), losses.
+//   node bench/quantized.mjs [--quick] [--only WORD] [--model FOLDER]
+// --only measures the rows whose names contain a word, beside 16-bit LoRA.
 // --model measures NF4 alone on another model's folder: bench/make_shapes.mjs writes larger ones.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -15,6 +17,8 @@ const BASES = {
   "bfloat16, 16-bit LoRA": {},
   "NF4, double quantization": NF4,
   "FP4, single": { ...NF4, quantization_type: "fp4", double_quantization: false },
+  "8 bits (LLM.int8)": { quantization_bit: 8, upcast_layernorm: true },
+  "int8 products": { quantization_compute: "int8" },
 };
 
 async function trainOnce(folder, model, name, keys, steps) {
@@ -37,11 +41,15 @@ async function trainOnce(folder, model, name, keys, steps) {
   };
 }
 
-/** @param {{folder: string, quick?: boolean, model?: string}} options `quick`: one turn of one step */
-export async function run({ folder, quick = false, model: given }) {
+/** @param {{folder: string, quick?: boolean, only?: string, model?: string}} options `quick`: one turn of one step */
+export async function run({ folder, quick = false, only = "", model: given }) {
   mkdirSync(folder, { recursive: true });
   const model = given ?? ensureModel(folder, await ensureReference());
-  const names = given === undefined ? Object.keys(BASES) : ["NF4, double quantization"];
+  const all = Object.keys(BASES);
+  const names =
+    given === undefined
+      ? all.filter((name, i) => i === 0 || name.includes(only))
+      : ["NF4, double quantization"];
   const turns = quick ? 1 : 3;
   const runs = Object.fromEntries(names.map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn++) {
@@ -75,7 +83,11 @@ export async function run({ folder, quick = false, model: given }) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
-    options: { quick: { type: "boolean", default: false }, model: { type: "string" } },
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      model: { type: "string" },
+    },
   });
   await run({ folder: `${root}/.bench`, ...values });
 }

@@ -1,5 +1,6 @@
 // One training and its held-out loss in a separate process: node bench/programs/quality_run.mjs '{"model": ..., "seed": 1, ...}'.
 // Prints one line of JSON. The held-out text is scored as it was trained, and, if `exact` names one, on the float32 model.
+import { readFileSync } from "node:fs";
 import {
   openModel,
   readDatasetInfo,
@@ -9,7 +10,7 @@ import {
   train,
 } from "../../dist/index.js";
 
-const { model, exact, data, output, seed, steps, bf16 } = JSON.parse(process.argv[2]);
+const { model, exact, data, output, seed, steps, bf16, keys } = JSON.parse(process.argv[2]);
 await train({
   model_name_or_path: model,
   stage: "pt",
@@ -34,7 +35,13 @@ await train({
   bf16,
   seed,
   use_cpu: true,
+  logging_steps: 10,
+  ...keys,
 });
+/** Means of ten steps each. */
+const curve = JSON.parse(readFileSync(`${output}/trainer_state.json`, "utf8")).log_history.flatMap(
+  ({ loss }) => loss ?? [],
+);
 const [entry] = readDatasetInfo(data, ["prose_heldout"]);
 const texts = [];
 for await (const text of readDocuments(entry)) texts.push(text);
@@ -46,4 +53,4 @@ async function lossOf(base, compute) {
 }
 
 const loss = await lossOf(model, bf16 ? "bfloat16" : undefined);
-console.log(JSON.stringify({ loss, exactLoss: bf16 ? await lossOf(exact) : loss }));
+console.log(JSON.stringify({ loss, curve, exactLoss: bf16 ? await lossOf(exact) : loss }));

@@ -4,7 +4,8 @@
 import type { Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
 import { formatName, type ModelConfig, RUN, THRESHOLD } from "../models/index.js";
-import type { DType } from "../torch/index.js";
+import { hasInt8Products } from "../nn/index.js";
+import { accelerator, type DType } from "../torch/index.js";
 
 /** The keys that are read here. */
 export type QuantizingRecipe = Pick<
@@ -44,6 +45,29 @@ export function quantizedConfig(
     `quantization_bit has no effect: ${recipe.model_name_or_path} is quantized already (${formatName(has)})`,
   );
   return config;
+}
+
+/**
+ * The configuration with the layers of `quantization_compute`: integers that are multiplied as such.
+ * @throws UserError where the checkpoint is quantized already, or nothing here multiplies them
+ */
+export function integerConfig(
+  recipe: Pick<Recipe, "quantization_compute" | "use_cpu" | "model_name_or_path">,
+  config: ModelConfig,
+  compute: DType | undefined,
+): ModelConfig {
+  if (recipe.quantization_compute === null) return config;
+  const fail = (why: string): never => {
+    throw new UserError(`quantization_compute: int8: ${why}`);
+  };
+  if (config.quantization !== undefined)
+    fail(
+      `${recipe.model_name_or_path} is quantized already (${formatName(config.quantization)}); remove it, or take the original weights`,
+    );
+  if (!recipe.use_cpu && accelerator() !== undefined)
+    fail("its products are a processor's; remove it, or set use_cpu: true");
+  if (!hasInt8Products()) fail("its products need a processor with AVX2; remove it");
+  return { ...config, quantization: { type: "int8 products", skipped: [], from: compute } };
 }
 
 /**

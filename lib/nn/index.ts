@@ -28,6 +28,9 @@ export {
   type FourBitFormat,
   type FourBitType,
   fourBitLevels,
+  hasInt8Products,
+  type IntegerFormat,
+  IntegerLinear,
   Linear4bit,
   Linear8bit,
 } from "./quantized/index.js";

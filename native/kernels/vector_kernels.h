@@ -5,6 +5,7 @@
 #include "products/eight_bit_kernel.h"
 #include "products/fixed_point_kernel.h"
 #include "products/four_bit_kernel.h"
+#include "products/int8_kernel.h"
 #include "products/low_rank_kernel.h"
 #include "products/panel_kernel.h"
 #include "rows_kernel.h"
@@ -24,6 +25,8 @@ struct VectorKernels {
   EightBitKernel eightBit;
   /// Empty where the processor has no instructions for it.
   FixedPointKernel fixedPoint;
+  /// The same.
+  Int8Kernel int8;
 };
 
 /// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does

@@ -9,6 +9,7 @@
 #include "products/eight_bit_rows.h"
 #include "products/fixed_point_rows.h"
 #include "products/four_bit_rows.h"
+#include "products/int8_rows.h"
 #include "products/low_rank_rows.h"
 #include "products/panel_rows.h"
 #include "swiglu_rows.h"
@@ -195,8 +196,24 @@ float fixedPointQuantizeToken(c10::ScalarType dtype, const void* x, const float*
 FixedPointKernel fixedPointTable() {
   return {fixedPointQuantizeRows, fixedPackColumns, fixedPackDepth, fixedPointQuantizeToken, fixedPointMultiply};
 }
+
+float int8Token(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, uint8_t* to,
+                int64_t stride) {
+  float unit = 0;
+  forProductType(dtype, [&](auto zero) {
+    unit = int8QuantizeToken(static_cast<const decltype(zero)*>(x), factors, width, to, stride);
+  });
+  return unit;
+}
+
+void int8MultiplyAny(const Int8Task& task) {
+  forProductType(task.dtype, [&](auto zero) { int8Multiply<decltype(zero)>(task); });
+}
+
+Int8Kernel int8Table() { return {int8QuantizeRows, int8PackColumns, int8PackDepth, int8Token, int8MultiplyAny}; }
 #else
 FixedPointKernel fixedPointTable() { return {}; }
+Int8Kernel int8Table() { return {}; }
 #endif
 
 VectorKernels makeTable(const char* capability) {
@@ -211,7 +228,8 @@ VectorKernels makeTable(const char* capability) {
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
           {fourBitDecode},
           {eightBitDecode},
-          fixedPointTable()};
+          fixedPointTable(),
+          int8Table()};
 }
 
 }  // namespace

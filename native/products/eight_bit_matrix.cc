@@ -11,17 +11,18 @@ void checkEightBits(const at::Tensor& codes, const at::Tensor& scales) {
               " and ", scales.scalar_type(), " ", scales.sizes());
 }
 
-EightBitMatrix::EightBitMatrix(const at::Tensor& codes, const at::Tensor& scales, c10::ScalarType dtype)
+EightBitMatrix::EightBitMatrix(const at::Tensor& codes, const at::Tensor& scales, c10::ScalarType dtype, float unit)
     : codes_(codes.const_data_ptr<int8_t>()),
       scales_(scales.const_data_ptr<float>()),
       rows_(codes.size(0)),
       columns_(codes.size(1)),
-      dtype_(dtype) {}
+      dtype_(dtype),
+      unit_(unit) {}
 
 void EightBitMatrix::widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const {
   for (int64_t i = 0; i < height; ++i) {
     // bitsandbytes' order of roundings
-    const float scale = scales_[row + i] * (1.0f / 127.0f);
+    const float scale = scales_[row + i] * unit_;
     vectorKernels().eightBit.decode(dtype_, codes_ + (row + i) * columns_ + column, scale, width, to + i * ld);
   }
 }

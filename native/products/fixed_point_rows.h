@@ -217,9 +217,9 @@ void fixedTile(const int16_t* x, int64_t stride, const int16_t* panel, int64_t p
 constexpr int64_t kFixedBlock = 16 * kFixedRows;
 constexpr int64_t kFixedPairs = 256;
 
-/// Sums [rows, kFixedColumns] as numbers, into the result.
-template <typename Out>
-void fixedWrite(const FixedPointTask& task, int64_t row, int64_t rows, int64_t column, const int32_t* sums) {
+/// Sums [rows, kFixedColumns] as numbers, into the result of a task of integers, 16 bits or 8.
+template <typename Out, typename Task>
+void fixedWrite(const Task& task, int64_t row, int64_t rows, int64_t column, const int32_t* sums) {
   const int64_t columns = std::min(kFixedColumns, task.columns - column);
   float line[kFixedColumns], scales[kFixedColumns];
   std::fill(scales, scales + kFixedColumns, 1.f);

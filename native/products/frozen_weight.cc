@@ -1,4 +1,5 @@
-// Products with a frozen weight in either form. Dense ones are frozen_product.cc's. Codes are multiplied by whatever suits
+// Products with a frozen weight in each form. Dense ones are frozen_product.cc's, integers int8_product.cc's where x has more
+// than a few rows. Codes are multiplied by whatever suits
 // the processor: in integers, through panels of float, or, where it multiplies 16 bits itself and on every other device,
 // by libtorch's product of a panel in x's dtype.
 //
@@ -13,6 +14,7 @@
 #include "fixed_point_product.h"
 #include "four_bit_matrix.h"
 #include "frozen_product.h"
+#include "int8_product.h"
 #include "kernels/cuda/four_bit.h"
 #include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
@@ -44,6 +46,7 @@ using at::Tensor;
 using at::TensorList;
 
 constexpr int64_t kLeastRows = 64;       // fewer cost less in float than packing integers would
+constexpr int64_t kLeastInt8Rows = 16;   // the same of 8 bits, whose codes are packed without arithmetic
 constexpr int64_t kHostPanel = 1 << 18;  // numbers in a panel of the processor's 16-bit product: half a megabyte
 constexpr int64_t kDevicePanel = 1 << 24;
 
@@ -99,6 +102,7 @@ FrozenWeight::FrozenWeight(const Tensor& weight, TensorList state, int64_t colum
   TORCH_CHECK(isNarrow(stored_) || stored_ == at::kFloat, "values of codes are of 16 bits or float32, not ", stored_);
   if (isEightBits()) {
     checkEightBits(weight, state_[0]);
+    if (isIntegers()) Int8Weight(weight, state_);
     TORCH_CHECK(weight.size(1) == columns, "codes ", weight.sizes(), " have not ", columns, " columns");
     rows_ = weight.size(0);
     return;
@@ -108,8 +112,16 @@ FrozenWeight::FrozenWeight(const Tensor& weight, TensorList state, int64_t colum
   rows_ = 2 * weight.numel() / columns;
 }
 
+float FrozenWeight::unit() const { return isIntegers() ? 1.0f : kEightBitUnit; }
+
+bool FrozenWeight::byIntegers(const Tensor& x) const {
+  const auto dtype = x.scalar_type();
+  return isIntegers() && isOnHost(x) && isOnHost(weight_) && (isNarrow(dtype) || dtype == at::kFloat) &&
+         x.size(0) >= kLeastInt8Rows && hasInt8Products();
+}
+
 std::unique_ptr<StoredMatrix> FrozenWeight::matrix(at::ScalarType rounded) const {
-  if (isEightBits()) return std::make_unique<EightBitMatrix>(weight_, state_[0], rounded);
+  if (isEightBits()) return std::make_unique<EightBitMatrix>(weight_, state_[0], rounded, unit());
   return std::make_unique<FourBitMatrix>(weight_, FourBitState(state_), rows_, columns_, rounded);
 }
 
@@ -122,7 +134,7 @@ int64_t FrozenWeight::panelRows() const {
 
 Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
   if (isEightBits()) {
-    const Tensor scales = state_[0].narrow(0, first, count).mul(1.0f / 127.0f).unsqueeze(1);
+    const Tensor scales = state_[0].narrow(0, first, count).mul(unit()).unsqueeze(1);
     return (weight_.narrow(0, first, count) * scales).to(rounded).to(dtype);
   }
   const FourBitState state(state_);
@@ -173,6 +185,10 @@ Tensor FrozenWeight::forward(const Tensor& x) const {
   if (!isCodes()) return frozenForward(x, weight_);
   TORCH_CHECK(x.size(1) == columns_, "x ", x.sizes(), " and a weight of ", columns_, " columns do not belong together");
   Tensor out = at::empty({x.size(0), rows_}, x.options());
+  if (byIntegers(x)) {
+    int8Product(x, Int8Weight(weight_, state_), true, out);
+    return out;
+  }
   const ProductKind kind = kindOf(x, weight_);
   // as bitsandbytes: values are rounded to x's dtype here; where the gradient is made too, or of 4 bits to the stored one
   const at::ScalarType rounded = isNarrow(x.scalar_type()) ? x.scalar_type() : at::kFloat;
@@ -190,8 +206,13 @@ Tensor FrozenWeight::inputGradient(const Tensor& dOut, Tensor sum) const {
   if (!isCodes()) return frozenInputGradient(dOut, weight_, sum);
   TORCH_CHECK(dOut.size(1) == rows_, "a gradient ", dOut.sizes(), " and a weight of ", rows_,
               " rows do not belong together");
-  const ProductKind kind = kindOf(dOut, weight_);
   const bool given = sum.defined();
+  if (byIntegers(dOut) && !(given && sum.stride(1) != 1)) {
+    if (!given) sum = at::empty({dOut.size(0), columns_}, dOut.options());
+    int8Product(dOut, Int8Weight(weight_, state_), false, sum, given);
+    return sum;
+  }
+  const ProductKind kind = kindOf(dOut, weight_);
   const at::ScalarType own = isNarrow(dOut.scalar_type()) ? dOut.scalar_type() : at::kFloat;
   const at::ScalarType rounded = isEightBits() ? own : stored_;
   if (kind == ProductKind::native || (given && sum.stride(1) != 1)) {

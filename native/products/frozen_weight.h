@@ -16,7 +16,8 @@ namespace qwen_pt {
 class FrozenWeight {
  public:
   /// `weight` [rows, columns]. With a state: codes, of as many rows as there are for `columns`, of a weight that was of
-  /// dtype `stored`. A state of one tensor are the rows' scales (eight_bit_matrix.h), else it is four_bit_matrix.h's.
+  /// dtype `stored`. A state of one tensor are the rows' scales (eight_bit_matrix.h), one of three goes with integers that
+  /// are multiplied as such (int8_product.h), else it is four_bit_matrix.h's.
   FrozenWeight(const at::Tensor& weight, at::TensorList state, int64_t columns, std::optional<at::ScalarType> stored);
 
   int64_t rows() const { return rows_; }
@@ -37,7 +38,12 @@ class FrozenWeight {
   std::unique_ptr<StoredMatrix> matrix(at::ScalarType rounded) const;
 
  private:
-  bool isEightBits() const { return state_.size() == 1; }
+  bool isEightBits() const { return state_.size() == 1 || isIntegers(); }
+  bool isIntegers() const { return state_.size() == 3; }
+  /// What a row's scale is multiplied by, of 8 bits.
+  float unit() const;
+  /// Whether x's product is made in integers.
+  bool byIntegers(const at::Tensor& x) const;
   /// Rows of which values are made at once; a multiple of a run, so that panels begin where a run does.
   int64_t panelRows() const;
   /// Calls body(first row, rows, their values).

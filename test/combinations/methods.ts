@@ -116,6 +116,7 @@ export const METHODS: Readonly<Record<string, Method>> = {
   },
   "4 bits": { keys: { quantization_bit: 4 }, only: ["lora"], choice: "quantization" },
   "8 bits": { keys: { quantization_bit: 8 }, only: ["lora"], choice: "quantization" },
+  "8-bit integers": { keys: { quantization_compute: "int8" }, only: ["lora"], choice: "quantization" },
   "chosen layers' adapters": { keys: { lora_layers: "1" }, only: ["lora"] },
 };
 
@@ -127,4 +128,6 @@ export const REFUSED: Readonly<Record<string, RegExp>> = {
   "elastic weights + 8 bits": /^recipe: ewc_lambda: a quantized weight has no gradient to take its Fisher/,
   "extend_vocab + 4 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
   "extend_vocab + 8 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
+  "elastic weights + 8-bit integers": /^recipe: ewc_lambda: .*remove quantization_compute$/,
+  "extend_vocab + 8-bit integers": /^recipe: extend_vocab: .*train without quantization_compute$/,
 };

@@ -370,6 +370,20 @@ describe("mistakes", () => {
       /create_new_adapter: the adapter before it cannot be merged into a quantized model/,
     ],
     ["quantization_bit: 4\newc_lambda: 1\newc_dataset: a", /ewc_lambda: a quantized weight has no gradient/],
+    ["quantization_compute: int4", /quantization_compute: expected one of int8/],
+    [
+      "quantization_compute: int8\nquantization_bit: 8",
+      /quantization_compute: has a format for the weights already; remove it or quantization_bit/,
+    ],
+    [
+      "quantization_compute: int8\nfinetuning_type: full",
+      /quantization_compute: needs finetuning_type: lora, not full/,
+    ],
+    ["quantization_compute: int8\npissa_init: true", /remove pissa_init or quantization_compute/],
+    [
+      "quantization_compute: int8\nadapter_name_or_path: a,b",
+      /adapter_name_or_path: a model of quantization_compute takes one adapter/,
+    ],
     ["quantization_bit: 4\ntrain_from_scratch: true", /train_from_scratch: weights that nobody has trained/],
     ["val_size: 0.1\neval_dataset: a", /recipe\.yaml:\d+: val_size: it excludes eval_dataset; keep one/],
     ["val_size: -1", /val_size: expected a number, at least 0/],

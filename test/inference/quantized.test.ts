@@ -95,6 +95,10 @@ describe("a checkpoint that is quantized already", () => {
         { quantization_bit: 4, quantization_type: "fp4" },
         /quantization_type: fp4: .* quantized already, to nf4/,
       ],
+      [
+        { quantization_compute: "int8" },
+        /quantization_compute: int8: .* is quantized already \(nf4, double quantization\); remove it/,
+      ],
     ] as const)
       await expect(trained(keys)).rejects.toThrow(message);
   });

@@ -38,6 +38,7 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
     neftune_noise_alpha: 5,
     optim: "adafactor",
   }),
+  quantization_compute: [{}, { quantization_compute: "int8" }],
   optim_args: [{ optim: "sgd" }, { optim: "sgd", optim_args: "momentum=0.9" }],
   pissa_iter: [
     { pissa_init: true, pissa_iter: 0 },

@@ -20,6 +20,13 @@ const METHODS: Record<string, RecipeInput> = {
   lora: KEYS,
   "lora, no gradient checkpointing": { ...KEYS, gradient_checkpointing: false },
   "lora, bf16": { ...KEYS, bf16: true, model_name_or_path: "model-bfloat16" },
+  "lora, 8-bit integers": {
+    ...KEYS,
+    bf16: true,
+    model_name_or_path: "model-bfloat16",
+    quantization_compute: "int8",
+    per_device_train_batch_size: 2,
+  },
   "lora, saved modules": { ...KEYS, additional_target: "embed_tokens,lm_head" },
   "LoRA+ with DoRA": { ...KEYS, use_dora: true, loraplus_lr_ratio: 4, weight_decay: 0.1 },
   PiSSA: { ...KEYS, pissa_init: true },

@@ -2,16 +2,22 @@
 
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
+import type { Recipe } from "../schema.js";
+
+/** Keys that keep the frozen layers in few bits. */
+type Quantizing = "quantization_bit" | "quantization_compute";
+type Fail = (key: string, why: string) => never;
 
 const OF_FOUR = ["quantization_type", "double_quantization"] as const;
 const BESIDE = ["quantization_method", "quantization_type", "double_quantization"] as const;
 
 /** Checks the keys of quantization against each other and against what is trained. */
 export function quantizationRules({ recipe, given, notes }: Checked, setting: Setting): void {
-  const fail = (key: string, why: string): never => {
+  const fail: Fail = (key, why) => {
     throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
   };
   const bits = recipe.quantization_bit;
+  if (recipe.quantization_compute !== null && setting.command === "train") integers(recipe, fail);
   if (bits === null) {
     const idle = BESIDE.filter((key) => given.has(key));
     if (idle[0] !== undefined)
@@ -32,7 +38,11 @@ export function quantizationRules({ recipe, given, notes }: Checked, setting: Se
     notes.push(
       `${setting.where(idle[0])}: ${idle.join(", ")} ${idle.length > 1 ? "have" : "has"} no effect with quantization_bit: 8`,
     );
-  if (setting.command === "train") trained({ recipe, given, notes }, setting, fail);
+  if (setting.command === "train") trained(recipe, "quantization_bit", fail);
+  if (setting.command === "train" && !recipe.upcast_layernorm)
+    notes.push(
+      `${setting.where("quantization_bit")}: upcast_layernorm: true is usual with a quantized model: its norms are then float32`,
+    );
   const adapters = recipe.adapter_name_or_path ?? [];
   if (setting.command === "export" && adapters.length > 0)
     fail(
@@ -46,32 +56,23 @@ export function quantizationRules({ recipe, given, notes }: Checked, setting: Se
     );
 }
 
-function trained(
-  { recipe, notes }: Checked,
-  setting: Setting,
-  fail: (key: string, why: string) => never,
-): void {
+/** What a weight that is kept in few bits by `key` refuses. */
+function trained(recipe: Recipe, key: Quantizing, fail: Fail): void {
   if (recipe.finetuning_type !== "lora")
     fail(
-      "quantization_bit",
+      key,
       `needs finetuning_type: lora, not ${recipe.finetuning_type}: a quantized weight is not trained`,
     );
   if (recipe.pissa_init)
-    fail(
-      "pissa_init",
-      "a quantized weight has no singular vectors to give up; remove pissa_init or quantization_bit",
-    );
+    fail("pissa_init", `a quantized weight has no singular vectors to give up; remove pissa_init or ${key}`);
   if (recipe.train_from_scratch)
     fail(
       "train_from_scratch",
-      "weights that nobody has trained are not worth freezing in so few bits; remove quantization_bit",
+      `weights that nobody has trained are not worth freezing in so few bits; remove ${key}`,
     );
-  for (const key of ["resize_vocab", "extend_vocab"] as const)
-    if (recipe[key])
-      fail(
-        key,
-        "the tables of a quantized model are not resized; remove it, or train without quantization_bit",
-      );
+  for (const resizing of ["resize_vocab", "extend_vocab"] as const)
+    if (recipe[resizing])
+      fail(resizing, `the tables of a quantized model are not resized; remove it, or train without ${key}`);
   if (recipe.create_new_adapter && recipe.adapter_name_or_path !== null)
     fail(
       "create_new_adapter",
@@ -80,10 +81,19 @@ function trained(
   if (recipe.ewc_lambda !== null)
     fail(
       "ewc_lambda",
-      "a quantized weight has no gradient to take its Fisher information from; remove quantization_bit",
+      `a quantized weight has no gradient to take its Fisher information from; remove ${key}`,
     );
-  if (!recipe.upcast_layernorm)
-    notes.push(
-      `${setting.where("quantization_bit")}: upcast_layernorm: true is usual with a quantized model: its norms are then float32`,
+}
+
+/** Checks `quantization_compute`: our own, beside no other format. */
+function integers(recipe: Recipe, fail: Fail): void {
+  const key = "quantization_compute";
+  if (recipe.quantization_bit !== null)
+    fail(key, "has a format for the weights already; remove it or quantization_bit");
+  trained(recipe, key, fail);
+  if ((recipe.adapter_name_or_path ?? []).length > 1)
+    fail(
+      "adapter_name_or_path",
+      `a model of ${key} takes one adapter; merge the others first (qwen-pt export)`,
     );
 }

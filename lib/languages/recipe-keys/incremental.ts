@@ -19,6 +19,8 @@ export const INCREMENTAL: Readonly<Record<string, string>> = {
   time_decay_floor: "文档再老也不低于的权重；新文档为 1。",
   time_decay_replacement: "有放回地抽取，新文档因此会出现多次；false 表示每篇至多抽一次。",
   time_decay_samples: "抽取的文档篇数。",
+  quantization_compute:
+    "冻结的线性层用 8 位整数相乘，前向和梯度都是，旁边训练适配器：权重只舍入一次，激活和梯度逐个词元舍入。在有 AVX2 的处理器上比 16 位快，权重内存减半，精度较低（docs/zh/quantization.md）。",
   curriculum_by:
     "课程学习：各数据集内先易后难。按长度（词元数）或按一列数字时，在打包之前给文档排序；按 loss 时，按模型训练前自己的损失给块排序（对数据做一次前向计算）。每一步从 curriculum_pacing 允许的最容易的份额里抽块，可用的块都用过一次才会重复；写了 disable_shuffling 则按顺序来。replay_dataset 不排序。",
   curriculum_pacing:

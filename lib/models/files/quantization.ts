@@ -2,12 +2,12 @@
 // transformers and bitsandbytes write it. Not here: the layers (nn/quantized), their weights (quantized-weights.ts).
 
 import { UserError } from "../../errors.js";
-import type { EightBitFormat, FourBitFormat, FourBitType } from "../../nn/index.js";
+import type { EightBitFormat, FourBitFormat, FourBitType, IntegerFormat } from "../../nn/index.js";
 import { FOUR_BIT_TYPES } from "../../nn/index.js";
 import type { DType } from "../../torch/index.js";
 
 /** What the linear layers of a model are kept in. */
-export type Quantization = (FourBitFormat | EightBitFormat) & QuantizedWhere;
+export type Quantization = (FourBitFormat | EightBitFormat | IntegerFormat) & QuantizedWhere;
 
 /** Which layers, and from what. */
 export interface QuantizedWhere {
@@ -61,9 +61,14 @@ function nameOf(method: unknown): string {
   return typeof method === "string" ? method.toUpperCase() : "an unnamed method";
 }
 
-/** The object that transformers writes for a model in this format. */
+/**
+ * The object that transformers writes for a model in this format.
+ * @throws UserError for integers that are multiplied as such: no checkpoint keeps them
+ */
 export function quantizationConfig(quantization: Quantization, dtype: DType): Record<string, unknown> {
   const { skipped } = quantization;
+  if (quantization.type === "int8 products")
+    throw new UserError("a model in integers (quantization_compute) is not saved: save the original weights");
   const inEight = quantization.type === "int8";
   // the threshold of a model of 4 bits, a float, is the default
   return {
@@ -85,6 +90,6 @@ export function quantizationConfig(quantization: Quantization, dtype: DType): Re
 
 /** What a sentence calls the format. */
 export function formatName(quantization: Quantization): string {
-  if (quantization.type === "int8") return "int8";
+  if (quantization.type === "int8" || quantization.type === "int8 products") return quantization.type;
   return quantization.nested ? `${quantization.type}, double quantization` : quantization.type;
 }

@@ -2,7 +2,7 @@
 // checkpoint that has them so already, or from one of plain weights, a tensor at a time from the mapped file.
 
 import { UserError } from "../../errors.js";
-import { CodedLinear, Linear, Linear4bit, Linear8bit, type Module } from "../../nn/index.js";
+import { CodedLinear, IntegerLinear, Linear, Linear4bit, Linear8bit, type Module } from "../../nn/index.js";
 import {
   type Device,
   type DType,
@@ -24,16 +24,18 @@ export function quantizeLayers(model: Module, quantization: Quantization): void 
     [HEAD, ...quantization.skipped].some((name) => path === name || `.${path}.`.includes(`.${name}.`));
   for (const [path, layer] of [...model.namedModules()]) {
     if (!(layer instanceof Linear) || isSkipped(path)) continue;
-    const { inFeatures, outFeatures, dtype, bias } = layer;
-    const options = { dtype, bias: bias !== undefined };
-    model.replace(
-      path,
-      quantization.type === "int8"
-        ? new Linear8bit(inFeatures, outFeatures, quantization, options)
-        : new Linear4bit(inFeatures, outFeatures, quantization, options),
-    );
+    model.replace(path, emptyLayer(layer, quantization));
     for (const parameter of layer.parameters()) parameter.dispose();
   }
+}
+
+function emptyLayer(layer: Linear, quantization: Quantization): CodedLinear {
+  const { inFeatures, outFeatures, dtype, bias } = layer;
+  const options = { dtype, bias: bias !== undefined };
+  if (quantization.type === "int8 products") return new IntegerLinear(inFeatures, outFeatures, options);
+  return quantization.type === "int8"
+    ? new Linear8bit(inFeatures, outFeatures, quantization, options)
+    : new Linear4bit(inFeatures, outFeatures, quantization, options);
 }
 
 /** How the layers' weights are taken. */

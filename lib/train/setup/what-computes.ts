@@ -46,8 +46,16 @@ function kindsFor(kinds: ProductKinds, dtype: DType): { frozen: ProductKind; oth
   return { frozen: kinds.frozen[narrow], other: kinds.other[narrow] };
 }
 
-/** The products of a run: of frozen weights, of trained ones, or of both where they differ. */
-function products({ recipe, dtype, kinds }: Computing): string {
+/** The products of a run, those of the head apart where the layers' are made in 8-bit integers. */
+function products(computing: Computing): string {
+  const others = floating(computing);
+  return computing.recipe.quantization_compute === null
+    ? others
+    : `int8 in the frozen layers, ${others} in the head`;
+}
+
+/** Of frozen weights, of trained ones, or of both where they differ. */
+function floating({ recipe, dtype, kinds }: Computing): string {
   const compute = precisionOf(recipe).compute ?? dtype;
   if (bytesPerElement(compute) > 2) return short(compute);
   const kind = kindsFor(kinds, compute);

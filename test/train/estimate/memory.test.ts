@@ -55,6 +55,10 @@ describe("the peak of a run", () => {
   it.skipIf(process.platform !== "linux").each([
     ["LoRA, whole blocks again", { finetuning_type: "lora", gradient_checkpointing: true }],
     ["LoRA over 4 bits", { finetuning_type: "lora", quantization_bit: 4, gradient_checkpointing: true }],
+    [
+      "LoRA in 8-bit integers",
+      { finetuning_type: "lora", quantization_compute: "int8", gradient_checkpointing: true },
+    ],
     ["LoRA, selective", { finetuning_type: "lora", gradient_checkpointing: "selective" }],
     ["full, keeping all", { finetuning_type: "full", gradient_checkpointing: false }],
   ] as const)("%s: within a quarter of what is measured", async (_, keys) => {

@@ -48,6 +48,19 @@ describe("what computes", () => {
     expect(productsLine(computing)).toBe(line);
   });
 
+  it("says which are 8-bit integers", () => {
+    const computing = {
+      recipe: recipe({ bf16: true, quantization_compute: "int8" }),
+      dtype: "bfloat16",
+      kinds: avx2,
+      threads: 2,
+      hasBfloat16: false,
+    } as const;
+    expect(productsLine(computing)).toBe(
+      "products: int8 in the frozen layers, int16 over bf16 weights in the head, AVX2, 2 threads",
+    );
+  });
+
   it("warns of emulated products, and of nothing else", () => {
     const of = (
       keys: Record<string, unknown>,
