@@ -105,6 +105,7 @@ describe("docs/dependencies.md", () => {
 
   it("has one line for each dependency", () => {
     expect(named("At run time")).toEqual(Object.keys(manifest.dependencies).sort());
+    expect(named("Optional")).toEqual(Object.keys(manifest.optionalDependencies).sort());
   });
 
   it("has one line for each development dependency", () => {

@@ -7,7 +7,7 @@ import type { DomainReport } from "../../evaluate/domain-report.js";
 import type { Score } from "../../evaluate/score.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import { writeWhole } from "../../files/output-file.js";
-import { drawChart } from "../output/plot.js";
+import { canDraw, drawChart, NO_CHARTS } from "../output/chart.js";
 
 /** General text, which is not to be forgotten, or held-out text of what is trained on. */
 export type Role = "general" | "domain";
@@ -53,7 +53,7 @@ function settings(recipe: Recipe): Record<string, unknown> {
 }
 
 /**
- * Writes the three files into a folder.
+ * Writes the three files into a folder; no picture where what draws is not installed.
  * @returns their paths, and the lines that sum them up
  */
 export async function writeForgettingReport(
@@ -72,13 +72,15 @@ export async function writeForgettingReport(
   ]);
   const lines = sets.map(sentence);
   const said = Object.entries(settings(recipe)).map(([key, value]) => `${key}: ${String(value)}`);
-  const files = ["txt", "json", "png"].map((end) => path.join(dir, `forgetting_report.${end}`));
-  const [text, json, picture] = files as [string, string, string];
+  const [text, json, picture] = ["txt", "json", "png"].map((end) =>
+    path.join(dir, `forgetting_report.${end}`),
+  ) as [string, string, string];
   writeWhole(text, `${[...lines, "", scoreTable(rows), "", ...said].join("\n")}\n`);
   const figures = { sets: sets.map((set) => ({ ...set, change: changes(set) })), recipe: settings(recipe) };
   writeWhole(json, `${JSON.stringify(figures, null, 2)}\n`);
+  if (!(await canDraw())) return { files: [text, json], lines: [...lines, NO_CHARTS] };
   writeWhole(picture, await drawChart(chart(sets), sets.map(({ data }) => data).join()));
-  return { files, lines };
+  return { files: [text, json, picture], lines };
 }
 
 /** After minus before; of the perplexity the ratio. */

@@ -1,20 +1,14 @@
-// training_loss.png: what was logged, as a raw and a smoothed curve, drawn by ECharts without a browser.
-// Both libraries are loaded only when a picture is drawn: they would cost every start a quarter of a second.
+// training_loss.png: what was logged, as a raw and a smoothed curve.
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import type { EChartsOption } from "echarts";
 import { writeWhole } from "../../files/output-file.js";
 import { pythonFloat } from "../../files/python-json.js";
 import type { LogEntry } from "../checkpoint/trainer-state.js";
+import { drawChart, FAMILY, INK } from "./chart.js";
 
-const FONT = fileURLToPath(new URL("../../../assets/dejavu-sans-subset.ttf", import.meta.url));
-const FAMILY = "DejaVu Sans";
-/** The font that is shipped ends with the Cyrillic alphabet. */
-const LAST_LETTER = "\u045f";
 const BLUE = "#1f77b4";
 const LIGHT_BLUE = "#a5c9e1";
 const RED = "#d62728";
-const INK = "#333333";
 
 /** Exponential moving average with TensorBoard's recursion and LLaMA-Factory's weight for n points,
  * 1.8 * (sigmoid(0.05 n) - 0.5). Values that are not finite are skipped: they come out as they went in. */
@@ -38,26 +32,9 @@ export interface Curve {
   values: readonly number[];
 }
 
-/** Draws a curve as a PNG. */
+/** Draws a curve as a PNG. Throws UserError where ECharts and resvg, optional dependencies, are not installed. */
 export async function drawCurve(curve: Curve): Promise<Uint8Array> {
   return drawChart(chartOptions(curve), curve.title + curve.label);
-}
-
-/** Draws a chart as a PNG of 1280 x 960 pixels (640 x 480 at twice the density); `words` are all that it shows. */
-export async function drawChart(option: EChartsOption, words: string): Promise<Uint8Array> {
-  const [echarts, { Resvg }] = await Promise.all([import("echarts"), import("@resvg/resvg-js")]);
-  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 640, height: 480 });
-  let svg: string;
-  try {
-    chart.setOption({ textStyle: { fontFamily: FAMILY, color: INK }, ...option });
-    svg = chart.renderToSVGString();
-  } finally {
-    chart.dispose();
-  }
-  // a folder may have a Chinese name: only then are the system's fonts worth the search
-  const exotic = [...words].some((letter) => letter > LAST_LETTER && letter !== "…");
-  const font = { fontFiles: [FONT], loadSystemFonts: exotic, defaultFontFamily: FAMILY };
-  return new Resvg(svg, { font, fitTo: { mode: "zoom", value: 2 } }).render().asPng();
 }
 
 /** Labels with as many decimals as the interval between them needs: 2.0, 2.5, 3.0. */

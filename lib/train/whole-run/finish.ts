@@ -19,6 +19,7 @@ import type { Outcome } from "../loop/outcome.js";
 import type { Progress } from "../loop/progress.js";
 import type { Trainer } from "../loop/trainer.js";
 import { modelCard } from "../output/card.js";
+import { canDraw, NO_CHARTS } from "../output/chart.js";
 import { plotMetrics } from "../output/plot.js";
 import { saveResults, trainMetrics } from "../output/results.js";
 import type { Strategy } from "../strategy/strategy.js";
@@ -224,6 +225,10 @@ async function plot(
   evaluates: readonly (string | undefined)[],
   emit: (event: TrainEvent) => void,
 ): Promise<void> {
+  if (!(await canDraw())) {
+    emit({ type: "message", level: "warning", text: NO_CHARTS });
+    return;
+  }
   const losses = evaluates.map((name) => (name === undefined ? "eval_loss" : `eval_${name}_loss`));
   const evaluated = losses.filter((key) => history.some((entry) => key in entry));
   const drawn = await plotMetrics(dir, history, ["loss", ...evaluated]);
