@@ -1,7 +1,7 @@
 // `npm run demo`: incremental pre-training from start to finish in less than four minutes. The tutorial's recipe,
 // by the command line as anyone would call it, on the small Qwen3 that comes with the package; and what that did to
-// text which the model has not seen, of the new kind and of the old. It measures the machine first: on one that is too
-// slow for all of it, it trains fewer steps and says so.
+// text which the model has not seen, of the new kind and of the old. Then the same with some of the old replayed beside
+// the new. It measures the machine first: on one that is too slow for all of it, it trains fewer steps and says so.
 //   npm run demo [-- --out DIR --seconds 240] [KEY=VALUE ...]     the keys go to the training
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -28,6 +28,12 @@ const changes = [
   ["logging_steps", "20", "not 10"],
   ["output_dir", values.out, ""],
 ];
+/** The second training: some of what the model knows, mixed into the new text. */
+const replay = [
+  ["replay_dataset", "poetry", "596 of the poems that it knows"],
+  ["replay_ratio", "0.1", "a tenth of what it reads"],
+  ["output_dir", `${values.out}-replay`, ""],
+];
 /** Held-out text, and how much of it is scored. */
 const domains = [
   { name: "prose_heldout", title: "held-out essays", documents: 22 },
@@ -36,11 +42,17 @@ const domains = [
 /** Seconds that the demo should take at most, and those that starting, reading and writing take of them. */
 const most = Number(values.seconds);
 const OVERHEAD = 12;
+/** Seconds that a training is given in any case: what it takes to start, train a few steps and write. */
+const LEAST = 20;
 /** What of the time that is left the training may plan with: a machine may turn slower. */
 const MARGIN = 0.7;
 /** The share of the time that one round of scoring may take, and the tokens it reads where nothing is left out. */
 const SCORING = 0.1;
 const SCORED_TOKENS = 42_000;
+/** Both trainings in units of the first: the second reads what is replayed as well. */
+const BOTH = 1 + 1 / (1 - 0.1);
+/** Steps that are too few to compare two trainings by. */
+const FEW = 20;
 /** A forward pass takes about a third of a training step's time. */
 const FORWARD = 1 / 3;
 
@@ -117,22 +129,27 @@ function shortenScoring(speed) {
   for (const domain of domains) domain.documents = Math.max(3, Math.floor(share * domain.documents));
 }
 
-/** Fewer steps where all of them would take longer than the time that is left; `looked`: seconds of one scoring. */
-function shortenTraining({ read, steps }, speed, looked) {
+/** How many steps each training can take in the time that is left; `looked`: seconds of one scoring. */
+function possibleSteps({ read }, speed, looked, trainings) {
   const tokens = read.cutoff_len * read.per_device_train_batch_size * read.gradient_accumulation_steps;
-  const left = most - seconds() - 2 * looked - OVERHEAD;
-  const possible = Math.max(4, Math.floor((MARGIN * left * speed) / tokens));
+  const left = most - seconds() - (1 + trainings) * looked - trainings * OVERHEAD;
+  return Math.floor((MARGIN * left * speed) / (tokens * trainings));
+}
+
+/** Fewer steps where all of them would take longer than the time that is left. */
+function shortenTraining({ steps }, possible, speed) {
   if (steps === undefined || possible >= steps) return;
   const why = `not all ${steps}: at ${Math.round(speed)} tokens/s they would take too long for a demo`;
-  changes.push(["max_steps", String(possible), why]);
+  changes.push(["max_steps", String(Math.max(4, possible)), why]);
 }
 
 /**
- * Runs `qwen-pt train` on the tutorial's recipe; resolves to the folder of the adapter. Ctrl-C reaches it too: it saves,
- * and the demo ends as it does. Where the machine has turned so much slower that `seconds` are over, it is ended in the
- * same way, and the demo goes on with its checkpoint.
+ * Runs `qwen-pt train` on the tutorial's recipe with `changes` laid over it; resolves to the folder of the adapter.
+ * Ctrl-C reaches it too: it saves, and the demo ends as it does. Where the machine has turned so much slower that
+ * `seconds` are over, it is ended in the same way, and the demo goes on with its checkpoint.
  */
-function train(seconds) {
+function train(changes, seconds) {
+  const { output_dir: out } = Object.fromEntries(changes);
   const args = ["train", recipe, ...changes.map(([key, value]) => `${key}=${value}`), ...keys];
   console.log(`$ npx qwen-pt ${args.join(" ")}\n`);
   const child = spawn(process.execPath, ["dist/cli/main.js", ...args], { stdio: "inherit" });
@@ -151,36 +168,48 @@ function train(seconds) {
     child.on("close", (code) => {
       clearTimeout(timer);
       process.off("SIGTERM", forward).off("SIGINT", ignore);
-      const checkpoint = isLate && code === 143 ? qwen.listCheckpoints(values.out)[0] : undefined;
+      const checkpoint = isLate && code === 143 ? qwen.listCheckpoints(out)[0] : undefined;
       if (code !== 0 && checkpoint === undefined) process.exit(code ?? 1);
       if (checkpoint)
         console.log(
           "\nThe training took longer than was measured before: the demo goes on with what is trained.",
         );
-      resolve(checkpoint?.dir ?? values.out);
+      resolve(checkpoint?.dir ?? out);
     });
   });
 }
 
-function report(before, after, adapter) {
+/** A score beside the one before training, and by how much it changed. */
+function beside(is, was) {
+  const change = `${is < was ? "" : "+"}${(100 * (is / was - 1)).toFixed(0)} %`;
+  return `${is.toFixed(1).padStart(11)}${change.padStart(8)}`;
+}
+
+function report(before, after, replayed, adapter) {
   const rows = domains.map(({ title, documents }, i) => {
-    const [was, is] = [before.scores[i].perplexity, after.scores[i].perplexity];
-    const change = `${is < was ? "" : "+"}${(100 * (is / was - 1)).toFixed(0)} %`;
-    return `  ${`${title} (${documents})`.padEnd(24)}${was.toFixed(1).padStart(10)}${is.toFixed(1).padStart(10)}${change.padStart(9)}`;
+    const [was, is, kept] = [before, after, replayed].map((found) => found?.scores[i].perplexity);
+    const second = kept === undefined ? "" : beside(kept, was);
+    return `  ${`${title} (${documents})`.padEnd(24)}${was.toFixed(1).padStart(9)}${beside(is, was)}${second}`;
   });
+  const heading = `  ${"".padEnd(24)}   before      after${replayed === undefined ? "" : "           with replay"}`;
+  const advice = replayed
+    ? `The essays are what it was trained on now, the poems what it knew. Poems replayed beside
+  the essays keep most of them; docs/incremental-pretraining.md has what else helps.`
+    : `The essays are what it was trained on now, the poems what it knew. A tenth of poems mixed into the
+  data (replay_dataset=poetry) keeps most of them.`;
   const picture = path.join(values.out, "training_loss.png");
   const curve = existsSync(picture) ? `  ${picture}    the loss curve\n` : "";
+  const second = replayed ? `\n  replay: ${prompt}${replayed.text}` : "";
   return `
 ==== What it learned, and what it forgot (${Math.round(seconds())} s in all) ====
 Perplexity (how many tokens the model hesitates between; lower is better) of text that was never trained on:
-  ${"".padEnd(24)}    before     after
+${heading}
 ${rows.join("\n")}
-  The essays are what it was trained on now, the poems what it knew. A lower rate, or
-  poems mixed into the data, forget less.
+  ${advice}
 
 How it continues ${prompt}
   before: ${prompt}${before.text}
-  after:  ${prompt}${after.text}
+  after:  ${prompt}${after.text}${second}
 
 ==== What it wrote ====
 ${curve}  ${adapter}    the LoRA adapter, in PEFT's format${adapter === values.out ? ", with its checkpoints and logs" : ""}
@@ -205,7 +234,12 @@ const before = await look([], "before");
 const looked = seconds() - measured;
 // measured again: other programs come and go
 if (isFree) speed = Math.min(speed, measureSpeed(planned.read));
-if (isFree) shortenTraining(planned, speed, looked);
+// whoever names other data, or replays by a key, sees that alone; so does who has no time for both
+let hasSecond = !keys.some((key) => /^(?:replay_|dataset|output_dir=)/.test(key));
+const possible = (trainings) => possibleSteps(planned, speed, looked, trainings);
+if (isFree && possible(BOTH) < FEW) hasSecond = false;
+const trainings = hasSecond ? BOTH : 1;
+if (isFree) shortenTraining(planned, possible(trainings), speed);
 
 const width = Math.max(...changes.map(([key, value]) => key.length + value.length));
 const listed = changes
@@ -215,5 +249,17 @@ console.log(`The recipe is the tutorial's, ${recipe}: LoRA of rank 8 on every li
 ${listed.join("\n")}
 This machine trains it at about ${Math.round(speed).toLocaleString("en-US")} tokens/s.
 `);
-const adapter = await train(isFree ? most - seconds() - 2 * looked - OVERHEAD / 2 : undefined);
-console.log(report(before, await look([adapter], "after"), adapter));
+/** Seconds that a training may take: its share of what is left beside `looks` scorings. */
+const limit = (looks, share) =>
+  isFree ? Math.max(LEAST, share * (most - seconds() - looks * looked - OVERHEAD / 2)) : undefined;
+const adapter = await train(changes, limit(hasSecond ? 3 : 2, 1 / trainings));
+const after = await look([adapter], "after");
+let replayed;
+if (hasSecond) {
+  console.log(`
+The same once more with replay: ${replay.flatMap(([key, value, why]) => (why ? [`${key}: ${value} (${why})`] : [])).join(", ")}.
+`);
+  const second = await train([...changes.filter(([key]) => key !== "output_dir"), ...replay], limit(2, 1));
+  replayed = await look([second], "after replay");
+}
+console.log(report(before, after, replayed, adapter));

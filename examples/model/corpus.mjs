@@ -3,15 +3,12 @@
 // held out and never trained on; a poem whose verses are held out anywhere is dropped from training.
 //   node examples/model/corpus.mjs [FOLDER]     FOLDER: .corpus unless given
 // It writes FOLDER/poetry.jsonl, FOLDER/poetry-heldout.jsonl and a dataset_info.json that names them.
-import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { poemsOf, unpackedCollections } from "../../scripts/generate/chinese-poetry.mjs";
+import { isHeldOut, poemsOf, unpackedCollections } from "../../scripts/generate/chinese-poetry.mjs";
 
-const HELD_OUT = 300;
 const folder = path.resolve(process.argv[2] ?? ".corpus");
 const all = poemsOf(unpackedCollections(folder));
-const isHeldOut = ({ verses }) => createHash("sha256").update(verses).digest().readUInt32BE(0) % HELD_OUT === 0;
 const splits = {
   "poetry.jsonl": all.filter((poem) => !isHeldOut(poem)),
   "poetry-heldout.jsonl": all.filter(isHeldOut),

@@ -1,6 +1,7 @@
 // The npm package chinese-poetry 2.0.1 (MIT), from which the example data, the embedded model's corpus and the
 // experiments' domains are made. It is fetched once, by npm: the registry, the proxy and the cache are the user's.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 
@@ -50,6 +51,10 @@ export function poemsOf(collections) {
   }
   return [...poems.values()];
 }
+
+/** One poem of 300, chosen by its verses, that the embedded model was never trained on. */
+export const isHeldOut = ({ verses }) =>
+  createHash("sha256").update(verses).digest().readUInt32BE(0) % 300 === 0;
 
 /** Files in the order of their numbers, so that the corpus is the same on every machine. */
 export function filesInOrder(folder, prefix) {

@@ -12,6 +12,14 @@ async function documents(name: string): Promise<string[]> {
   return all;
 }
 
+it("holds 596 poems to replay, none of them held out", async () => {
+  const poems = await documents("poetry");
+  const heldOut = new Set(await documents("poetry_heldout"));
+  expect(poems).toHaveLength(596);
+  expect(new Set(poems).size).toBe(596);
+  expect(poems.filter((poem) => heldOut.has(poem))).toEqual([]);
+});
+
 it("holds 200 essays to train on and 22 others held out, each with title, author and text", async () => {
   const prose = await documents("prose");
   const heldOut = await documents("prose_heldout");

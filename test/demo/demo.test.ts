@@ -1,4 +1,4 @@
-// `npm run demo`, shortened to a few steps: the training, the comparison, the files that it names.
+// `npm run demo`, shortened to a few steps: both trainings, the comparison, the files that it names.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,18 +41,30 @@ describe("the demo", () => {
 
   it("measures text that was never trained on, before and after", () => {
     const rows = [
-      ...text.matchAll(/^ {2}held-out (essays|poems) \(\d+\) +([\d.]+) +([\d.]+) +([+-]?\d+) %$/gm),
+      ...text.matchAll(
+        /^ {2}held-out (essays|poems) \(\d+\) +([\d.]+) +([\d.]+) +[+-]?\d+ % +([\d.]+) +[+-]?\d+ %$/gm,
+      ),
     ];
     expect(rows.map((row) => row[1])).toEqual(["essays", "poems"]);
     const [essays, poems] = rows.map((row) => row.slice(2).map(Number)) as [number[], number[]];
     expect(essays[1]).toBeLessThan(0.8 * (essays[0] as number));
+    expect(essays[2]).toBeLessThan(0.8 * (essays[0] as number));
     expect(poems[0]).toBeLessThan(essays[0] as number);
+    // what replay is for, visible after a dozen steps already
+    expect(poems[2]).toBeLessThan(poems[1] as number);
   });
 
   it("continues a prompt before and after, and differently", () => {
     const [before, after] = [...text.matchAll(/^ {2}(?:before|after): +(夫天下.+)$/gm)].map((row) => row[1]);
     expect(before).toBeDefined();
     expect(after).not.toBe(before);
+  });
+
+  it("trains a second time with poems replayed, by a command that anyone can run", () => {
+    const commands = [...text.matchAll(/^\$ npx qwen-pt train .*$/gm)].map(([line]) => line);
+    expect(commands).toHaveLength(2);
+    expect(commands[1]).toContain(" replay_dataset=poetry replay_ratio=0.1 ");
+    expect(existsSync(path.join(out, "whole-replay", "adapter_model.safetensors"))).toBe(true);
   });
 
   it("names files that are there", () => {
