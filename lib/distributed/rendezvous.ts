@@ -7,7 +7,8 @@ import { distributedAddon, type StoreHandle } from "./addon.js";
 import type { RankPlace } from "./environment.js";
 import { DistributedError, PeerError } from "./errors.js";
 
-const POLL_MS = 50;
+/** Milliseconds between questions; in large runs one for each rank, so that the store has a thousand a second to answer. */
+const pollMs = ({ size }: RankPlace): number => Math.max(50, size);
 
 /** The store of a run, as one of its ranks uses it. */
 export class RunStore {
@@ -40,7 +41,7 @@ export class RunStore {
     for (;;) {
       const value = await this.get(key);
       if (value !== undefined) return value;
-      await after(POLL_MS);
+      await after(pollMs(this.#place));
     }
   }
 
@@ -49,7 +50,7 @@ export class RunStore {
     const end = performance.now() + limitMs;
     while ((await this.add(key, 0)) < least) {
       if (performance.now() > end) return false;
-      await after(POLL_MS);
+      await after(pollMs(this.#place));
     }
     return true;
   }
@@ -88,8 +89,11 @@ export async function openRunStore(place: RankPlace, limitMs: number): Promise<R
   }
 }
 
+type Facts = Readonly<Record<string, string>>;
+
 /**
- * Compares what must be the same on every rank; returns once rank 0 has found that it is.
+ * Compares what must be the same on every rank; returns once rank 0 knows that it is. Every rank compares itself with
+ * rank 0, so that no rank has more to do the more there are.
  * @param label of the comparison, once a run
  * @param limitMs how long rank 0 waits for the others
  * @throws UserError on rank 0, naming a rank and what differs; PeerError on the others
@@ -98,24 +102,22 @@ export async function agree(
   store: RunStore,
   { rank, size }: RankPlace,
   label: string,
-  facts: Readonly<Record<string, string>>,
+  facts: Facts,
   limitMs = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  await store.set(`${label}/facts/${rank}`, JSON.stringify(facts));
   if ((await store.add(`${label}/rank/${rank}`, 1)) > 1)
     throw new UserError(`RANK: two processes are rank ${rank}; mend what starts the processes`);
-  const arrived = await store.add(`${label}/arrived`, 1);
   if (rank > 0) {
+    await compareWithFirst(store, rank, label, facts);
     if ((await store.wait(`${label}/verdict`)) !== "") {
       await store.add(`${label}/read`, 1);
       throw new PeerError(`the ranks do not agree: rank 0 says in what`);
     }
     return;
   }
-  const complete = arrived >= size || (await store.reaches(`${label}/arrived`, size, limitMs));
-  const fault = complete
-    ? await difference(store, size, label, facts)
-    : await absence(store, size, label, limitMs);
+  await store.set(`${label}/facts`, JSON.stringify(facts));
+  const complete = await store.reaches(`${label}/arrived`, size - 1, limitMs);
+  const fault = complete ? await difference(store, size, label) : await absence(store, size, label, limitMs);
   await store.set(`${label}/verdict`, fault);
   if (fault === "") return;
   await store.reaches(`${label}/read`, size - 1, 3000); // the store ends with this process
@@ -125,24 +127,32 @@ export async function agree(
 async function absence(store: RunStore, size: number, label: string, limitMs: number): Promise<string> {
   const missing: number[] = [];
   for (let rank = 0; rank < size; rank++)
-    if ((await store.get(`${label}/facts/${rank}`)) === undefined) missing.push(rank);
+    if ((await store.add(`${label}/rank/${rank}`, 0)) === 0) missing.push(rank);
   const who = `rank${missing.length === 1 ? "" : "s"} ${missing.slice(0, 8).join(", ")}${missing.length > 8 ? ", ..." : ""}`;
   return `${who} of ${size} did not come within ${limitMs / 1000} s; check WORLD_SIZE, and that every process was started`;
 }
 
-async function difference(
-  store: RunStore,
-  size: number,
-  label: string,
-  facts: Readonly<Record<string, string>>,
-): Promise<string> {
+/** Leaves what differs here from rank 0, and then that this rank has come. */
+async function compareWithFirst(store: RunStore, rank: number, label: string, facts: Facts): Promise<void> {
+  const first = JSON.parse(await store.wait(`${label}/facts`)) as Facts;
+  const name = [...new Set([...Object.keys(first), ...Object.keys(facts)])].find(
+    (one) => first[one] !== facts[one],
+  );
+  if (name !== undefined) {
+    const [there, here] = [facts[name], first[name]].map((value) => value ?? "nothing");
+    const fault = `rank ${rank} differs from rank 0 in ${name}: ${there} there, ${here} here; start every rank with the same recipe, data and version`;
+    await store.set(`${label}/differs/${rank}`, fault);
+    await store.add(`${label}/differing`, 1);
+  }
+  await store.add(`${label}/arrived`, 1);
+}
+
+/** What the first rank that differs has left. */
+async function difference(store: RunStore, size: number, label: string): Promise<string> {
+  if ((await store.add(`${label}/differing`, 0)) === 0) return "";
   for (let rank = 1; rank < size; rank++) {
-    const theirs = JSON.parse((await store.get(`${label}/facts/${rank}`)) ?? "{}") as Record<string, string>;
-    for (const name of new Set([...Object.keys(facts), ...Object.keys(theirs)])) {
-      if (facts[name] === theirs[name]) continue;
-      const [ours, other] = [facts[name], theirs[name]].map((value) => value ?? "nothing");
-      return `rank ${rank} differs from rank 0 in ${name}: ${other} there, ${ours} here; start every rank with the same recipe, data and version`;
-    }
+    const fault = await store.get(`${label}/differs/${rank}`);
+    if (fault !== undefined) return fault;
   }
   return "";
 }
