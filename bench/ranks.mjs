@@ -9,6 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { loopbackBytes, runRanks } from "./harness/ranks.mjs";
+import { sentOf } from "./harness/scaling-model.mjs";
 import { median, root } from "./harness/subject.mjs";
 
 const { values } = parseArgs({
@@ -26,14 +27,9 @@ async function oneRank() {
   const { runRecipe } = await import("../dist/train/index.js");
   const { init } = await import("../dist/public/distributed.js");
   const { empty } = await import("../dist/public/torch.js");
-  const given = Object.fromEntries(
-    values.keys
-      .split(",")
-      .filter(Boolean)
-      .map((pair) => pair.split("=")),
-  );
+  const overrides = values.keys.split(",").filter(Boolean);
   const size = Number(process.env.WORLD_SIZE ?? 1);
-  const { recipe } = resolveRecipe({
+  const given = {
     model_name_or_path: path.join(root, "examples/model"),
     finetuning_type: "lora",
     dataset: "prose",
@@ -48,8 +44,8 @@ async function oneRank() {
     save_strategy: "no",
     logging_steps: 1000,
     use_cpu: true,
-    ...given,
-  });
+  };
+  const { recipe } = resolveRecipe(given, { overrides });
   const marks = [];
   let trainable = 0;
   await runRecipe(
@@ -86,7 +82,7 @@ async function oneRank() {
       ms,
       tokensPerSecond: (1000 * each[0].tokens) / ms,
       bytes: median(each.map((step) => step.bytes)),
-      theory: 2 * (size - 1) * 4 * trainable, // a ring's, of all ranks together
+      theory: size * sentOf(trainable, 4, size, "none"), // of all ranks together
       allReduceMs: size === 1 ? 0 : median(alone),
     }),
   );

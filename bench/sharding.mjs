@@ -9,6 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { loopbackBytes, runRanks } from "./harness/ranks.mjs";
+import { sentOf } from "./harness/scaling-model.mjs";
 import { median, root } from "./harness/subject.mjs";
 
 const { values } = parseArgs({
@@ -113,8 +114,6 @@ else {
       const block = parameters / 12;
       const whole = { none: 4, shard_grad_op: 1, full_shard: 0 }[way];
       const theory = 4 * parameters * (whole + (4 - whole) / size) + (way === "none" ? 0 : 16 * block);
-      // of all ranks together: an all-reduce is 2 (N - 1), a gathering or a scattering (N - 1)
-      const passes = { none: 2, shard_grad_op: 2, full_shard: 3 }[way];
       console.log(
         [
           String(size).padEnd(10),
@@ -122,7 +121,7 @@ else {
           mb(peak - before),
           mb(theory),
           mb(size === 1 ? 0 : sent).padStart(12),
-          mb(4 * parameters * passes * (size - 1)),
+          mb(size * sentOf(parameters, 4, size, way)), // of all ranks together
           ms.toFixed(0).padStart(8),
         ].join(" "),
       );

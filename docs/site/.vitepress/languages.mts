@@ -20,6 +20,7 @@ const PAGES: readonly (readonly [group: readonly [string, string], pages: readon
       ["hub", "Models and data from a hub", "从 hub 下载"],
       ["quantization", "A base in 4 bits", "4 位量化（QLoRA）"],
       ["distributed", "Several processes", "多进程"],
+      ["scaling", "More processes than here", "更多的进程"],
       ["trackers", "Trackers", "跟踪器"],
     ],
   ],
