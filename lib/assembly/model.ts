@@ -25,7 +25,7 @@ import { readAdapterConfig } from "../peft/index.js";
 import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
 import { precisionOf, upcastNorms } from "./precision.js";
-import { checkTrainable, integerConfig, quantizedConfig } from "./quantized.js";
+import { checkOffload, checkTrainable, integerConfig, quantizedConfig } from "./quantized.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
 import { trainPart } from "./trained-part.js";
 
@@ -56,6 +56,7 @@ export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
   const read = { ...readModelConfig(recipe.model_name_or_path), attention: attentionKernel(recipe) };
   const config = integerConfig(recipe, quantizedConfig(recipe, read, compute, note), compute);
   checkTrainable(recipe, config);
+  checkOffload(recipe, config);
   if (recipe.rope_parameters !== null) {
     const raw: Record<string, unknown> = { ...config.raw, rope_parameters: recipe.rope_parameters };
     delete raw["rope_scaling"];

@@ -71,6 +71,25 @@ export function integerConfig(
 }
 
 /**
+ * Checks that weights which stay in their file (`layer_offload`) meet the processor.
+ * @throws UserError where a device would take copies of them, or where they are in codes
+ */
+export function checkOffload(
+  recipe: Pick<Recipe, "layer_offload" | "use_cpu" | "model_name_or_path">,
+  config: ModelConfig,
+): void {
+  if (recipe.layer_offload === null) return;
+  if (config.quantization !== undefined)
+    throw new UserError(
+      `layer_offload: ${recipe.model_name_or_path} is quantized already (${formatName(config.quantization)}): its weights stay in memory; remove it`,
+    );
+  if (!recipe.use_cpu && accelerator() !== undefined)
+    throw new UserError(
+      "layer_offload: disk: a processor reads the file as it computes, a GPU does not; remove it, or set use_cpu: true",
+    );
+}
+
+/**
  * Checks that a recipe trains what its quantized checkpoint can be trained by; a recipe that quantizes itself was checked
  * before.
  * @throws UserError as LLaMA-Factory does

@@ -134,6 +134,12 @@ export function loadSafetensors(path: string): Map<string, Tensor> {
 export const releasePages = op<(tensor: Tensor) => void>("qwen_pt::release_pages");
 
 /**
+ * Has the system read a file's pages under a tensor before they are needed, while something else computes. Does nothing to
+ * a tensor that is not on a file's pages.
+ */
+export const expectPages = op<(tensor: Tensor) => void>("qwen_pt::expect_pages");
+
+/**
  * Writes tensors to a file, byte for byte as the reference writer would. The bytes go to a file beside it, reach the
  * disk, and are renamed: the file is there whole or, whatever fails, as it was before. Tensors may be on any device
  * and in any memory order; one at a time is brought to the CPU, and nothing is held twice.

@@ -50,7 +50,7 @@ struct Ring {
     Tensor next = at::empty_like(held);
     const int tag = kFirstTag + passed++ % kFirstTag;
     auto wait = open->pass(held.view({-1}), members[(place + 1) % size()], next.view({-1}),
-                               members[(place + size() - 1) % size()], tag);
+                           members[(place + size() - 1) % size()], tag);
     return {next, std::move(wait)};
   }
 
@@ -96,15 +96,13 @@ std::tuple<Tensor, Tensor> gradientsBetween(const Tensor& grad, const Operands& 
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::attention_between_backward", "").typed<Backward>();
   const auto sums = result.logsumexp.scalar_type();
-  const auto [query, key, value] = op.call(grad, of.query, held[0], held[1], result.out, result.logsumexp,
-                                           of.meetings[step], step == 0, of.scale);
+  const auto [query, key, value] =
+      op.call(grad, of.query, held[0], held[1], result.out, result.logsumexp, of.meetings[step], step == 0, of.scale);
   return {query.to(sums), at::stack({key, value}).to(sums)};
 }
 
 /// [heads, batch * tokens] beside [batch, tokens, heads, dim].
-Tensor perHead(const Tensor& x, const Tensor& out) {
-  return x.t().reshape({out.size(0), out.size(1), out.size(2), 1});
-}
+Tensor perHead(const Tensor& x, const Tensor& out) { return x.t().reshape({out.size(0), out.size(1), out.size(2), 1}); }
 
 /// Two results over different keys, as one over both; `into` is changed.
 void join(Result& into, const Tensor& out, const Tensor& logsumexp) {
@@ -173,9 +171,8 @@ struct RingAttention : torch::autograd::Function<RingAttention> {
                         const Tables& meetings, int64_t number, Scale scale, const std::optional<Tensor>& givenOut,
                         const std::optional<Tensor>& givenSums) {
     at::AutoDispatchBelowADInplaceOrView below;
-    const Result result =
-        givenOut ? Result{givenOut->alias(), *givenSums}
-                 : qwen_pt::forward(ringOf(number, meetings), {query, key, value, meetings, scale});
+    const Result result = givenOut ? Result{givenOut->alias(), *givenSums}
+                                   : qwen_pt::forward(ringOf(number, meetings), {query, key, value, meetings, scale});
     context->save_for_backward({query, key, value, result.out, result.logsumexp});
     context->saved_data["meetings"] = meetings;
     context->saved_data["ring"] = number;
@@ -217,8 +214,8 @@ Tensor withGradients(const Tensor& query, const Tensor& key, const Tensor& value
   return plain(query, key, value, meetings, number, scale);
 }
 
-Tensor recalled(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
-                const Tensor& logsumexp, at::TensorList meetings, int64_t number, Scale scale) {
+Tensor recalled(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out, const Tensor& logsumexp,
+                at::TensorList meetings, int64_t number, Scale scale) {
   return RingAttention::apply(query, key, value, meetings.vec(), number, scale, std::optional<Tensor>(out),
                               std::optional<Tensor>(logsumexp));
 }

@@ -40,6 +40,18 @@ at::Tensor mappedTensor(std::shared_ptr<FileMapping> mapping, char* data, c10::I
 
 namespace {
 
+/// Asks for a tensor's pages before they are needed: the system reads them from the file meanwhile. Nothing where the
+/// tensor is not on a file's pages.
+void expectPages(const at::Tensor& tensor) {
+#if defined(__linux__)
+  if (!tensor.has_storage() || !isMapped(tensor.storage())) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.const_data_ptr()), end = begin + tensor.nbytes();
+  const uintptr_t first = begin / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_WILLNEED);
+#endif
+}
+
 /// Lets go of the pages of a tensor that was read and never written, or that lies in a scratch file: they come from the
 /// file again if it is read once more. Whole pages only, so that neighbours keep theirs; nothing where the tensor is not on a file's pages.
 void releasePages(const at::Tensor& tensor) {
@@ -63,6 +75,7 @@ at::Tensor scratchZeros(c10::IntArrayRef size, at::ScalarType dtype, std::string
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
+  library.def("expect_pages(Tensor tensor) -> ()", expectPages);
   library.def("release_pages(Tensor tensor) -> ()", releasePages);
   library.def("scratch_zeros(int[] size, ScalarType dtype, str folder) -> Tensor", scratchZeros);
 }

@@ -83,8 +83,9 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "causal_attention has no second derivative (createGraph)");
     const auto saved = context->get_saved_variables();
     const OptionalTensor cuSeqlens = saved[5].defined() ? OptionalTensor(saved[5]) : std::nullopt;
-    const AttentionCall call{saved[0], saved[1], saved[2], documentsOf(saved[0], cuSeqlens, std::nullopt), true,
-                             context->saved_data["scale"].toDouble()};
+    const AttentionCall call{saved[0], saved[1],
+                             saved[2], documentsOf(saved[0], cuSeqlens, std::nullopt),
+                             true,     context->saved_data["scale"].toDouble()};
     const auto grads = attendBackwardOnCpu(call, evenlySpaced(outputs[0]), {saved[3], saved[4]});
     return {grads.query, grads.key, grads.value, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }

@@ -279,10 +279,10 @@ class AttentionBackward {
 
   const AttentionProblem& problem_;
   const int64_t group_;
-  const int64_t width_;   // dim in whole panels
-  const int64_t depth_;   // dim in whole pairs
-  const int64_t lanes_;   // dim in whole tiles' rows
-  const int64_t padded_;  // the longest sequence in whole blocks of queries
+  const int64_t width_;                           // dim in whole panels
+  const int64_t depth_;                           // dim in whole pairs
+  const int64_t lanes_;                           // dim in whole tiles' rows
+  const int64_t padded_;                          // the longest sequence in whole blocks of queries
   int64_t start_ = 0, length_ = 0, columns_ = 0;  // of the queries at hand
   int64_t keyStart_ = 0, keyCount_ = 0;
   Factor *keys_, *values_, *keysTransposed_, *queriesAcross_, *outsAcross_, *queriesDown_, *outsDown_;

@@ -56,8 +56,9 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value) {
 AttentionCall callOf(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& meetings, bool causal,
                      std::optional<double> scale) {
   check(query, key, value);
-  return {query, key,   value, read(meetings, query.size(0) * query.size(1), key.size(0) * key.size(1), causal), causal,
-          attentionScale(scale, query)};
+  return {query,  key,
+          value,  read(meetings, query.size(0) * query.size(1), key.size(0) * key.size(1), causal),
+          causal, attentionScale(scale, query)};
 }
 
 std::tuple<Tensor, Tensor> between(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& meetings,
@@ -76,8 +77,8 @@ std::tuple<Tensor, Tensor, Tensor> betweenBackward(const Tensor& grad, const Ten
   TORCH_CHECK(grad.sizes() == q.sizes() && out.sizes() == q.sizes() && grad.scalar_type() == q.scalar_type() &&
                   out.scalar_type() == q.scalar_type() && logsumexp.scalar_type() == sumsDtype(q) &&
                   logsumexp.sizes() == at::IntArrayRef({q.size(2), q.size(0) * q.size(1)}),
-              "grad ", grad.sizes(), ", out ", out.sizes(), " and logsumexp ", logsumexp.sizes(),
-              " are not of query ", q.sizes());
+              "grad ", grad.sizes(), ", out ", out.sizes(), " and logsumexp ", logsumexp.sizes(), " are not of query ",
+              q.sizes());
   auto grads = attendBackwardOnCpu(call, evenlySpaced(grad), {evenlySpaced(out), logsumexp.contiguous()});
   return {grads.query, grads.key, grads.value};
 }

@@ -56,39 +56,54 @@ void forRuns(const Tensor& numbers, int64_t run, const Body& body) {
 }
 
 float largest(const float* numbers, int64_t count) {
-  float most = 0;
-  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(numbers[i]));
-  return most;
+  // eight at a time: one maximum would wait for the one before it
+  std::array<float, 8> most{};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int64_t j = 0; j < 8; ++j) most[j] = std::max(most[j], std::fabs(numbers[i + j]));
+  }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::fabs(numbers[i]));
+  return *std::max_element(most.begin(), most.end());
 }
 
-/// Which code each place among the sorted levels has, and what lies between two of them.
+/// Steps from -1 to 1 in which the places are looked up: none holds two bounds of NF4 or FP4.
+constexpr int64_t kBins = 4096;
+
+/// Which code each place among the sorted levels has, and what lies between two of them; both by the step of a number,
+/// so that one comparison decides.
 struct Places {
   std::array<float, 15> bounds;
   std::array<uint8_t, 16> codes;
+  std::array<float, kBins + 1> bound;  // in a step; where there is none, more than any number
+  std::array<uint8_t, kBins + 1> below, above;
+
+  static int64_t binOf(float x) { return static_cast<int64_t>((x + 1.0f) * (kBins / 2)); }
 
   explicit Places(const Tensor& levels) {
     const float* level = levels.const_data_ptr<float>();
     const Tensor order = at::argsort(levels);
     for (int64_t i = 0; i < 16; ++i) codes[i] = static_cast<uint8_t>(order.const_data_ptr<int64_t>()[i]);
     for (int64_t i = 0; i < 15; ++i) bounds[i] = (level[codes[i]] + level[codes[i + 1]]) / 2;
+    bound.fill(2);
+    for (int64_t place = 0; place < 15; ++place) {
+      float& here = bound[binOf(bounds[place])];
+      TORCH_CHECK(here == 2, "levels are too close to each other");
+      here = bounds[place];
+    }
+    int64_t place = 0;
+    for (int64_t bin = 0; bin <= kBins; ++bin) {
+      below[bin] = codes[place];
+      if (bound[bin] != 2) ++place;
+      above[bin] = codes[place];
+    }
+  }
+
+  /// Of a number in [-1, 1]. What is no number has the lowest place, as every comparison with it fails.
+  uint8_t operator()(float x) const {
+    const int64_t bin = x == x ? binOf(x) : 0;
+    return x > bound[bin] ? above[bin] : below[bin];
   }
 };
-
-constexpr int64_t kTogether = 32;
-
-/// Codes of `count` numbers of a run, scaled to [-1, 1] in place.
-void place(const Places& places, const float* scaled, int64_t count, uint8_t* codes) {
-  for (int64_t start = 0; start < count; start += kTogether) {
-    alignas(32) float part[kTogether] = {};
-    alignas(32) int32_t above[kTogether] = {};
-    const int64_t size = std::min(kTogether, count - start);
-    std::copy_n(scaled + start, size, part);
-    for (const float bound : places.bounds) {
-      for (int64_t i = 0; i < kTogether; ++i) above[i] += part[i] > bound ? 1 : 0;
-    }
-    for (int64_t i = 0; i < size; ++i) codes[start + i] = places.codes[above[i]];
-  }
-}
 
 std::tuple<Tensor, Tensor> quantizeFourBit(const Tensor& given, const Tensor& levels, int64_t run) {
   check(given, levels, 16, run);
@@ -105,13 +120,12 @@ std::tuple<Tensor, Tensor> quantizeFourBit(const Tensor& given, const Tensor& le
     scales[index] = whole ? most : scale;
     const float factor = 1.0f / scale;
     for (int64_t i = 0; i < count; ++i) x[i] = std::clamp(whole ? x[i] * factor : x[i] / scale, -1.0f, 1.0f);
-    std::array<uint8_t, kLongestRun + 1> each;
-    place(places, x, count, each.data());
-    // a last number without a partner has zero for one
-    const float zero = 0;
-    if (count % 2 != 0) place(places, &zero, 1, each.data() + count);
     uint8_t* pair = to + index * run / 2;
-    for (int64_t i = 0; i < count; i += 2) *pair++ = static_cast<uint8_t>(each[i] << 4 | each[i + 1]);
+    for (int64_t i = 0; i < count; i += 2) {
+      // a last number without a partner has zero for one
+      const float second = i + 1 < count ? x[i + 1] : 0;
+      *pair++ = static_cast<uint8_t>(places(x[i]) << 4 | places(second));
+    }
   });
   return {codes, absmax};
 }

@@ -370,6 +370,12 @@ describe("mistakes", () => {
       /create_new_adapter: the adapter before it cannot be merged into a quantized model/,
     ],
     ["quantization_bit: 4\newc_lambda: 1\newc_dataset: a", /ewc_lambda: a quantized weight has no gradient/],
+    ["layer_offload: disk\nfinetuning_type: full", /layer_offload: needs finetuning_type: lora, not full/],
+    [
+      "layer_offload: disk\nquantization_bit: 4",
+      /layer_offload: quantized weights are not .* quantization_bit/,
+    ],
+    ["layer_offload: disk\npissa_init: true", /layer_offload: remove pissa_init: its weights are no file's/],
     ["quantization_compute: int4", /quantization_compute: expected one of int8/],
     [
       "quantization_compute: int8\nquantization_bit: 8",

@@ -120,6 +120,7 @@ const ELSEWHERE: Record<string, string> = {
   train_sampling_strategy: "has one value",
   gradient_checkpointing: "the same result in less memory (recompute.test.ts)",
   activation_offload: "the same result in less memory (recompute.test.ts)",
+  layer_offload: "the same result in less memory (test/train/setup/streamed-weights.test.ts)",
   pissa_convert: "writes files (methods.test.ts)",
   nproc_per_node: "the same result by several processes (test/train/processes.test.ts)",
   fsdp: "the same result by several processes (test/combinations/processes.test.ts)",

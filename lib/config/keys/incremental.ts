@@ -3,6 +3,11 @@ import { choice, flag, float, inGroup, int, list } from "../key.js";
 import { languageTags } from "../values/language-tags.js";
 
 export const incrementalKeys = inGroup("incremental", ["train"], {
+  layer_offload: choice({
+    default: null,
+    values: ["disk"],
+    doc: "Leave the frozen weights in the model's file while an adapter is trained: the system reads each block's while the block before it computes, and lets go of them when it has. Slower by what the disk falls behind, in the memory of a few blocks; the numbers are the same to the bit (docs/quantization.md).",
+  }),
   quantization_compute: choice({
     default: null,
     values: ["int8"],

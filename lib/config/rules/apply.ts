@@ -5,7 +5,7 @@ import { checkpointingRules } from "./checkpointing.js";
 import { evaluationRules } from "./evaluation.js";
 import { incrementalRules } from "./incremental.js";
 import { adapter, variants } from "./method.js";
-import { quantizationRules } from "./quantization.js";
+import { offloadRules, quantizationRules } from "./quantization.js";
 import { samplingRules } from "./sampling.js";
 import {
   blocks,
@@ -32,6 +32,7 @@ export function applyRules(checked: Checked, setting: Setting): void {
     variants(checked, setting);
     warmUp(checked, setting);
     schedule(checked, setting);
+    offloadRules(checked, setting);
     checkpointingRules(checked, setting);
     evaluationRules(checked, setting);
     incrementalRules(checked, setting);

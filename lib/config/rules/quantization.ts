@@ -3,6 +3,7 @@
 import { UserError } from "../../errors.js";
 import type { Checked, Setting } from "../checked.js";
 import type { Recipe } from "../schema.js";
+import { shardingOf } from "../values/sharding.js";
 
 /** Keys that keep the frozen layers in few bits. */
 type Quantizing = "quantization_bit" | "quantization_compute";
@@ -83,6 +84,27 @@ function trained(recipe: Recipe, key: Quantizing, fail: Fail): void {
       "ewc_lambda",
       `a quantized weight has no gradient to take its Fisher information from; remove ${key}`,
     );
+}
+
+/** Checks `layer_offload`: weights that lie in a file as they are computed with, in one process. */
+export function offloadRules({ recipe }: Checked, setting: Setting): void {
+  if (recipe.layer_offload === null) return;
+  const fail: Fail = (key, why) => {
+    throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
+  };
+  const key = "layer_offload";
+  if (recipe.finetuning_type !== "lora")
+    fail(
+      key,
+      `needs finetuning_type: lora, not ${recipe.finetuning_type}: weights that train stay in memory`,
+    );
+  for (const other of ["quantization_bit", "quantization_compute"] as const)
+    if (recipe[other] !== null)
+      fail(key, `quantized weights are not in the model's file; remove it or ${other}`);
+  if (recipe.pissa_init || recipe.train_from_scratch)
+    fail(key, `remove ${recipe.pissa_init ? "pissa_init" : "train_from_scratch"}: its weights are no file's`);
+  if (shardingOf(recipe) !== undefined)
+    fail(key, "sharded weights are in no file; remove it, or train in one process");
 }
 
 /** Checks `quantization_compute`: our own, beside no other format. */

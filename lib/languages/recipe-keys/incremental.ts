@@ -19,6 +19,8 @@ export const INCREMENTAL: Readonly<Record<string, string>> = {
   time_decay_floor: "文档再老也不低于的权重；新文档为 1。",
   time_decay_replacement: "有放回地抽取，新文档因此会出现多次；false 表示每篇至多抽一次。",
   time_decay_samples: "抽取的文档篇数。",
+  layer_offload:
+    "训练适配器时，冻结的权重留在模型的文件里：前一块计算时由系统读入下一块的权重，算完即放开。慢多少取决于磁盘跟不上多少，内存只占几块；数值逐比特相同（docs/zh/quantization.md）。",
   quantization_compute:
     "冻结的线性层用 8 位整数相乘，前向和梯度都是，旁边训练适配器：权重只舍入一次，激活和梯度逐个词元舍入。在有 AVX2 的处理器上比 16 位快，权重内存减半，精度较低（docs/zh/quantization.md）。",
   curriculum_by:

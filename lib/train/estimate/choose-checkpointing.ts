@@ -83,6 +83,13 @@ export function resolveCheckpointing(
   return mode;
 }
 
+/** Whether all frozen weights are in memory in 16 bits or more. */
+const keepsWeights = (model: FamilyModel, recipe: Recipe): boolean =>
+  recipe.finetuning_type === "lora" &&
+  recipe.layer_offload === null &&
+  recipe.quantization_compute === null &&
+  model.config.quantization === undefined;
+
 /** Says, before the first step, that a run will not fit into what the machine or its container has left. */
 export function warnOfMemory(
   model: FamilyModel,
@@ -100,6 +107,8 @@ export function warnOfMemory(
     recipe.per_device_train_batch_size > 1 && "a smaller per_device_train_batch_size",
     "a smaller cutoff_len",
     recipe.finetuning_type === "full" && "finetuning_type: lora",
+    keepsWeights(model, recipe) && "quantization_bit: 4",
+    keepsWeights(model, recipe) && isHost(device) && "layer_offload: disk",
   ].filter(Boolean);
   emit({
     type: "message",

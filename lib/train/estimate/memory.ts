@@ -102,6 +102,15 @@ function shardingSizes(model: FamilyModel, recipe: Recipe): ShardingSizes | unde
   };
 }
 
+/** What is in memory of weights that stay in their file: what trains, the tables, and two blocks. */
+function streamedBytes(model: FamilyModel): number {
+  const blocks = model.layers.map((block) => block.parameters());
+  const inBlocks = new Set(blocks.flat());
+  const frozen = blocks.map((block) => bytesOf(block) - bytesOf(learningOf(block)));
+  const around = model.parameters().filter((parameter) => !inBlocks.has(parameter));
+  return bytesOf(learningOf(blocks.flat())) + bytesOf(around) + 2 * Math.max(...frozen);
+}
+
 /** The sizes of a run. */
 function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
   const learning = learningOf(model.parameters());
@@ -120,7 +129,7 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     masks: maskBytes(model),
     scores: scoreBytes(model, recipe),
     passed: passedBytes(model, recipe),
-    weights: bytesOf(model.parameters()),
+    weights: recipe.layer_offload === "disk" ? streamedBytes(model) : bytesOf(model.parameters()),
     trained: bytesOf(learning),
     optimizer,
     working,

@@ -32,6 +32,7 @@ import { datasetFetcher } from "../../hub/index.js";
 import { documentArrangement, type RunOrder, type TrainingMethod } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
 import type { FamilyModel } from "../../models/index.js";
+import { setPassage } from "../../step/passage.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
@@ -43,6 +44,7 @@ import { releaseMemory } from "./free-memory.js";
 import { sayKernels } from "./fused-kernels.js";
 import { findResume } from "./resume.js";
 import { factsOf } from "./same-everywhere.js";
+import { StreamedWeights } from "./streamed-weights.js";
 import { attentionLine, computingOf, productsLine, slowness } from "./what-computes.js";
 
 /** Everything that a trainer works with. */
@@ -238,6 +240,7 @@ async function makeModel(
         say: (text) => emit({ type: "message", level: "info", text }),
       }),
     );
+  if (recipe.layer_offload === "disk") setPassage(model, new StreamedWeights(model));
   manualSeed(recipe.seed);
   model.train();
   return { model, weights, methods };
