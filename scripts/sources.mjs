@@ -25,8 +25,15 @@ export function nativeSources(capability = "any", folder = root) {
     "native/tensors",
     "native/files",
     "native/kernels",
+    "native/kernels/attention",
     "native/kernels/cuda",
+    "native/kernels/linear",
+    "native/kernels/rows",
     "native/products",
+    "native/products/coded",
+    "native/products/integer",
+    "native/products/low_rank",
+    "native/products/panels",
     "native/accelerator",
   ].flatMap((name) =>
     existsSync(path.join(folder, name))

@@ -1,4 +1,4 @@
-// Causal attention: one operator for whole sequences and for documents packed into them (native/kernels/attention.cc),
+// Causal attention: one operator for whole sequences and for documents packed into them (native/kernels/attention/attention.cc),
 // and what may stand in its place: libtorch's own choice, or products with a softmax between.
 
 import type { Tensor } from "../torch/index.js";

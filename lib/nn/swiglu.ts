@@ -1,4 +1,4 @@
-// The product inside a gated feed-forward layer, as one operator (native/kernels/swiglu.cc).
+// The product inside a gated feed-forward layer, as one operator (native/kernels/rows/swiglu.cc).
 
 import type { Tensor } from "../torch/index.js";
 import { op } from "../torch/index.js";

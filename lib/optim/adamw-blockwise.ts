@@ -1,6 +1,6 @@
 // AdamW as bitsandbytes 0.50 has it: moments in codes of 8 bits (Dettmers et al. 2022, arXiv:2110.02861) or in float32,
 // and states that lie in a mapped file, which the system may put on the disk ("paged"). The arithmetic is
-// native/kernels/adamw.cc's.
+// native/kernels/rows/adamw.cc's.
 
 import { dynamicLevels } from "../nn/index.js";
 import type { Device, Tensor } from "../torch/index.js";

@@ -1,11 +1,11 @@
 // Causal attention where it is not the processor's: libtorch's kernels, those for documents of varying length included,
-// and on meta their shapes. Nothing is copied to the host. Signatures and meanings are kernels/attention.cc's.
+// and on meta their shapes. Nothing is copied to the host. Signatures and meanings are kernels/attention/attention.cc's.
 //
 // In 16 bits flash attention where the device has it; memory-efficient attention for those and for float32; float64,
 // which has neither, document by document. What a second pass takes from the first is the result and the logarithms of
 // the rows' sums, from which both kernels' backward passes go; dropout, whose random state they would need, there is none.
 
-#include "kernels/attention_operands.h"
+#include "kernels/attention/attention_operands.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>

@@ -1,5 +1,5 @@
 // Ring attention: each rank has some tokens of every row, their queries stay, and their keys and values go around the
-// ranks; what meets is computed by attention_between (kernels/attention_between.cc) while the next part is on its way.
+// ranks; what meets is computed by attention_between (kernels/attention/attention_between.cc) while the next part is on its way.
 //
 //   ring_attention(query [batch, tokens, heads, dim], key, value [batch, tokens, kvHeads, dim], meetings, ring, scale?)
 //     -> [batch, tokens, heads, dim]

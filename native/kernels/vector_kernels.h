@@ -1,14 +1,14 @@
 // The kernels that are compiled once for each kind of processor, and the choice between them at run time.
 #pragma once
 
-#include "attention_kernel.h"
-#include "products/eight_bit_kernel.h"
-#include "products/fixed_point_kernel.h"
-#include "products/four_bit_kernel.h"
-#include "products/int8_kernel.h"
-#include "products/low_rank_kernel.h"
-#include "products/panel_kernel.h"
-#include "rows_kernel.h"
+#include "kernels/attention/attention_kernel.h"
+#include "kernels/rows/rows_kernel.h"
+#include "products/coded/eight_bit_kernel.h"
+#include "products/coded/four_bit_kernel.h"
+#include "products/integer/fixed_point_kernel.h"
+#include "products/integer/int8_kernel.h"
+#include "products/low_rank/low_rank_kernel.h"
+#include "products/panels/panel_kernel.h"
 
 namespace qwen_pt {
 

@@ -2,17 +2,17 @@
 // capability's flags. Everything has internal linkage but the function that hands the table out.
 #pragma once
 
-#include "adamw_runs.h"
-#include "attention_backward.h"
-#include "cross_entropy_rows.h"
-#include "norm_rows.h"
-#include "products/eight_bit_rows.h"
-#include "products/fixed_point_rows.h"
-#include "products/four_bit_rows.h"
-#include "products/int8_rows.h"
-#include "products/low_rank_rows.h"
-#include "products/panel_rows.h"
-#include "swiglu_rows.h"
+#include "kernels/attention/attention_backward.h"
+#include "kernels/linear/cross_entropy_rows.h"
+#include "kernels/rows/adamw_runs.h"
+#include "kernels/rows/norm_rows.h"
+#include "kernels/rows/swiglu_rows.h"
+#include "products/coded/eight_bit_rows.h"
+#include "products/coded/four_bit_rows.h"
+#include "products/integer/fixed_point_rows.h"
+#include "products/integer/int8_rows.h"
+#include "products/low_rank/low_rank_rows.h"
+#include "products/panels/panel_rows.h"
 #include "vector_kernels.h"
 
 namespace qwen_pt {

@@ -7,9 +7,9 @@
 
 #include "frozen_product.h"
 
-#include "fixed_point_product.h"
-#include "panel_product.h"
 #include "product_kind.h"
+#include "products/integer/fixed_point_product.h"
+#include "products/panels/panel_product.h"
 #include "tensors/placement.h"
 
 #include <ATen/ops/empty.h>

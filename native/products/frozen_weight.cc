@@ -10,16 +10,16 @@
 
 #include "frozen_weight.h"
 
-#include "eight_bit_matrix.h"
-#include "fixed_point_product.h"
-#include "four_bit_matrix.h"
 #include "frozen_product.h"
-#include "int8_product.h"
 #include "kernels/cuda/four_bit.h"
 #include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
-#include "panel_product.h"
 #include "product_kind.h"
+#include "products/coded/eight_bit_matrix.h"
+#include "products/coded/four_bit_matrix.h"
+#include "products/integer/fixed_point_product.h"
+#include "products/integer/int8_product.h"
+#include "products/panels/panel_product.h"
 #include "tensors/placement.h"
 
 #include <ATen/Parallel.h>

@@ -2,7 +2,7 @@
 // are read with. Layers multiply by it in either form; of codes never more than a panel exists as numbers.
 #pragma once
 
-#include "stored_matrix.h"
+#include "products/coded/stored_matrix.h"
 
 #include <ATen/core/Tensor.h>
 

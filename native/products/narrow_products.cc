@@ -8,8 +8,8 @@
 
 #include "narrow_products.h"
 
-#include "panel_product.h"
 #include "product_kind.h"
+#include "products/panels/panel_product.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm_cpu_dispatch.h>

@@ -2,8 +2,8 @@
 
 #include "product_kind.h"
 
-#include "fixed_point_product.h"
 #include "processor.h"
+#include "products/integer/fixed_point_product.h"
 
 #include <torch/library.h>
 

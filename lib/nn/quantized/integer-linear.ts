@@ -1,5 +1,5 @@
 // A linear layer that multiplies in integers of 8 bits, forward and for its input's gradient: the weight's with a unit a
-// row, x's and the gradient's rounded token by token as they come (native/products/int8_product.h). Faster than 16 bits
+// row, x's and the gradient's rounded token by token as they come (native/products/integer/int8_product.h). Faster than 16 bits
 // and less exact: docs/quantization.md has how much. A few rows of x, as in generating, meet the integers' values instead.
 
 import { UserError } from "../../errors.js";

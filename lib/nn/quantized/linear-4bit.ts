@@ -163,7 +163,7 @@ export class Linear4bit extends CodedLinear {
     this.#reading = undefined;
   }
 
-  /** What the operators read the codes with: native/products/four_bit_matrix.h. */
+  /** What the operators read the codes with: native/products/coded/four_bit_matrix.h. */
   protected state(): readonly Tensor[] {
     const { device } = this.weight;
     if (this.#reading?.device !== device) {

@@ -135,7 +135,7 @@ function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
   return waiting * each + Math.min(1, blocks) * again + passing;
 }
 
-/** Rows of a trained table whose gradients exist beside it: native/kernels/linear_cross_entropy.cc. */
+/** Rows of a trained table whose gradients exist beside it: native/kernels/linear/linear_cross_entropy.cc. */
 const TABLE_ROWS = 8192;
 
 /**

@@ -1,9 +1,9 @@
 // The head and its loss by the kernel of cross_entropy.cu: a chunk is a product, one launch that turns its logits into
 // gradients in their place, and the products of the gradients. Nothing is read back: a label out of bounds makes the loss
-// NaN. The operators are kernels/linear_cross_entropy.cc's.
+// NaN. The operators are kernels/linear/linear_cross_entropy.cc's.
 
 #include "accelerator/kernels.h"
-#include "kernels/linear_cross_entropy.h"
+#include "kernels/linear/linear_cross_entropy.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>

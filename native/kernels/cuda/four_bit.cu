@@ -1,5 +1,5 @@
 // Values of codes of 4 bits (NF4, FP4), with scales that are numbers or codes of 8 bits themselves: one pass, in
-// bitsandbytes' order of roundings (products/frozen_weight.cc, products/four_bit_rows.h). Two codes a byte, the first in
+// bitsandbytes' order of roundings (products/frozen_weight.cc, products/coded/four_bit_rows.h). Two codes a byte, the first in
 // its high bits; `run` values share a scale, `outerRun` scales of 8 bits another, both counted from the start of
 // the whole weight.
 #include "numbers.cuh"

@@ -1,7 +1,7 @@
 // Values of a weight of 4 bits by the kernel of four_bit.cu.
 #pragma once
 
-#include "products/four_bit_matrix.h"
+#include "products/coded/four_bit_matrix.h"
 
 #include <ATen/core/Tensor.h>
 

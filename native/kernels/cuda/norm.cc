@@ -1,5 +1,5 @@
 // RMS normalisation, alone and with the rotary embedding, by the kernels of norm.cu: one launch forward, one backward.
-// The operators and what they mean are kernels/norm.cc's; what the kernels do not suit goes by its composites.
+// The operators and what they mean are kernels/rows/norm.cc's; what the kernels do not suit goes by its composites.
 
 #include "accelerator/kernels.h"
 

@@ -1,4 +1,4 @@
-// silu(gate) * up by the kernels of swiglu.cu: one launch forward, one backward. The operator is kernels/swiglu.cc's.
+// silu(gate) * up by the kernels of swiglu.cu: one launch forward, one backward. The operator is kernels/rows/swiglu.cc's.
 
 #include "accelerator/kernels.h"
 

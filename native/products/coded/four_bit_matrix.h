@@ -1,6 +1,6 @@
 // A weight in codes of 4 bits, as bitsandbytes stores them (Dettmers et al. 2023, arXiv:2305.14314): the numbers of a
 // matrix, row after row, in runs of 32 to 4096 that share a scale; scales as float, or in codes of 8 bits with scales
-// in turn and an offset. Not here: how such a weight is made (kernels/quantize.cc).
+// in turn and an offset. Not here: how such a weight is made (kernels/linear/quantize.cc).
 #pragma once
 
 #include "four_bit_kernel.h"

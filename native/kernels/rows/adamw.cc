@@ -10,7 +10,7 @@
 // Which parameters have codes, and where states lie, is lib/optim/adamw-bits.ts's. On the CPU a kernel goes over the numbers
 // once; elsewhere ATen operators do the same (composite_adamw_step_).
 
-#include "vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -15,8 +15,8 @@
 // elsewhere ATen operators do it.
 
 #include "linear_cross_entropy.h"
+#include "kernels/vector_kernels.h"
 #include "products/frozen_product.h"
-#include "vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

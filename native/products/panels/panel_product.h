@@ -1,7 +1,7 @@
 // Products with a matrix that is stored in another format than they are computed in.
 #pragma once
 
-#include "stored_matrix.h"
+#include "products/coded/stored_matrix.h"
 
 namespace qwen_pt {
 

@@ -8,7 +8,7 @@
 // Dettmers et al. 2022 (arXiv:2110.02861) and 2023 (arXiv:2305.14314). A code is the nearest level's, a tie the lower one's;
 // of 256 levels the nearest is looked up in 65,536 steps, as bitsandbytes does.
 
-#include "vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>

@@ -6,7 +6,7 @@
 // The result has the dtype that x times weight has. On the CPU our own kernels (norm_rows.h); elsewhere, and for
 // dtypes that they do not know, ATen operators.
 
-#include "vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

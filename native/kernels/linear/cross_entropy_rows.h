@@ -6,8 +6,8 @@
 // cache through its three passes. Compiled once for each capability.
 #pragma once
 
-#include "rows_kernel.h"
-#include "widen.h"
+#include "kernels/rows/rows_kernel.h"
+#include "kernels/widen.h"
 
 #include <algorithm>
 #include <cmath>

@@ -14,7 +14,7 @@
 // may be codes, each with its state after it in the list (products/frozen_weight.h).
 
 #include "products/frozen_weight.h"
-#include "products/low_rank.h"
+#include "products/low_rank/low_rank.h"
 #include "tensors/placement.h"
 
 #include <ATen/TensorOperators.h>

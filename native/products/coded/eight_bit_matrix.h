@@ -1,6 +1,6 @@
 // A weight in codes of 8 bits with a scale for each row, as bitsandbytes stores LLM.int8's (Dettmers et al. 2022,
 // arXiv:2208.07339): a value is code * (scale / 127); integers that are multiplied
-// as such (int8_product.h) have the unit itself. Not here: how such a weight is made (kernels/quantize.cc).
+// as such (int8_product.h) have the unit itself. Not here: how such a weight is made (kernels/linear/quantize.cc).
 #pragma once
 
 #include "stored_matrix.h"

@@ -3,8 +3,8 @@
 // are in the cache. Compiled once for each capability, with internal linkage.
 #pragma once
 
+#include "kernels/widen.h"
 #include "rows_kernel.h"
-#include "widen.h"
 
 #include <algorithm>
 #include <cmath>

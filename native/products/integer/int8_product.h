@@ -1,7 +1,7 @@
 // Products with a frozen weight in 8-bit integers (int8_rows.h): the weight's, and x's, rounded row by row as it comes.
 #pragma once
 
-#include "stored_matrix.h"
+#include "products/coded/stored_matrix.h"
 
 namespace qwen_pt {
 

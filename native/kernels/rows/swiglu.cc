@@ -1,7 +1,7 @@
 // SwiGLU's product, swiglu(gate, up) = silu(gate) * up, elements of one shape and dtype. Only gate and up are kept for
 // the backward pass. On the CPU our own kernel (swiglu_rows.h); elsewhere ATen operators.
 
-#include "vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -6,7 +6,7 @@
 //
 // Training multiplies by the codes' values instead (linear_coded.cc), as bitsandbytes does on a processor.
 
-#include "products/eight_bit_matrix.h"
+#include "products/coded/eight_bit_matrix.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>

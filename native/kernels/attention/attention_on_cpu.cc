@@ -1,6 +1,6 @@
 #include "attention_on_cpu.h"
 
-#include "vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "attention_kernel.h"
-#include "matrix_tile.h"
+#include "kernels/linear/matrix_tile.h"
 
 #include <cmath>
 #include <limits>

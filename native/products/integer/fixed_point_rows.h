@@ -5,8 +5,8 @@
 #pragma once
 
 #include "fixed_point_kernel.h"
-#include "kernels/matrix_tile.h"
-#include "panel_rows.h"
+#include "kernels/linear/matrix_tile.h"
+#include "products/panels/panel_rows.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,8 +5,8 @@
 // s is made again in the backward pass. Compiled once for each capability.
 #pragma once
 
+#include "kernels/widen.h"
 #include "rows_kernel.h"
-#include "widen.h"
 
 #include <algorithm>
 

@@ -11,8 +11,8 @@
 // widened to float as they are packed.
 #pragma once
 
-#include "round_up.h"
-#include "widen.h"
+#include "kernels/round_up.h"
+#include "kernels/widen.h"
 
 #include <algorithm>
 #include <cstdint>

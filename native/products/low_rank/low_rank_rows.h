@@ -2,7 +2,7 @@
 // it once and widens it a few rows at a time. Compiled once for each capability, with internal linkage.
 #pragma once
 
-#include "kernels/matrix_tile.h"
+#include "kernels/linear/matrix_tile.h"
 #include "low_rank_kernel.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Products with a frozen weight in 16-bit integers (fixed_point_rows.h).
 #pragma once
 
-#include "stored_matrix.h"
+#include "products/coded/stored_matrix.h"
 
 namespace qwen_pt {
 

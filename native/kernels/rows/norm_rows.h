@@ -10,8 +10,8 @@
 // Compiled once for each capability.
 #pragma once
 
+#include "kernels/widen.h"
 #include "rows_kernel.h"
-#include "widen.h"
 
 #include <cmath>
 #include <memory>
