@@ -9,6 +9,7 @@ const FONT = fileURLToPath(new URL("../../../assets/dejavu-sans-subset.ttf", imp
 export const FAMILY = "DejaVu Sans";
 /** The font that is shipped ends with the Cyrillic alphabet. */
 const LAST_LETTER = "\u045f";
+/** The colour of text and axes. */
 export const INK = "#333333";
 
 /** What a run says instead of drawing. */
