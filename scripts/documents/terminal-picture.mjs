@@ -16,7 +16,7 @@ const COLUMN = 7.83; // a column of the 13 px font
 const STEPS = 4; // step lines that are kept
 /** Lines that are left out. */
 const LEFT_OUT =
-  /^ {2}\w[\w ().,&]* += |^\*{5} |^ {2}(?:npx qwen|saves)|saved in |^==== (?:What it wrote|Try next)|^device: /;
+  /^ {2}\w[\w ().,&]* += |^\*{5} |^ {2}(?:npx qwen|saves)|saved in |kept in the cache|^next: |^==== (?:What it wrote|Try next)|^device: /;
 
 const isWide = (character) => /[\p{Script=Han}，。：；？！「」『』《》“”]/u.test(character);
 
@@ -32,8 +32,16 @@ function fitted(line) {
   return kept;
 }
 
+/** Without what a second training prints: it is the first's once more, and what came of it stands beneath both. */
+function withoutSecond(lines) {
+  const starts = lines.flatMap((line, index) => (line.startsWith("$ npx") ? [index] : []));
+  if (starts.length < 2) return lines;
+  const end = lines.findIndex((line, index) => index > starts[1] && line.startsWith("==== "));
+  return [...lines.slice(0, starts[1] + 1), "", ...lines.slice(end < 0 ? lines.length : end)];
+}
+
 function thinned(printed) {
-  const told = printed.filter((line) => !LEFT_OUT.test(line));
+  const told = withoutSecond(printed.filter((line) => !LEFT_OUT.test(line)));
   const lines = told.filter((line, index) => line !== "" || told[index - 1] !== "");
   const steps = lines.flatMap((line, index) => (/^step \d/.test(line) ? [index] : []));
   if (steps.length <= STEPS) return lines;
