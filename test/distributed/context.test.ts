@@ -3,15 +3,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import { trainRanks } from "./ranks.js";
-import { TinyRuns } from "./tiny-runs.js";
+import { EVALUATED, FULL, TinyRuns } from "./tiny-runs.js";
 
-const FULL = { finetuning_type: "full", learning_rate: 1e-3 } as const;
-const EVALUATED = {
-  val_size: 0.2,
-  eval_strategy: "steps",
-  eval_steps: 10,
-  per_device_eval_batch_size: 2,
-} as const;
 const shared = (cp_size: number): RecipeInput => ({ parallelism_config: { cp_size } });
 
 describe.skipIf(process.platform !== "linux")("processes that share rows", () => {

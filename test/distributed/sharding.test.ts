@@ -4,15 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { trainRanks } from "./ranks.js";
-import { TinyRuns } from "./tiny-runs.js";
-
-const FULL = { finetuning_type: "full", learning_rate: 1e-3 } as const;
-const EVALUATED = {
-  val_size: 0.2,
-  eval_strategy: "steps",
-  eval_steps: 10,
-  per_device_eval_batch_size: 2,
-} as const;
+import { EVALUATED, FULL, TinyRuns } from "./tiny-runs.js";
 
 describe.skipIf(process.platform !== "linux")("two processes with half of the model each", () => {
   let runs: TinyRuns;

@@ -18,6 +18,16 @@ import { tinyModel } from "../api/room.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
+/** Every weight trains. */
+export const FULL = { finetuning_type: "full", learning_rate: 1e-3 } as const;
+/** A fifth of the text is held out and scored twice in a run. */
+export const EVALUATED = {
+  val_size: 0.2,
+  eval_strategy: "steps",
+  eval_steps: 10,
+  per_device_eval_batch_size: 2,
+} as const;
+
 interface Logged {
   loss: number;
   grad_norm: number;

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { trainRanks } from "./ranks.js";
-import { TinyRuns } from "./tiny-runs.js";
+import { FULL, TinyRuns } from "./tiny-runs.js";
 
 describe.skipIf(process.platform !== "linux")("two processes", () => {
   let runs: TinyRuns;
@@ -20,7 +20,6 @@ describe.skipIf(process.platform !== "linux")("two processes", () => {
       eval_steps: 10,
       per_device_eval_batch_size: 2,
     } as const;
-    const full = { finetuning_type: "full", learning_rate: 1e-3 } as const;
     const steady: RecipeInput = { ...runs.wide, lr_scheduler_type: "constant" };
     const stream: RecipeInput = { ...steady, streaming: true, max_samples: null, buffer_size: 64 };
     await trainRanks(2, [
@@ -29,11 +28,11 @@ describe.skipIf(process.platform !== "linux")("two processes", () => {
       runs.recipe("stream-resumed", stream),
       runs.recipe("two", evaluated),
       runs.recipe("two-wide", runs.wide),
-      runs.recipe("two-full", full),
+      runs.recipe("two-full", FULL),
     ]);
     await runs.alone("one", evaluated);
     await runs.alone("one-wide", runs.wide);
-    await runs.alone("one-full", full);
+    await runs.alone("one-full", FULL);
     await runs.alone("one-stream", stream);
     expect(runs.weights("two-wide").values().next().value?.dtype).toBe("float64");
     expect(runs.apart("two-wide", "one-wide", "grad_norm")).toBeLessThan(1e-9);
