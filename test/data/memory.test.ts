@@ -3,6 +3,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { gzipSync } from "node:zlib";
 import { Table, tableFromArrays, tableToIPC } from "apache-arrow";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -19,6 +21,15 @@ beforeAll(() => {
   dir = mkdtempSync(path.join(tmpdir(), "qwen-pt-memory-"));
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+// What is kept, not what waits for a collection: when the collector runs hangs on the machine and on the tests before.
+v8.setFlagsFromString("--expose-gc");
+const collect = vm.runInNewContext("gc") as () => void;
+const kept = () => {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+};
 
 const rows = <T>(row: (i: number) => T) => Array.from({ length: ROWS }, (_, i) => row(i));
 const pieces = (piece: string | Uint8Array, between = "") =>
@@ -46,26 +57,22 @@ const FILES: Record<string, () => Uint8Array> = {
   },
 };
 
-describe("60 MB are streamed in less memory than half of it", () => {
+describe("60 MB are streamed while less than 8 MB are kept", () => {
   for (const [name, content] of Object.entries(FILES)) {
     it(name, async () => {
       const file = path.join(dir, name);
       writeFileSync(file, content());
-      globalThis.gc?.();
-      const before = process.memoryUsage();
+      const before = kept();
       let peak = 0;
       let count = 0;
       let characters = 0;
       for await (const row of readRows(file, ["text"])) {
         characters += (row.value.text as string).length;
-        if (++count % 1000 === 0) {
-          const now = process.memoryUsage();
-          peak = Math.max(peak, now.heapUsed + now.external - before.heapUsed - before.external);
-        }
+        if (++count % 1000 === 0) peak = Math.max(peak, kept() - before);
       }
       expect(count).toBe(PIECES * ROWS);
       expect(characters).toBe(count * TEXT.length);
-      expect(peak).toBeLessThan(30 * MEGABYTE);
+      expect(peak).toBeLessThan(8 * MEGABYTE);
     }, 60_000);
   }
 });
