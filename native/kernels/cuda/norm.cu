@@ -200,6 +200,7 @@ __device__ __forceinline__ void ropeBackward(const In* x, const void* weight, in
 #define NORMS(suffix, In, Out)                                                                                        \
   NORM(suffix, In, Out, Wide<In>::count)                                                                              \
   NORM(suffix##_one, In, Out, 1)
+/// Backward asks for six blocks an SM, not more: for more, ptxas holds 64 registers and spills on some architectures.
 #define ROPE(suffix, In, Out, N)                                                                                      \
   extern "C" __global__ void __launch_bounds__(128)                                                                   \
       norm_rope_forward_##suffix(const In* x, const void* weight, int weightKind, const void* cosine,                 \
@@ -208,7 +209,7 @@ __device__ __forceinline__ void ropeBackward(const In* x, const void* weight, in
     ropeForward<In, Out, N>(x, weight, weightKind, cosine, sine, angleKind, out, rows, heads, positions, dim, eps);      \
   }                                                                                                                   \
   KERNEL(norm_rope_forward_##suffix)                                                                                  \
-  extern "C" __global__ void __launch_bounds__(128)                                                                   \
+  extern "C" __global__ void __launch_bounds__(128, 6)                                                                \
       norm_rope_backward_##suffix(const In* x, const void* weight, int weightKind, const void* cosine,                \
                                   const void* sine, int angleKind, const Out* dOut, In* dInput, float* dWeight,       \
                                   i64 rows, int heads, i64 positions, int dim, float eps) {                           \
