@@ -18,7 +18,7 @@ export {
 export type { Layer, LoadedKeys, ParameterSlot, WeightedLayer } from "./module.js";
 export { forwardAll, Module } from "./module.js";
 export type { LayerNormOptions } from "./norm.js";
-export { LayerNorm, RMSNorm } from "./norm.js";
+export { addNormed, LayerNorm, RMSNorm } from "./norm.js";
 export { Projection } from "./projection.js";
 export {
   CodedLinear,

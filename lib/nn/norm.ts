@@ -4,7 +4,7 @@
 import type { Tensor } from "../torch/index.js";
 import { keep, ones, op, zeros } from "../torch/index.js";
 import type { LayerOptions } from "./linear.js";
-import { Module } from "./module.js";
+import { type Layer, Module } from "./module.js";
 
 const layerNorm =
   op<
@@ -17,6 +17,9 @@ const layerNorm =
     ) => Tensor
   >("aten::layer_norm");
 const normalize = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
+
+const addAndNormalize =
+  op<(x: Tensor, residual: Tensor, weight: Tensor, eps: number) => [Tensor, Tensor]>("qwen_pt::add_rms_norm");
 
 /**
  * x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467).
@@ -40,6 +43,16 @@ export class RMSNorm extends Module {
   forward(x: Tensor): Tensor {
     return normalize(x, this.weight, this.eps);
   }
+}
+
+/**
+ * The sum of two, and what a norm makes of it: [x + residual, norm(x + residual)], both of their shape. One kernel where a
+ * device has it and the layer is an {@link RMSNorm}; the same values and gradients for any other layer.
+ */
+export function addNormed(norm: Layer, x: Tensor, residual: Tensor): [sum: Tensor, normed: Tensor] {
+  if (norm instanceof RMSNorm) return addAndNormalize(x, residual, norm.weight, norm.eps);
+  const sum = x.add(residual);
+  return [sum, norm.forward(sum)];
 }
 
 /** Options of {@link LayerNorm}. */

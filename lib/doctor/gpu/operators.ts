@@ -28,6 +28,18 @@ interface Case {
 
 const integers = (values: number[], device: Device): Tensor => tensor(values, { dtype: "int64", device });
 const fusedNorm = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
+const addedNorm =
+  op<(x: Tensor, residual: Tensor, weight: Tensor, eps: number) => [Tensor, Tensor]>("qwen_pt::add_rms_norm");
+const loraLinear =
+  op<
+    (
+      x: Tensor,
+      weights: readonly Tensor[],
+      a: readonly Tensor[],
+      b: readonly Tensor[],
+      scalings: readonly number[],
+    ) => Tensor[]
+  >("qwen_pt::lora_linear");
 const normRope =
   op<(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: number) => Tensor>("qwen_pt::norm_rope");
 const labels = Array.from({ length: 70 }, (_, at) => (at % 7 === 3 ? -100 : (at * 37) % 101));
@@ -56,6 +68,24 @@ const CASES: Readonly<Record<string, Case>> = {
   // the fused kernels, of rows that 16 bytes divide and of others
   "fused rms_norm": { shapes: [[3, 17, 96], [96]], run: (x) => fusedNorm(of(x, 0), of(x, 1), 1e-6) },
   "fused rms_norm, odd rows": { shapes: [[700, 33], [33]], run: (x) => fusedNorm(of(x, 0), of(x, 1), 1e-6) },
+  "fused sum and rms_norm": {
+    shapes: [[17, 96], [17, 96], [96]],
+    run: (x) => {
+      const [sum, normed] = addedNorm(of(x, 0), of(x, 1), of(x, 2), 1e-6);
+      return sum.mul(normed);
+    },
+  },
+  "fused lora": {
+    shapes: [
+      [37, 64],
+      [8, 64],
+      [40, 8],
+    ],
+    run: (x) => {
+      const weight = of(x, 1).detach().narrow(0, 0, 1).expand([40, 64]).contiguous();
+      return loraLinear(of(x, 0), [weight], [of(x, 1)], [of(x, 2)], [0.5])[0] as Tensor;
+    },
+  },
   "fused norm with rope": {
     shapes: [[2, 17, 3, 64], [64]],
     run: (x, at) => {

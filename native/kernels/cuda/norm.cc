@@ -1,8 +1,13 @@
-// RMS normalisation, alone and with the rotary embedding, by the kernels of norm.cu: one launch forward, one backward.
-// The operators and what they mean are kernels/rows/norm.cc's; what the kernels do not suit goes by its composites.
+// RMS normalisation, alone, of a sum and with the rotary embedding, by the kernels of norm.cu: one launch forward, one
+// backward. The operators and what they mean are kernels/rows/norm.cc's, but for
+//
+//   add_rms_norm(x, residual [..., dim], weight [dim], eps) -> (x + residual, rms_norm of it)
+//
+// What the kernels do not suit goes by the composites; on the CPU with a kernel of the CPU's.
 
 #include "accelerator/kernels.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
@@ -16,6 +21,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <tuple>
 
 namespace qwen_pt {
 
@@ -41,6 +47,13 @@ Tensor compositeRope(const Tensor& x, const Tensor& weight, const Tensor& cos, c
   return op.call(x, weight, cos, sin, eps);
 }
 
+/// Above autograd too, and by whatever normalises on x's device.
+std::tuple<Tensor, Tensor> composedAddNorm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("qwen_pt::rms_norm", "").typed<Rms>();
+  const Tensor sum = x + residual;
+  return {sum, op.call(sum, weight, eps)};
+}
+
 bool isKnown(const Tensor& x) { return !kernelSuffix(x.scalar_type()).empty(); }
 
 bool suitsNorm(const Tensor& x, const Tensor& weight) {
@@ -49,6 +62,11 @@ bool suitsNorm(const Tensor& x, const Tensor& weight) {
   return weight.dim() == 1 && weight.size(0) == x.size(-1) && weight.device() == x.device() &&
          (out == x.scalar_type() || out == at::kFloat) &&
          x.size(-1) * static_cast<int64_t>(sizeof(float)) <= kSharedBytes;
+}
+
+bool suitsAddNorm(const Tensor& x, const Tensor& residual, const Tensor& weight) {
+  return suitsNorm(x, weight) && residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type() &&
+         residual.device() == x.device();
 }
 
 bool suitsRope(const Tensor& x, const Tensor& weight, const Tensor& cos, const Tensor& sin) {
@@ -120,11 +138,23 @@ Tensor forward(const Operands& of) {
   return out;
 }
 
+/// `of.input` is x; with its sum with the residual.
+std::tuple<Tensor, Tensor> addForward(const Operands& of, const Tensor& residual) {
+  const Tensor more = residual.contiguous(), sum = at::empty_like(of.input);
+  const Tensor out = at::empty(of.input.sizes(), of.input.options().dtype(of.out));
+  const bool isOne = !isWide(of.dim(), {of.input, more, sum, out});
+  const Grid grid{static_cast<unsigned>(of.rows()), of.threads(widthOf(of.input, isOne))};
+  launch(of.input, "norm", of.name("add_rms_norm_forward", isOne), grid, data(of.input), data(more), room(sum),
+         data(of.weight), of.weightKind(), room(out), of.dim(), of.eps);
+  return {sum, out};
+}
+
 struct Gradients {
   Tensor input, weight;
 };
 
-Gradients backward(const Operands& of, const Tensor& grad, bool wantsInput, bool wantsWeight) {
+/// `more`: what the input has of a gradient besides; may be undefined.
+Gradients backward(const Operands& of, const Tensor& grad, const Tensor& more, bool wantsInput, bool wantsWeight) {
   const Tensor dOut = grad.to(of.out).contiguous();
   Gradients result;
   if (wantsInput) result.input = at::empty_like(of.input);
@@ -141,13 +171,15 @@ Gradients backward(const Operands& of, const Tensor& grad, bool wantsInput, bool
            data(of.cos), data(of.sin), of.angleKind(), data(dOut), room(result.input), room(sums), of.rows(),
            of.heads(), of.positions(), of.dim(), of.eps);
   } else {
-    const bool isOne = !isWide(of.dim(), {of.input, dOut});
+    const Tensor dSum = more.defined() ? more.contiguous() : more;
+    const bool isOne = !isWide(of.dim(), {of.input, dOut, dSum});
     const int64_t blocks = wantsWeight ? std::min(of.rows(), kShares) : of.rows();
     if (wantsWeight) sums = at::empty({blocks, of.dim()}, wide);
     const unsigned shared = wantsWeight ? of.dim() * sizeof(float) : 0;
     launch(of.input, "norm", of.name("rms_norm_backward", isOne),
            Grid{static_cast<unsigned>(blocks), of.threads(widthOf(of.input, isOne)), shared}, data(of.input),
-           data(of.weight), of.weightKind(), data(dOut), room(result.input), room(sums), of.rows(), of.dim(), of.eps);
+           data(of.weight), of.weightKind(), data(dOut), data(dSum), room(result.input), room(sums), of.rows(), of.dim(),
+           of.eps);
   }
   if (wantsWeight) result.weight = sums.sum(0).to(of.weight.scalar_type());
   return result;
@@ -176,8 +208,39 @@ struct FusedNorm : torch::autograd::Function<FusedNorm> {
     const Operands of(saved[0], saved[1], saved[2], saved[3], static_cast<at::ScalarType>(data["out"].toInt()),
                       data["eps"].toDouble());
     const Gradients grads =
-        qwen_pt::backward(of, outputs[0], data["wants_input"].toBool(), data["wants_weight"].toBool());
+        qwen_pt::backward(of, outputs[0], Tensor(), data["wants_input"].toBool(), data["wants_weight"].toBool());
     return {grads.input, grads.weight, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+struct FusedAddNorm : torch::autograd::Function<FusedAddNorm> {
+  static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& residual, const Tensor& weight,
+                               double eps) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const Operands of(x, weight, {}, {}, at::result_type(weight, x), eps);
+    const auto [sum, out] = addForward(of, residual);
+    context->save_for_backward({sum, weight});
+    context->saved_data["eps"] = eps;
+    context->saved_data["out"] = static_cast<int64_t>(of.out);
+    context->saved_data["wants_x"] = context->needs_input_grad(0);
+    context->saved_data["wants_residual"] = context->needs_input_grad(1);
+    context->saved_data["wants_weight"] = context->needs_input_grad(2);
+    context->set_materialize_grads(false);
+    return {sum, out};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "add_rms_norm has no second derivative (createGraph)");
+    const auto saved = context->get_saved_variables();
+    auto& data = context->saved_data;
+    const bool wantsX = data["wants_x"].toBool(), wantsResidual = data["wants_residual"].toBool();
+    Gradients grads{outputs[0], {}};
+    if (outputs[1].defined()) {
+      const Operands of(saved[0], saved[1], {}, {}, static_cast<at::ScalarType>(data["out"].toInt()),
+                        data["eps"].toDouble());
+      grads = qwen_pt::backward(of, outputs[1], outputs[0], wantsX || wantsResidual, data["wants_weight"].toBool());
+    }
+    return {wantsX ? grads.input : Tensor(), wantsResidual ? grads.input : Tensor(), grads.weight, Tensor()};
   }
 };
 
@@ -195,6 +258,21 @@ Tensor autogradNorm(const Tensor& x, const Tensor& weight, double eps) {
   if (isWatched(x, weight)) return FusedNorm::apply(x, weight, std::optional<Tensor>(), std::optional<Tensor>(), eps);
   at::AutoDispatchBelowADInplaceOrView below;
   return norm(x, weight, eps);
+}
+
+std::tuple<Tensor, Tensor> addNorm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps) {
+  if (!suitsAddNorm(x, residual, weight)) return composedAddNorm(x, residual, weight, eps);
+  return addForward(Operands(x, weight, {}, {}, at::result_type(weight, x), eps), residual);
+}
+
+std::tuple<Tensor, Tensor> autogradAddNorm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps) {
+  if (!suitsAddNorm(x, residual, weight)) return composedAddNorm(x, residual, weight, eps);
+  if (isWatched(x, weight) || isWatched(residual, weight)) {
+    const variable_list both = FusedAddNorm::apply(x, residual, weight, eps);
+    return {both[0], both[1]};
+  }
+  at::AutoDispatchBelowADInplaceOrView below;
+  return addNorm(x, residual, weight, eps);
 }
 
 Tensor normRope(const Tensor& x, const Tensor& weight, const Tensor& cos, const Tensor& sin, double eps) {
@@ -216,16 +294,22 @@ Tensor autogradNormRope(const Tensor& x, const Tensor& weight, const Tensor& cos
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def("fused_rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
   library.def("fused_norm_rope(Tensor x, Tensor weight, Tensor cos, Tensor sin, float eps) -> Tensor");
+  library.def("add_rms_norm(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor sum, Tensor normed)");
+  library.def(
+      "composite_add_rms_norm(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor sum, Tensor normed)",
+      composedAddNorm);
 }
 
 // By name on any device that has kernels, the processor with an emulator among them; elsewhere composed.
 TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) {
   library.impl("fused_rms_norm", norm);
   library.impl("fused_norm_rope", normRope);
+  library.impl("add_rms_norm", addNorm);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, Autograd, library) {
   library.impl("fused_rms_norm", autogradNorm);
   library.impl("fused_norm_rope", autogradNormRope);
+  library.impl("add_rms_norm", autogradAddNorm);
 }
 TORCH_LIBRARY_IMPL(qwen_pt, CUDA, library) {
   library.impl("rms_norm", norm);

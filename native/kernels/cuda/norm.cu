@@ -1,15 +1,23 @@
-// RMS normalisation of rows, a block a row, and with the rotary embedding after it, a warp a row. Formulas and roundings
+// RMS normalisation of rows, a block a row, of a sum of two on request, and with the rotary embedding after it, a warp a row. Formulas and roundings
 // are norm_rows.h's; the gradient of the weight is a partial sum a block, in a fixed order, so it is the same every time.
 #include "numbers.cuh"
 
+/// With a residual, of their sum, which is kept as In has it.
 template <typename In, typename Out, int N>
-__device__ __forceinline__ void normForward(const In* x, const void* weight, int weightKind, Out* out, int dim,
-                                            float eps) {
-  const In* in = x + (i64)blockIdx.x * dim;
-  Out* to = out + (i64)blockIdx.x * dim;
+__device__ __forceinline__ void normForward(const In* x, const In* residual, In* sum, const void* weight,
+                                            int weightKind, Out* out, int dim, float eps) {
+  const i64 row = (i64)blockIdx.x * dim;
+  const In* in = residual ? sum + row : x + row;
+  Out* to = out + row;
   float squares = 0.f, unused = 0.f;
   for (int i = threadIdx.x * N; i < dim; i += blockDim.x * N) {
-    const Pack<In, N> pack = load<N>(in + i);
+    Pack<In, N> pack = load<N>(x + row + i);
+    if (residual) {
+      const Pack<In, N> more = load<N>(residual + row + i);
+      UNROLL
+      for (int j = 0; j < N; ++j) pack.at[j] = narrow<In>(widen(pack.at[j]) + widen(more.at[j]));
+      store<N>(sum + row + i, pack);  // read again by this thread alone
+    }
     UNROLL
     for (int j = 0; j < N; ++j) {
       const float v = widen(pack.at[j]);
@@ -29,10 +37,11 @@ __device__ __forceinline__ void normForward(const In* x, const void* weight, int
   }
 }
 
-/// Blocks take rows in turn. `dWeight` [blocks, dim] float, or null; with it, shared memory for dim floats.
+/// Blocks take rows in turn. `dWeight` [blocks, dim] float, or null; with it, shared memory for dim floats. `dSum`: what
+/// x has of a gradient besides, or null.
 template <typename In, typename Out, int N>
 __device__ __forceinline__ void normBackward(const In* x, const void* weight, int weightKind, const Out* dOut,
-                                             In* dInput, float* dWeight, i64 rows, int dim, float eps) {
+                                             const In* dSum, In* dInput, float* dWeight, i64 rows, int dim, float eps) {
   DYNAMIC_SHARED(sums);
   if (dWeight) {
     for (int i = threadIdx.x * N; i < dim; i += blockDim.x * N) {
@@ -59,12 +68,14 @@ __device__ __forceinline__ void normBackward(const In* x, const void* weight, in
     for (int i = threadIdx.x * N; i < dim; i += blockDim.x * N) {
       const Pack<In, N> pack = load<N>(in + i);
       const Pack<Out, N> grad = load<N>(given + i);
-      Pack<In, N> result;
+      Pack<In, N> more, result;
+      if (dSum) more = load<N>(dSum + row * dim + i);
       UNROLL
       for (int j = 0; j < N; ++j) {
         const float normed = widen(pack.at[j]) * scale, dy = widen(grad.at[j]);
         if (dWeight) sums[i + j] += dy * normed;
-        result.at[j] = narrow<In>(scale * (dy * element(weight, weightKind, i + j) - normed * mean));
+        const float own = scale * (dy * element(weight, weightKind, i + j) - normed * mean);
+        result.at[j] = narrow<In>(dSum ? widen(more.at[j]) + own : own);
       }
       if (dInput) store<N>(dInput + row * dim + i, result);
     }
@@ -187,13 +198,19 @@ __device__ __forceinline__ void ropeBackward(const In* x, const void* weight, in
 #define NORM(suffix, In, Out, N)                                                                                      \
   extern "C" __global__ void __launch_bounds__(256) rms_norm_forward_##suffix(                                        \
       const In* x, const void* weight, int weightKind, Out* out, int dim, float eps) {                                \
-    normForward<In, Out, N>(x, weight, weightKind, out, dim, eps);                                                    \
+    normForward<In, Out, N>(x, 0, 0, weight, weightKind, out, dim, eps);                                              \
   }                                                                                                                   \
   KERNEL(rms_norm_forward_##suffix)                                                                                   \
   extern "C" __global__ void __launch_bounds__(256)                                                                   \
-      rms_norm_backward_##suffix(const In* x, const void* weight, int weightKind, const Out* dOut, In* dInput,        \
-                                 float* dWeight, i64 rows, int dim, float eps) {                                      \
-    normBackward<In, Out, N>(x, weight, weightKind, dOut, dInput, dWeight, rows, dim, eps);                           \
+      add_rms_norm_forward_##suffix(const In* x, const In* residual, In* sum, const void* weight, int weightKind,     \
+                                    Out* out, int dim, float eps) {                                                   \
+    normForward<In, Out, N>(x, residual, sum, weight, weightKind, out, dim, eps);                                     \
+  }                                                                                                                   \
+  KERNEL(add_rms_norm_forward_##suffix)                                                                               \
+  extern "C" __global__ void __launch_bounds__(256)                                                                   \
+      rms_norm_backward_##suffix(const In* x, const void* weight, int weightKind, const Out* dOut, const In* dSum,    \
+                                 In* dInput, float* dWeight, i64 rows, int dim, float eps) {                          \
+    normBackward<In, Out, N>(x, weight, weightKind, dOut, dSum, dInput, dWeight, rows, dim, eps);                     \
   }                                                                                                                   \
   KERNEL(rms_norm_backward_##suffix)
 /// `one`: for rows that 16 bytes do not divide.

@@ -13,6 +13,7 @@
 // operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without. They
 // may be codes, each with its state after it in the list (products/frozen_weight.h).
 
+#include "kernels/cuda/lora.h"
 #include "products/frozen_weight.h"
 #include "products/low_rank/low_rank.h"
 #include "tensors/placement.h"
@@ -152,7 +153,9 @@ Tensor projected(const Tensor& x, const Tensor& a) {
 
 /// y += scale h b.
 void update(Tensor& y, const Tensor& h, const Tensor& b, double scale) {
-  if (suitsLowRank(y, b.size(0), b.scalar_type())) {
+  if (suitsFusedUpdate(y, b.size(0), b.scalar_type())) {
+    fusedUpdate(y, h, b, scale);
+  } else if (suitsLowRank(y, b.size(0), b.scalar_type())) {
     lowRankUpdate(y, h, b, scale);
   } else {
     y.addmm_(h, b, 1, scale);
@@ -174,7 +177,11 @@ Tensor scaled(const Tensor& a, const Tensor& b, double scale) {
 class DroppedRows {
  public:
   DroppedRows(const Tensor& rows, const Tensor& mask, const Dropping& dropping, int64_t ranks, at::ScalarType dtype)
-      : rows_(rows), mask_(mask), dropping_(dropping), dtype_(dtype), fused_(suitsLowRank(rows, ranks, dtype)) {}
+      : rows_(rows),
+        mask_(mask),
+        dropping_(dropping),
+        dtype_(dtype),
+        fused_(!suitsFusedDrop(rows, dtype) && suitsLowRank(rows, ranks, dtype)) {}
 
   Tensor projected(const Tensor& a) const {
     return fused_ ? lowRankProject(rows_, a, &dropped_) : at::mm(seen(), a.t());
@@ -191,12 +198,22 @@ class DroppedRows {
       lowRankUpdateDropped(sum, g, a, dropped_);
       return;
     }
+    if (suitsFusedDrop(rows_, dtype_) && a.size(0) <= kMostFusedRanks) {
+      if (!sum.defined()) {
+        sum = at::zeros(rows_.sizes(), rows_.options().dtype(at::promoteTypes(dtype_, dropping_.wide)));
+      }
+      fusedUpdate(sum, g, a, dropping_.factor(), mask_);
+      return;
+    }
     const Tensor passed = at::mm(g, a) * dropping_.factors(mask_);
     sum = sum.defined() ? sum.add_(passed) : passed;
   }
 
  private:
-  Tensor seen() const { return (rows_ * dropping_.factors(mask_)).to(dtype_); }
+  Tensor seen() const {
+    if (suitsFusedDrop(rows_, dtype_)) return fusedDrop(rows_, mask_, dropping_.factor(), dtype_);
+    return (rows_ * dropping_.factors(mask_)).to(dtype_);
+  }
 
   const Tensor& rows_;
   const Tensor& mask_;

@@ -8,7 +8,9 @@
 //   (level_steps of quantize.cc: the nearest code for each step from -1 to 1)
 //
 // Which parameters have codes, and where states lie, is lib/optim/adamw-bits.ts's. On the CPU a kernel goes over the numbers
-// once; elsewhere ATen operators do the same (composite_adamw_step_).
+// once, on a card cuda/adamw.cc's; elsewhere ATen operators do the same (composite_adamw_step_).
+
+#include "adamw.h"
 
 #include "kernels/vector_kernels.h"
 
@@ -25,45 +27,12 @@
 
 namespace qwen_pt {
 
-namespace {
-
 using at::ArrayRef;
 using at::Tensor;
 using at::TensorList;
 
-struct Settings {
-  double rate, beta1, beta2, eps, decay, correction1, correction2;
+namespace {
 
-  explicit Settings(ArrayRef<double> given) {
-    TORCH_CHECK(given.size() == 6, "rate, beta1, beta2, epsilon, decay and step are needed, not ", given.size(),
-                " numbers");
-    rate = given[0], beta1 = given[1], beta2 = given[2], eps = given[3], decay = given[4];
-    correction1 = 1 - std::pow(beta1, given[5]);
-    correction2 = std::sqrt(1 - std::pow(beta2, given[5]));
-  }
-};
-
-int64_t runsOf(const Tensor& parameter) { return (parameter.numel() + kAdamwRun - 1) / kAdamwRun; }
-
-void check(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels) {
-  TORCH_CHECK(gradient.sizes() == parameter.sizes() && gradient.scalar_type() == parameter.scalar_type(), "a gradient ",
-              gradient.scalar_type(), " ", gradient.sizes(), " and a parameter ", parameter.scalar_type(), " ",
-              parameter.sizes(), " do not belong together");
-  const bool coded = state.size() == 4;
-  TORCH_CHECK((coded && levels.size() == 4) || (state.size() == 2 && levels.empty()),
-              "two moments in float, or two in codes with their scales and levels, are needed");
-  for (size_t i = 0; i < state.size(); ++i) {
-    const bool fits = i < 2 ? state[i].sizes() == parameter.sizes() : state[i].numel() == runsOf(parameter);
-    TORCH_CHECK(fits && state[i].is_contiguous() && state[i].scalar_type() == (coded && i < 2 ? at::kByte : at::kFloat),
-                "state ", i, " does not belong to a parameter ", parameter.sizes());
-  }
-  for (size_t i = 0; i < levels.size(); ++i) {
-    const bool steps = i % 2 == 1;
-    TORCH_CHECK(levels[i].is_contiguous() && levels[i].scalar_type() == (steps ? at::kByte : at::kFloat) &&
-                    levels[i].numel() == (steps ? 65536 : 256),
-                "256 levels of float32 and their 65536 steps are needed");
-  }
-}
 
 AdamwMoment momentOf(TensorList state, TensorList levels, size_t index) {
   if (state.size() == 2) return {state[index].data_ptr<float>()};
@@ -93,10 +62,32 @@ void encode(const Tensor& numbers, const Tensor& steps, const Tensor& codes, con
   codes.copy_(found.masked_fill(most.eq(0), 0).view({-1}).narrow(0, 0, count).view(codes.sizes()));
 }
 
-void composite(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels,
+}  // namespace
+
+void checkAdamw(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels) {
+  TORCH_CHECK(gradient.sizes() == parameter.sizes() && gradient.scalar_type() == parameter.scalar_type(), "a gradient ",
+              gradient.scalar_type(), " ", gradient.sizes(), " and a parameter ", parameter.scalar_type(), " ",
+              parameter.sizes(), " do not belong together");
+  const bool coded = state.size() == 4;
+  TORCH_CHECK((coded && levels.size() == 4) || (state.size() == 2 && levels.empty()),
+              "two moments in float, or two in codes with their scales and levels, are needed");
+  for (size_t i = 0; i < state.size(); ++i) {
+    const bool fits = i < 2 ? state[i].sizes() == parameter.sizes() : state[i].numel() == adamwRuns(parameter);
+    TORCH_CHECK(fits && state[i].is_contiguous() && state[i].scalar_type() == (coded && i < 2 ? at::kByte : at::kFloat),
+                "state ", i, " does not belong to a parameter ", parameter.sizes());
+  }
+  for (size_t i = 0; i < levels.size(); ++i) {
+    const bool steps = i % 2 == 1;
+    TORCH_CHECK(levels[i].is_contiguous() && levels[i].scalar_type() == (steps ? at::kByte : at::kFloat) &&
+                    levels[i].numel() == (steps ? 65536 : 256),
+                "256 levels of float32 and their 65536 steps are needed");
+  }
+}
+
+void composedAdamw(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels,
                ArrayRef<double> given) {
-  check(parameter, gradient, state, levels);
-  const Settings of(given);
+  checkAdamw(parameter, gradient, state, levels);
+  const AdamwSettings of(given);
   const bool coded = state.size() == 4;
   const Tensor mean = coded ? decoded(state[0], state[2], levels[0]) : state[0];
   const Tensor square = coded ? decoded(state[1], state[3], levels[2]) : state[1];
@@ -115,13 +106,15 @@ void composite(const Tensor& parameter, const Tensor& gradient, TensorList state
   parameter.copy_(weight);
 }
 
+namespace {
+
 void onCpu(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels,
            ArrayRef<double> given) {
   const auto dtype = parameter.scalar_type();
   if ((dtype != at::kFloat && dtype != at::kBFloat16 && dtype != at::kHalf) || !parameter.is_contiguous())
-    return composite(parameter, gradient, state, levels, given);
-  check(parameter, gradient, state, levels);
-  const Settings of(given);
+    return composedAdamw(parameter, gradient, state, levels, given);
+  checkAdamw(parameter, gradient, state, levels);
+  const AdamwSettings of(given);
   const Tensor numbers = gradient.contiguous();
   AdamwProblem problem{};
   problem.dtype = dtype;
@@ -137,7 +130,7 @@ void onCpu(const Tensor& parameter, const Tensor& gradient, TensorList state, Te
   problem.rate = -of.rate;
   problem.correction1 = of.correction1;
   problem.correction2 = of.correction2;
-  at::parallel_for(0, runsOf(parameter), 64,
+  at::parallel_for(0, adamwRuns(parameter), 64,
                    [&](int64_t first, int64_t end) { vectorKernels().adamw.runs(problem, first, end); });
 }
 
@@ -150,10 +143,10 @@ TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def(
       "composite_adamw_step_(Tensor(a!) parameter, Tensor gradient, Tensor(b!)[] state, Tensor[] levels, float[] "
       "settings) -> ()",
-      composite);
+      composedAdamw);
 }
 
-TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("adamw_step_", composite); }
+TORCH_LIBRARY_IMPL(qwen_pt, CompositeExplicitAutograd, library) { library.impl("adamw_step_", composedAdamw); }
 TORCH_LIBRARY_IMPL(qwen_pt, CPU, library) { library.impl("adamw_step_", onCpu); }
 
 }  // namespace qwen_pt

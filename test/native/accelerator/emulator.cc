@@ -2,9 +2,11 @@
 // a card's driver (native/accelerator/kernels.h). Compiled by the tests with a folder of sources on the include path.
 #include "emulator.h"
 
+#include "adamw.cu"
 #include "cross_entropy.cu"
 #undef BOTH
 #include "four_bit.cu"
+#include "lora.cu"
 #undef ALL
 #undef NORM
 #undef NORMS

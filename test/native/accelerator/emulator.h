@@ -183,6 +183,7 @@ inline unsigned __float_as_uint(float value) {
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline void __syncthreads() { emulated::machine().wait(emulated::State::kAtBarrier); }
 inline float __shfl_xor_sync(unsigned, float value, int mask) {
   return __uint_as_float(emulated::machine().exchange(__float_as_uint(value), static_cast<unsigned>(mask)));

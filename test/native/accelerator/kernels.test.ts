@@ -3,56 +3,10 @@
 // What a card alone can show (races, speed, how its hardware rounds exp) is doctor --gpu's and the kit's.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Linear4bit } from "../../../lib/nn/index.js";
-import {
-  backward,
-  call,
-  type DType,
-  manualSeed,
-  noGrad,
-  randn,
-  type Tensor,
-  tensor,
-  zeros,
-} from "../../../lib/torch/index.js";
+import { call, manualSeed, noGrad, randn, type Tensor, tensor, zeros } from "../../../lib/torch/index.js";
 import { native } from "../../../lib/torch/native.js";
-import { distance } from "../../fixtures/model/read.js";
+import { BOUND, compare, DTYPES, drawn, type Run, run, suffix } from "./beside-composite.js";
 import { canEmulate, launchedBy, loadEmulator } from "./emulator.js";
-
-// roundings of a result, of one that was rounded on its way, of sums in float32
-const BOUND: Partial<Record<DType, number>> = { float32: 2e-6, bfloat16: 6e-3, float16: 8e-4 };
-const DTYPES = ["float32", "bfloat16", "float16"] as const;
-
-interface Run {
-  readonly value: Tensor;
-  readonly grads: (Tensor | undefined)[];
-}
-
-/** An operator's value, and the gradients of its inputs for a fixed cotangent. */
-function run(name: string, inputs: readonly Tensor[], more: unknown[], trained: readonly boolean[]): Run {
-  const leaves = inputs.map((x, at) => (trained[at] ? x.detach().clone().requiresGrad_() : x));
-  const value = call(`qwen_pt::${name}`, ...leaves, ...(more as [])) as Tensor;
-  manualSeed(77);
-  const seed = randn([...value.shape], { dtype: "float64" });
-  if (trained.some(Boolean)) backward(value, seed.to(value.dtype));
-  return { value: value.detach(), grads: leaves.map(({ grad }) => grad) };
-}
-
-/** Inputs in their dtypes, and the same numbers in float64. */
-function drawn(shapes: readonly number[][], dtypes: readonly DType[]): [Tensor[], Tensor[]] {
-  manualSeed(5);
-  const own = shapes.map((shape, at) => randn(shape, { dtype: "float64" }).to(dtypes[at] as DType));
-  return [own, own.map((x) => x.double())];
-}
-
-function compare(fused: Run, exact: Run, bound: number): void {
-  expect(distance(fused.value, exact.value)).toBeLessThan(bound);
-  expect(fused.grads.map((x) => x?.shape)).toEqual(exact.grads.map((x) => x?.shape));
-  for (const [at, grad] of fused.grads.entries())
-    if (grad !== undefined) expect(distance(grad, exact.grads[at] as Tensor)).toBeLessThan(2 * bound);
-}
-
-const suffix = (dtype: DType): string =>
-  ({ float32: "f32", bfloat16: "bf16", float16: "f16" })[dtype as "float32"];
 
 describe.runIf(canEmulate)("by the emulator", () => {
   beforeAll(loadEmulator);

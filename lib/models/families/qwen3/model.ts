@@ -4,6 +4,7 @@
 import { UserError } from "../../../errors.js";
 import type { Layer, SharedRows, WeightedLayer } from "../../../nn/index.js";
 import {
+  addNormed,
   causalAttention,
   Embedding,
   forwardAll,
@@ -182,8 +183,9 @@ export class Qwen3DecoderLayer extends Module {
 
   /** hidden [batch, seq, hidden] -> the same shape */
   forward(hidden: Tensor, rope: Rope, cache?: KVCache): Tensor {
-    const attended = hidden.add(this.self_attn.forward(this.input_layernorm.forward(hidden), rope, cache));
-    return attended.add(this.mlp.forward(this.post_attention_layernorm.forward(attended)));
+    const attention = this.self_attn.forward(this.input_layernorm.forward(hidden), rope, cache);
+    const [attended, normed] = addNormed(this.post_attention_layernorm, hidden, attention);
+    return attended.add(this.mlp.forward(normed));
   }
 }
 
