@@ -64,7 +64,7 @@
       "sources": ["<!@(node scripts/sources.mjs avx512)"],
       "defines": ["CPU_CAPABILITY=AVX512", "CPU_CAPABILITY_AVX512"],
       "cflags": [
-        "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c",
+        "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
       ],
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}},
     }]}],

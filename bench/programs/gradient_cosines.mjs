@@ -1,12 +1,28 @@
 // Cosines of an adapter's gradients, layer by layer, between a model in float32 and the same in bf16 with its frozen layers
-// as a recipe keeps them: node bench/programs/gradient_cosines.mjs '{"exact": ..., "model": ..., "adapter": ..., "data": ...}'.
-// Prints a line of JSON: for each way, the cosine of each layer and that of all gradients.
+// as a recipe keeps them, over the embedded model and what `npm run bench -- quality` left of it.
+//   node bench/programs/gradient_cosines.mjs ['{"exact": ..., "model": ..., "adapter": ..., "data": ...}']
+// Prints for each way the cosine of all gradients and that of the layer that is worst; then all as a line of JSON.
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { openModel, readDatasetInfo, readDocuments } from "../../dist/index.js";
 import { loadModel, readModelConfig } from "../../dist/models/index.js";
 import { loadAdapter } from "../../dist/peft/index.js";
 import { microStep } from "../../dist/step/index.js";
+import { root, table } from "../harness/subject.mjs";
 
-const { exact, model, adapter, data } = JSON.parse(process.argv[2]);
+const bench = path.join(root, ".bench");
+const { exact, model, adapter, data } = {
+  exact: path.join(bench, "embedded-float32"),
+  model: path.join(root, "examples", "model"),
+  adapter: path.join(bench, "out-quality", "float32"),
+  data: path.join(root, "examples", "data"),
+  ...JSON.parse(process.argv[2] ?? "{}"),
+};
+for (const folder of [exact, adapter]) {
+  if (existsSync(folder)) continue;
+  console.error(`${folder} is not there: node bench/quality.mjs --quick makes it`);
+  process.exit(1);
+}
 const { tokenizer } = await openModel({ model, device: "cpu" });
 const [entry] = readDatasetInfo(data, ["prose_heldout"]);
 const ids = [];
@@ -57,4 +73,12 @@ for (const [name, quantization] of Object.entries(ways)) {
     all: cosine(given.flat(), reference.flat()),
   };
 }
+table([
+  ["frozen layers", "all gradients", "worst layer"],
+  ...Object.entries(found).map(([name, { all, layers }]) => [
+    name,
+    all.toFixed(5),
+    Math.min(...layers).toFixed(5),
+  ]),
+]);
 console.log(JSON.stringify(found));

@@ -12,10 +12,10 @@ namespace qwen_pt {
 namespace {
 
 #if defined(__x86_64__) || defined(_M_X64)
-/// libtorch's AVX512 says nothing of bfloat16 products, which Skylake's generation lacks.
-bool multipliesBfloat16() {
+/// libtorch's AVX512 says nothing of products of bfloat16 and of bytes, which Skylake's generation lacks.
+bool multipliesNarrow() {
 #if defined(__GNUC__)
-  return __builtin_cpu_supports("avx512bf16");
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
 #else
   return false;
 #endif
@@ -25,7 +25,7 @@ bool multipliesBfloat16() {
 const VectorKernels& choose() {
 #if defined(__x86_64__) || defined(_M_X64)
   const std::string capability = at::get_cpu_capability();
-  if (capability == "AVX512" && multipliesBfloat16()) return vectorKernelsAvx512();
+  if (capability == "AVX512" && multipliesNarrow()) return vectorKernelsAvx512();
   if (capability == "AVX512" || capability == "AVX2") return vectorKernelsAvx2();
 #endif
   return vectorKernelsDefault();

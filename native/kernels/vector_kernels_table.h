@@ -11,6 +11,7 @@
 #include "products/coded/four_bit_rows.h"
 #include "products/integer/fixed_point_rows.h"
 #include "products/integer/int8_rows.h"
+#include "products/integer/int8_vnni_rows.h"
 #include "products/low_rank/low_rank_rows.h"
 #include "products/panels/panel_rows.h"
 #include "vector_kernels.h"
@@ -197,6 +198,11 @@ FixedPointKernel fixedPointTable() {
   return {fixedPointQuantizeRows, fixedPackColumns, fixedPackDepth, fixedPointQuantizeToken, fixedPointMultiply};
 }
 
+#else
+FixedPointKernel fixedPointTable() { return {}; }
+#endif
+
+#if defined(CPU_CAPABILITY_AVX2) || (defined(CPU_CAPABILITY_AVX512) && defined(__AVX512VNNI__))
 float int8Token(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, uint8_t* to,
                 int64_t stride) {
   float unit = 0;
@@ -212,7 +218,6 @@ void int8MultiplyAny(const Int8Task& task) {
 
 Int8Kernel int8Table() { return {int8QuantizeRows, int8PackColumns, int8PackDepth, int8Token, int8MultiplyAny}; }
 #else
-FixedPointKernel fixedPointTable() { return {}; }
 Int8Kernel int8Table() { return {}; }
 #endif
 

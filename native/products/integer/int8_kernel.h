@@ -1,4 +1,5 @@
-// What products of 8-bit integers ask of the processor: int8_rows.h does it where there are instructions for it.
+// What products of 8-bit integers ask of the processor: int8_rows.h (AVX2) and int8_vnni_rows.h
+// (AVX512_VNNI) do it.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -33,11 +34,13 @@ struct Int8Task {
 };
 
 struct Int8Kernel {
-  /// kInt8Depth rows of a weight as float [kInt8Depth][width], `count` of them given, as integers [count][width] such that
-  /// no sum of four products in 16 bits passes its limits, in either direction. Writes the value of one unit of each row.
+  /// kInt8Depth rows of a weight as float [kInt8Depth][width], `count` of them given, as integers [count][width], such that
+  /// no sum that `multiply` makes passes its limits, in either direction. Writes the value of one unit of each row.
   void (*quantizeRows)(const float* rows, int64_t count, int64_t width, int8_t* to, float* scales);
-  /// kInt8Columns rows as one panel of columns: [stride / 4][kInt8Columns][4]; stride is a multiple of 32.
-  void (*packColumns)(const int8_t* rows, int64_t stride, int8_t* panel);
+  /// kInt8Columns rows of `width`, `rowStride` apart and `count` of them there, as one panel of columns:
+  /// [stride / 4][kInt8Columns][4], zeros where nothing is; stride is a multiple of 32.
+  void (*packColumns)(const int8_t* rows, int64_t rowStride, int64_t count, int64_t width, int64_t stride,
+                      int8_t* panel);
   /// Four rows, `rowStride` apart and `count` of them there, as a quad of depth: `width` columns, at `to` for each
   /// kInt8Columns of them, `panelStride` apart, zeros beyond.
   void (*packDepth)(const int8_t* rows, int64_t rowStride, int64_t count, int64_t width, int8_t* to,

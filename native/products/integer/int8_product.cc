@@ -28,21 +28,10 @@ using at::TensorList;
 
 constexpr int64_t kSlab = 1 << 22;        // integers of a weight that are packed at once: 4 MB
 constexpr int64_t kBlockBytes = 1 << 18;  // of packed panels that meet the rows of x from a core's cache
-constexpr int64_t kPackedStride = 32;     // numbers of a row that are packed at once
+constexpr int64_t kPackedStride = 32;     // what a sum's length is rounded up to
+constexpr int64_t kStrip = 64;            // columns that are packed at once: a line of the cache
 
-const Int8Kernel& choose() {
-  const VectorKernels& own = vectorKernels();
-#if defined(__x86_64__) || defined(_M_X64)
-  // AVX2's serve a processor with AVX-512 as well
-  if (own.int8.multiply == nullptr && &own != &vectorKernelsDefault()) return vectorKernelsAvx2().int8;
-#endif
-  return own.int8;
-}
-
-const Int8Kernel& kernel() {
-  static const Int8Kernel& chosen = choose();
-  return chosen;
-}
+const Int8Kernel& kernel() { return vectorKernels().int8; }
 
 /// Columns [first, first + count) of a result, and what of the weight makes them.
 class Slab {
@@ -71,31 +60,27 @@ class Slab {
     const auto* codes = w.codes.const_data_ptr<int8_t>();
     auto* to = panels_.data_ptr<int8_t>();
     at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
-      std::vector<int8_t> rows(kInt8Columns * depth_);
       for (int64_t group = begin; group < end; ++group) {
         const int64_t from = group * kInt8Columns, there = std::min(kInt8Columns, count_ - from);
-        for (int64_t i = 0; i < kInt8Columns; ++i) {
-          int8_t* row = rows.data() + i * depth_;
-          if (i < there) {
-            std::copy_n(codes + (first_ + from + i) * width, width, row);
-          } else {
-            std::fill_n(row, width, int8_t(0));
-          }
-        }
-        kernel().packColumns(rows.data(), depth_, to + from * depth_);
+        kernel().packColumns(codes + (first_ + from) * width, width, there, width, depth_, to + from * depth_);
       }
     });
   }
 
   void packColumns(const Int8Weight& w) {
     const int64_t rows = w.codes.size(0), width = w.codes.size(1);
+    const int64_t strips = (count_ + kStrip - 1) / kStrip;
     const auto* codes = w.codes.const_data_ptr<int8_t>();
     auto* to = panels_.data_ptr<int8_t>();
-    at::parallel_for(0, depth_ / 4, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t quad = begin; quad < end; ++quad) {
-        const int64_t there = std::clamp<int64_t>(rows - quad * 4, 0, 4);
-        kernel().packDepth(codes + std::min(quad * 4, rows) * width + first_, width, there, count_,
-                           to + quad * 4 * kInt8Columns, depth_ * kInt8Columns);
+    at::parallel_for(0, strips, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t strip = begin; strip < end; ++strip) {
+        // down a few panels at a time: each is written from its beginning to its end
+        const int64_t column = strip * kStrip, some = std::min(kStrip, count_ - column);
+        for (int64_t quad = 0; quad < depth_ / 4; ++quad) {
+          const int64_t there = std::clamp<int64_t>(rows - quad * 4, 0, 4);
+          kernel().packDepth(codes + std::min(quad * 4, rows) * width + first_ + column, width, there, some,
+                             to + column * depth_ + quad * 4 * kInt8Columns, depth_ * kInt8Columns);
+        }
       }
     });
   }

@@ -11,6 +11,8 @@
 #include "fixed_point_rows.h"
 #include "int8_kernel.h"
 
+#include <vector>
+
 namespace qwen_pt {
 namespace {
 
@@ -95,9 +97,13 @@ void int8QuantizeRows(const float* rows, int64_t count, int64_t width, int8_t* t
   }
 }
 
-void int8PackColumns(const int8_t* rows, int64_t stride, int8_t* panel) {
+void int8PackColumns(const int8_t* rows, int64_t rowStride, int64_t count, int64_t width, int64_t stride,
+                     int8_t* panel) {
   // a quad travels like a float
-  const auto* from = reinterpret_cast<const float*>(rows);
+  std::vector<float> quads(kInt8Columns * stride / 4);
+  auto* row = reinterpret_cast<int8_t*>(quads.data());
+  for (int64_t i = 0; i < count; ++i) std::copy_n(rows + i * rowStride, width, row + i * stride);
+  const float* from = quads.data();
   auto* to = reinterpret_cast<float*>(panel);
   for (int64_t step = 0; step < stride / 4; step += 8) {
     for (int64_t half = 0; half < kInt8Columns; half += 8) {
