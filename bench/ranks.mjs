@@ -1,8 +1,10 @@
 // Several processes measured on this machine: the tutorial's kind of recipe on the embedded model by N processes that share
-// its threads, the bytes that a step sends against the theory, and how long the step's collectives take alone.
+// its threads, the bytes that a step sends against the theory, the share of the time in which gradients move that the
+// backward pass hides, and how long the step's collectives take alone.
 // docs/distributed.md has the figures.
 //   node bench/ranks.mjs [--ranks 1,2,4] [--steps 12] [--keys finetuning_type=full,...]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
+import diagnostics from "node:diagnostics_channel";
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -47,6 +49,8 @@ async function oneRank() {
   };
   const { recipe } = resolveRecipe(given, { overrides });
   const marks = [];
+  const gradients = [];
+  diagnostics.subscribe("qwen-pt:gradients", (times) => gradients.push(times));
   let trainable = 0;
   await runRecipe(
     { recipe, given: new Set(), notes: [] },
@@ -75,6 +79,7 @@ async function oneRank() {
     bytes: mark.bytes - marks[i].bytes,
     tokens: mark.tokens,
   }));
+  const sum = (key) => gradients.slice(1).reduce((all, times) => all + times[key], 0);
   const ms = median(each.map((step) => step.ms));
   console.log(
     JSON.stringify({
@@ -83,6 +88,8 @@ async function oneRank() {
       tokensPerSecond: (1000 * each[0].tokens) / ms,
       bytes: median(each.map((step) => step.bytes)),
       theory: size * sentOf(trainable, 4, size, "none"), // of all ranks together
+      movingMs: size === 1 ? 0 : median(gradients.slice(1).map(({ sent }) => sent)),
+      hidden: size === 1 ? 0 : sum("hidden") / sum("sent"),
       allReduceMs: size === 1 ? 0 : median(alone),
     }),
   );
@@ -99,9 +106,11 @@ async function ranks(size) {
 
 if (values.out !== undefined) await oneRank();
 else {
-  console.log("processes x threads   step ms   tokens/s   sent a step   theory   all-reduce alone ms");
+  console.log(
+    "processes x threads   step ms   tokens/s   sent a step   theory   moving ms   hidden   all-reduce alone ms",
+  );
   for (const size of values.ranks.split(",").map(Number)) {
-    const { threads, ms, tokensPerSecond, bytes, theory, allReduceMs } = await ranks(size);
+    const { threads, ms, tokensPerSecond, bytes, theory, movingMs, hidden, allReduceMs } = await ranks(size);
     const mb = (count) => `${(count / 1e6).toFixed(2)} MB`;
     console.log(
       [
@@ -110,6 +119,8 @@ else {
         tokensPerSecond.toFixed(0).padStart(10),
         mb(size === 1 ? 0 : bytes).padStart(13),
         mb(theory).padStart(10),
+        movingMs.toFixed(1).padStart(9),
+        `${(100 * hidden).toFixed(0)} %`.padStart(9),
         allReduceMs.toFixed(1).padStart(12),
       ].join(" "),
     );

@@ -53,7 +53,7 @@ export interface DistributedAddon {
     output: Handle | null,
     reduction: number,
     root: number,
-  ): Promise<void>;
+  ): Promise<readonly [began: number, ended: number]>;
   begin(
     group: GroupHandle,
     kind: number,

@@ -24,7 +24,7 @@ export class DataParallel {
 
   private constructor(parameters: readonly Tensor[], world: World) {
     this.#world = world;
-    this.#buckets = new GradientBuckets(parameters, world);
+    this.#buckets = new GradientBuckets([parameters], world);
   }
 
   /**
@@ -42,11 +42,11 @@ export class DataParallel {
 
   /** Sums every gradient over the ranks, in place: for losses that are divided by the tokens of all ranks. */
   async sumGradients(): Promise<void> {
-    await this.#buckets.sum();
+    await this.#buckets.finish();
   }
 
   /** Averages every gradient over the ranks, in place: for losses that are means over the rank's own batch. */
   async averageGradients(): Promise<void> {
-    await this.#buckets.sum((gradient) => gradient.div_(this.#world.size));
+    await this.#buckets.finish((gradient) => gradient.div_(this.#world.size));
   }
 }

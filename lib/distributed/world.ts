@@ -23,6 +23,9 @@ const KINDS = {
   allToAll: 5,
 } as const;
 
+/** Between which milliseconds of `process.hrtime` the elements of a collective moved, every rank having come to it. */
+export type Times = readonly [began: number, ended: number];
+
 /** A collective under way, for a thread that blocks where it needs the result: inside a pass through a model. */
 export interface Pending {
   /** Blocks until it is done, whatever the event loop has to do. Throws what {@link World.explained} explains. */
@@ -67,6 +70,14 @@ export class World {
   async allReduce(value: Tensor, reduction: Reduction = "sum"): Promise<Tensor> {
     await this.#collective("allReduce", value, undefined, REDUCTIONS[reduction]);
     return value;
+  }
+
+  /**
+   * {@link allReduce} by sum of a tensor that is left alone meanwhile: queued before it returns.
+   * @internal
+   */
+  sumMeanwhile(value: Tensor): Promise<Times | undefined> {
+    return this.#collective("allReduce", value, undefined, REDUCTIONS.sum);
   }
 
   /** Copies a tensor from rank `from` to every rank, in place. Any shape, contiguous, on the CPU. */
@@ -207,19 +218,19 @@ export class World {
     output: Tensor | undefined,
     reduction = 0,
     root = 0,
-  ): Promise<void> {
+  ): Promise<Times | undefined> {
     return this.#call((addon, { group }) =>
       addon.collective(group, KINDS[kind], value?._handle ?? null, output?._handle ?? null, reduction, root),
     );
   }
 
-  async #call(
-    start: (addon: ReturnType<typeof distributedAddon>, parts: WorldParts) => Promise<void>,
-  ): Promise<void> {
-    if (this.#parts === undefined) return;
+  async #call<T>(
+    start: (addon: ReturnType<typeof distributedAddon>, parts: WorldParts) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (this.#parts === undefined) return undefined;
     const addon = distributedAddon();
     try {
-      await start(addon, this.#parts);
+      return await start(addon, this.#parts);
     } catch (error) {
       throw await this.explained(error);
     }

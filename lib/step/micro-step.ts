@@ -8,7 +8,7 @@ import { idsOf, positionsOf } from "./batch.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
 import type { Objective, ObjectiveOf } from "./objective.js";
-import { inPart, isDivided, type Passage, passageOf } from "./passage.js";
+import { inPart, isDivided, type Part, type Passage, passageOf, telling } from "./passage.js";
 import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
 import { addRowGradients } from "./table-gradient.js";
 import { throughBlocksOnce } from "./through-blocks.js";
@@ -34,6 +34,11 @@ export interface StepOptions {
   noiseAlpha?: number | null;
   /** What takes the place of plain cross entropy, made before the forward pass. */
   objective?: ((batch: Batch, lossScale: number) => ObjectiveOf) | undefined;
+  /**
+   * Told of each part whose gradients are complete, from the head down, while the backward pass goes on. Parts without
+   * gradients may be left out.
+   */
+  whenComplete?: ((part: Part) => void) | undefined;
   /** Asked between blocks; true ends the micro-step immediately. */
   isAborted?: () => boolean;
 }
@@ -68,12 +73,13 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
  */
 export function microStepLoss(model: CausalModel, batch: Batch, options: StepOptions): Tensor {
   return scope(() => {
-    const { device } = options;
+    const { device, whenComplete } = options;
     const targets = nextTokenLabels(batch, device);
     const aim = options.objective?.(batch, options.lossScale ?? 1);
-    const setting: Setting = { ...options, model, passage: passageOf(model), targets, batch, aim };
+    const passage = whenComplete === undefined ? passageOf(model) : telling(passageOf(model), whenComplete);
+    const setting: Setting = { ...options, model, passage, targets, batch, aim };
     const ids = idsOf(batch, device);
-    const isOneGraph = options.checkpointing === false && !isDivided(model);
+    const isOneGraph = options.checkpointing === false && !isDivided(model) && whenComplete === undefined;
     return isOneGraph ? whole(setting, ids) : inBlocks(setting, ids);
   });
 }

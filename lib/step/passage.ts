@@ -38,6 +38,18 @@ export function isDivided(model: CausalModel): boolean {
   return passages.has(model);
 }
 
+/** A passage that tells, beside what it does, which parts' gradients are complete: once each, from the head down. */
+export function telling(passage: Passage, complete: (part: Part) => void): Passage {
+  return {
+    enter: (part, direction) => passage.enter(part, direction),
+    leave(part, direction) {
+      passage.leave(part, direction);
+      if (direction === "backward") complete(part);
+    },
+    end: () => passage.end(),
+  };
+}
+
 /** Computes a part forward, with its weights there. */
 export function inPart<T>(passage: Passage, part: Part, body: () => T): T {
   passage.enter(part, "forward");

@@ -117,11 +117,21 @@ at::Tensor tensorOf(const Napi::Value& value) {
   return tensor.detach().view({-1});  // gloo compares shapes; what counts here is the number of elements
 }
 
+// [began, ended] in milliseconds
+Settlement::Value givingTimes(const qwen_pt::Ended& end) {
+  return [began = end.began, ended = end.ended](Napi::Env env) -> Napi::Value {
+    auto times = Napi::Array::New(env, 2);
+    times[0u] = Napi::Number::New(env, static_cast<double>(began) / 1e6);
+    times[1u] = Napi::Number::New(env, static_cast<double>(ended) / 1e6);
+    return times;
+  };
+}
+
 std::pair<Napi::Value, qwen_pt::Done> promised(Napi::Env env) {
   auto settlement = std::make_shared<Settlement>(env);
-  return {settlement->promise(), [settlement](const std::string& failure) {
-            if (failure.empty()) settlement->resolve();
-            else settlement->reject(failure);
+  return {settlement->promise(), [settlement](const qwen_pt::Ended& end) {
+            if (end.failure.empty()) settlement->resolve(givingTimes(end));
+            else settlement->reject(end.failure);
           }};
 }
 
@@ -136,7 +146,7 @@ qwen_pt::Operation operationOf(const Napi::CallbackInfo& info) {
   return operation;
 }
 
-// collective(group, kind, tensor, output, reduction, root) -> promise
+// collective(group, kind, tensor, output, reduction, root) -> promise of the times between which its elements moved
 Napi::Value collective(const Napi::CallbackInfo& info) {
   auto operation = operationOf(info);
   auto [promise, done] = promised(info.Env());
@@ -147,7 +157,7 @@ Napi::Value collective(const Napi::CallbackInfo& info) {
 // begin(group, kind, tensor, output, reduction, root) -> a ticket, for a thread that will wait where it needs the result
 Napi::Value begin(const Napi::CallbackInfo& info) {
   const auto ticket = std::make_shared<Ticket>();
-  held<Group>(info[0])->start(operationOf(info), [ticket](const std::string& failure) { ticket->end(failure); });
+  held<Group>(info[0])->start(operationOf(info), [ticket](const qwen_pt::Ended& end) { ticket->end(end.failure); });
   return giving(ticket)(info.Env());
 }
 

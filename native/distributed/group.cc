@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -54,7 +55,7 @@ struct Queued {
 }  // namespace
 
 struct GroupParts {
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+  c10::intrusive_ptr<c10d::Backend> backend;
   int rank = 0;
   int size = 1;
   mutable std::mutex mutex;
@@ -70,7 +71,7 @@ struct GroupParts {
 
   [[noreturn]] void breakOff();
   void run();
-  void perform(const Operation& operation);
+  void perform(const Operation& operation, Ended& ended);
   void compare(const Operation& operation);
   void startWork(const Operation& operation, c10::intrusive_ptr<c10d::Work>& work);
 };
@@ -81,7 +82,7 @@ void GroupParts::compare(const Operation& operation) {
   auto mine = at::empty({kFacts}, at::kLong);
   std::copy(facts.begin(), facts.end(), mine.data_ptr<int64_t>());
   auto all = at::empty({size * kFacts}, at::kLong);
-  gloo->_allgather_base(all, mine)->wait();
+  backend->_allgather_base(all, mine)->wait();
   const int64_t* found = all.data_ptr<int64_t>();
   for (int other = 1; other < size; ++other) {
     if (std::equal(found, found + kFacts, found + other * kFacts)) continue;
@@ -97,42 +98,46 @@ void GroupParts::startWork(const Operation& operation, c10::intrusive_ptr<c10d::
     case Collective::AllReduce: {
       c10d::AllreduceOptions options;
       options.reduceOp = static_cast<c10d::ReduceOp::RedOpType>(operation.reduction);
-      work = gloo->allreduce(tensors, options);
+      work = backend->allreduce(tensors, options);
       break;
     }
     case Collective::Broadcast: {
       c10d::BroadcastOptions options;
       options.rootRank = operation.root;
-      work = gloo->broadcast(tensors, options);
+      work = backend->broadcast(tensors, options);
       break;
     }
     case Collective::AllGather: {
       auto output = operation.output;
-      work = gloo->_allgather_base(output, tensors[0]);
+      work = backend->_allgather_base(output, tensors[0]);
       break;
     }
     case Collective::ReduceScatter: {
       c10d::ReduceScatterOptions options;
       options.reduceOp = static_cast<c10d::ReduceOp::RedOpType>(operation.reduction);
       auto output = operation.output;
-      work = gloo->_reduce_scatter_base(output, tensors[0], options);
+      work = backend->_reduce_scatter_base(output, tensors[0], options);
       break;
     }
-    case Collective::Barrier: work = gloo->barrier(); break;
+    case Collective::Barrier: work = backend->barrier(); break;
     case Collective::AllToAll: {
       auto output = operation.output;
       std::vector<int64_t> even;
-      work = gloo->alltoall_base(output, tensors[0], even, even);
+      work = backend->alltoall_base(output, tensors[0], even, even);
       break;
     }
   }
 }
 
-void GroupParts::perform(const Operation& operation) {
+int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+void GroupParts::perform(const Operation& operation, Ended& ended) {
   compare(operation);
+  ended.began = nowNs();
   c10::intrusive_ptr<c10d::Work> work;
   startWork(operation, work);
   work->wait();
+  ended.ended = nowNs();
 }
 
 // The exception in flight ends the use of this group.
@@ -152,14 +157,14 @@ void GroupParts::run() {
     queue.pop_front();
     waitingFor = std::to_string(++count) + ", " + describe(factsOf(next.operation).data());
     lock.unlock();
-    std::string failure;
+    Ended ended;
     bool isBroken = false;
     try {
-      perform(next.operation);
+      perform(next.operation, ended);
     } catch (const std::invalid_argument& error) {
-      failure = error.what();
+      ended.failure = error.what();
     } catch (...) {
-      failure = messageInFlight();
+      ended.failure = messageInFlight();
       isBroken = true;
     }
     next.operation = {};
@@ -167,7 +172,7 @@ void GroupParts::run() {
     if (isBroken) failed = true;
     else waitingFor.clear();  // of a failed one it is told later, by whoever says which rank is gone
     lock.unlock();
-    next.done(failure);
+    next.done(ended);
   }
 }
 
@@ -193,7 +198,7 @@ Group::Group(Store& store, int rank, int size, int64_t timeoutMs, const std::str
   parts_->rank = rank;
   parts_->size = size;
   auto prefixed = c10::make_intrusive<c10d::PrefixStore>(store.clientAddress().prefix + "gloo", store.parts().store);
-  parts_->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, std::move(options));
+  parts_->backend = c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, std::move(options));
   parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
   ++openGroups;
 }
@@ -228,7 +233,7 @@ void exchange(const std::shared_ptr<GroupParts>& parts, Start begin, Done done) 
       --parts->pending;
       if (!failure.empty()) parts->failed = true;
     }
-    done(failure);
+    done({failure});
   }).detach();
 }
 
@@ -239,7 +244,7 @@ void Group::send(at::Tensor tensor, int to, int tag, Done done) {
       parts_,
       [&] {
         std::vector<at::Tensor> tensors{tensor};
-        return parts_->gloo->send(tensors, to, tag);
+        return parts_->backend->send(tensors, to, tag);
       },
       std::move(done));
 }
@@ -249,7 +254,7 @@ void Group::receive(at::Tensor tensor, int from, int tag, Done done) {
       parts_,
       [&] {
         std::vector<at::Tensor> tensors{tensor};
-        return parts_->gloo->recv(tensors, from, tag);
+        return parts_->backend->recv(tensors, from, tag);
       },
       std::move(done));
 }
@@ -258,8 +263,8 @@ std::function<void()> Group::pass(at::Tensor sent, int to, at::Tensor received, 
   std::vector<at::Tensor> out{sent}, in{received};
   const auto name = "part " + std::to_string(tag) + " of a row from rank " + std::to_string(from);
   try {
-    auto arriving = parts_->gloo->recv(in, from, tag);
-    auto leaving = parts_->gloo->send(out, to, tag);
+    auto arriving = parts_->backend->recv(in, from, tag);
+    auto leaving = parts_->backend->send(out, to, tag);
     return [parts = parts_, arriving, leaving, in, out, name] {
       {
         const std::lock_guard lock(parts->mutex);
@@ -294,10 +299,10 @@ void Group::close() {
   parts_->thread.join();
   const std::lock_guard lock(parts_->mutex);
   if (parts_->failed || parts_->pending > 0) {
-    parts_->gloo.release();
+    parts_->backend.release();
     return;
   }
-  parts_->gloo.reset();
+  parts_->backend.reset();
   --openGroups;
 }
 

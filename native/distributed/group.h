@@ -16,8 +16,16 @@ namespace qwen_pt {
 
 enum class Collective : int64_t { AllReduce, Broadcast, AllGather, ReduceScatter, Barrier, AllToAll };
 
-// Called on a thread of the group: with an empty text where all went well.
-using Done = std::function<void(const std::string& failure)>;
+// How an operation ended.
+struct Ended {
+  std::string failure;  // empty where all went well
+  // When its elements began to move, every rank having come to it, and when they had; steady_clock's nanoseconds.
+  int64_t began = 0;
+  int64_t ended = 0;
+};
+
+// Called on a thread of the group.
+using Done = std::function<void(const Ended&)>;
 
 struct Operation {
   Collective kind = Collective::Barrier;

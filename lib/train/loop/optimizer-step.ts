@@ -89,6 +89,7 @@ export class OptimizerStep {
     optimizer.zeroGrad();
     methods.startWindow();
     const isWhole = await this.#fill(result, step);
+    await strategy.reduceGradients(this.#trained);
     const [unfilled, tokens = 0, counted = 0] = await strategy.sum([
       Number(!isWhole),
       result.tokens,
@@ -99,7 +100,6 @@ export class OptimizerStep {
       return undefined;
     }
     Object.assign(result, { tokens, counted });
-    await strategy.reduceGradients(this.#trained);
     return result;
   }
 
@@ -111,7 +111,7 @@ export class OptimizerStep {
       await new Promise((resolve) => setImmediate(resolve));
       const start = performance.now();
       try {
-        result.losses.push(this.#microStep(batch, result));
+        result.losses.push(this.#microStep(batch, result, micro === batches.length - 1));
       } catch (error) {
         if (error instanceof StepAborted) return false;
         this.#drop(result);
@@ -131,7 +131,7 @@ export class OptimizerStep {
     for (const loss of losses) loss.dispose();
   }
 
-  #microStep(batch: SourcedBatch, window: WindowResult): Tensor {
+  #microStep(batch: SourcedBatch, window: WindowResult, isLast: boolean): Tensor {
     const { recipe, model, device, precision, lossScale, methods, strategy, isAborted } = this.#options;
     if (!strategy.isTogether && isAborted()) throw new StepAborted();
     return microStepLoss(model, batch, {
@@ -143,6 +143,7 @@ export class OptimizerStep {
       lossScale: lossScale.scale,
       noiseAlpha: recipe.neftune_noise_alpha,
       objective: methods.objective,
+      whenComplete: isLast ? strategy.whenComplete(model, this.#trained) : undefined,
       isAborted,
     });
   }

@@ -1,11 +1,13 @@
 // Data parallelism: every process has the whole model and its share of the batches; the gradients of a window are summed
-// once, when it is full, because its loss is divided by the labels of all processes.
+// once, as its last backward pass completes them, because its loss is divided by the labels of all processes.
 
 import { partOfRows } from "../../data/index.js";
 import { GradientBuckets, type World } from "../../distributed/index.js";
+import type { CausalModel } from "../../models/causal-model.js";
 import { fromBytes, type Tensor } from "../../torch/index.js";
 import { shareOfRank } from "./batch-shares.js";
 import type { ContextGroup } from "./context-group.js";
+import { byPart } from "./model-parts.js";
 import { oneProcess, type Strategy } from "./strategy.js";
 
 /**
@@ -18,6 +20,11 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
     for (const parameter of parameters) await world.broadcast(parameter.detach());
   };
   let buckets: { parameters: readonly Tensor[]; sums: GradientBuckets } | undefined;
+  const bucketsOf = (parameters: readonly Tensor[], groups: () => readonly (readonly Tensor[])[]) => {
+    if (buckets?.parameters !== parameters)
+      buckets = { parameters, sums: new GradientBuckets(groups(), world) };
+    return buckets.sums;
+  };
   return {
     rank: world.rank,
     size: world.size,
@@ -29,11 +36,14 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
     part: (batch, padId) => (context === undefined ? batch : partOfRows(batch, context, padId, context.ring)),
     sum: (values) => world.sum(values),
     gather: (values) => gatherLists(world, values),
-    async reduceGradients(parameters) {
-      if (buckets?.parameters !== parameters)
-        buckets = { parameters, sums: new GradientBuckets(parameters, world) };
-      await buckets.sums.sum();
+    whenComplete(model, parameters) {
+      const sums = bucketsOf(parameters, () => byCompletion(model, parameters));
+      const last = model.layers.length;
+      return (part) => {
+        if (part !== "embedding") sums.begin(part === "head" ? 0 : last - part);
+      };
     },
+    reduceGradients: (parameters) => bucketsOf(parameters, () => [parameters]).finish(),
     isDivided: false,
     isTogether: context !== undefined,
     divide: oneProcess.divide,
@@ -52,6 +62,19 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
       return world.stopAsked;
     },
   };
+}
+
+/**
+ * Trained parameters in the order in which a backward pass completes their gradients: the head's, the blocks' from the last
+ * to the first, and then what is left, a table that the head may share with the embedding among it.
+ */
+function byCompletion(model: CausalModel, parameters: readonly Tensor[]): Tensor[][] {
+  const rest = new Set(parameters);
+  const { blocks, head } = byPart(model);
+  const known = [head, ...blocks.toReversed()].map((part) =>
+    part.map(([, parameter]) => parameter).filter((parameter) => rest.delete(parameter)),
+  );
+  return [...known, [...rest]];
 }
 
 /** Lists of all ranks: their lengths first, then all of them in rows as long as the longest. */

@@ -6,12 +6,10 @@ import type { Sharding } from "../../config/index.js";
 import { FlatShard, type OwnPart, type World } from "../../distributed/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Direction, Part, Passage } from "../../step/passage.js";
-import { scope, type Tensor } from "../../torch/index.js";
+import { scope } from "../../torch/index.js";
+import { byPart, type Named } from "./model-parts.js";
 
 type Unit = readonly FlatShard[];
-type Named = readonly [string, Tensor];
-
-const EMBEDDING = /(^|\.)embed_tokens\./;
 
 /** How a pass goes through a model whose weights come and go. */
 export class ShardedModel implements Passage {
@@ -31,23 +29,15 @@ export class ShardedModel implements Passage {
     this.#model = model;
     this.#world = world;
     this.#sharding = sharding;
-    const rest = new Map<string, Tensor>(model.namedParameters());
-    const names = new Map([...rest].map(([name, parameter]) => [parameter, name]));
-    const unitOf = (parameters: Iterable<Tensor>): Unit => {
-      const named: Named[] = [];
-      for (const parameter of parameters) {
-        const name = names.get(parameter) as string;
-        if (rest.delete(name)) named.push([name, parameter]);
-      }
-      return flatShards(named, world);
-    };
-    this.#blocks = model.layers.map((block) => unitOf(block.parameters()));
-    const table = [...rest].filter(([name]) => EMBEDDING.test(name)).map(([, parameter]) => parameter);
-    const head = [...rest.values()].filter((parameter) => !table.includes(parameter));
+    const { embedding, blocks, head } = byPart(model);
     // a tied head computes with the embedding's table, and so may one that is no plain product
-    const isApart = scope(() => head.includes(model.headWeight as Tensor));
-    this.#embedding = unitOf(table);
-    const own = unitOf(head);
+    const isApart = scope(() => {
+      const { headWeight } = model;
+      return head.some(([, parameter]) => parameter === headWeight);
+    });
+    this.#blocks = blocks.map((named) => flatShards(named, world));
+    this.#embedding = flatShards(embedding, world);
+    const own = flatShards(head, world);
     this.#head = isApart ? own : [...this.#embedding, ...own];
     this.parts = this.#all().flatMap(({ parts }) => parts);
   }

@@ -51,6 +51,7 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     get extents() {
       return extents;
     },
+    whenComplete: () => undefined, // its passage is told anyway
     reduceGradients: async () => model().settle(), // the last of them: they are reduced as they are made
     broadcast: async () => {}, // what each has was cut from rank 0's
     whole: async (work) => (divided === undefined ? work() : divided.whole(work)),

@@ -3,6 +3,7 @@
 import type { Batch } from "../../data/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { clipGradNorm, gradNorm, type ParameterGroup } from "../../optim/index.js";
+import type { Part } from "../../step/passage.js";
 import type { Tensor } from "../../torch/index.js";
 
 /** Which elements of a parameter one process updates, in C order. */
@@ -37,7 +38,15 @@ export interface Strategy {
   sum(values: readonly number[]): Promise<number[]>;
   /** The lists of all processes, in the order of ranks; they need not be as long as each other. */
   gather(values: readonly number[]): Promise<number[][]>;
-  /** Sums the gradients of a window, before anything else is done with them. */
+  /**
+   * What is to be told, in the last micro-step of a window, of each part of the model whose gradients are complete: they
+   * are summed from then on, while others are computed. Undefined where nothing is to be.
+   */
+  whenComplete(model: CausalModel, parameters: readonly Tensor[]): ((part: Part) => void) | undefined;
+  /**
+   * Sums the gradients of a window, before anything else is done with them. A window that was ended early asks too: other
+   * processes may have begun.
+   */
   reduceGradients(parameters: readonly Tensor[]): Promise<void>;
   /**
    * Takes over the model, whose trained parameters the groups hold: gives what of them this process updates, under the
@@ -83,6 +92,7 @@ export const oneProcess: Strategy = {
   part: (batch) => batch,
   sum: async (values) => [...values],
   gather: async (values) => [[...values]],
+  whenComplete: () => undefined,
   reduceGradients: async () => {},
   divide: (_, groups) => groups,
   extents: undefined,
