@@ -74,7 +74,7 @@
     }, {
       "target_name": "qwen_pt_distributed",
       "sources": ["<!@(node scripts/sources.mjs distributed)"],
-      "include_dirs": ["native/distributed"],
+      "include_dirs": ["native/distributed", "native/distributed/fake"],
       "defines": ["USE_DISTRIBUTED", "USE_C10D_GLOO"],
       "libraries": ["<(libtorch)/lib/libtorch_cpu.so", "<(libtorch)/lib/libc10.so"],
       "ldflags": ["-Wl,-z,now,-z,nodelete", "-Wl,-rpath,<(libtorch)/lib"],

@@ -2,9 +2,8 @@
 // own work grows with their number. docs/scaling.md has the figures.
 //   node bench/scaling.mjs                     the tables of GPUs
 //   node bench/scaling.mjs --logic [--ranks 1,16,128,1024]
-// --logic trains as rank 0 of N with a world whose collectives answer at once as if every rank had what this one has: a
-// fake in TypeScript at the place of lib/distributed's World, so that nothing is measured but the trainer. A real store
-// stands between N ranks that compare their recipes.
+// --logic trains as rank 0 of N over c10d's FakeProcessGroup, whose collectives answer at once: nothing is measured but the
+// trainer. A real store stands between N ranks that compare their recipes.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -46,32 +45,23 @@ function tables() {
     }
 }
 
-/** A world in which every rank has what this one has, and answers at once. */
+/**
+ * This process as rank 0 of many that there are not: the trainer's own World over c10d's FakeProcessGroup. What goes
+ * through the store is answered here.
+ */
 async function fakeWorld(size) {
-  const { empty } = await import("../dist/public/torch.js");
-  const repeated = (value, into) => into.view([size, -1]).copy_(value.view([1, -1]).expand([size, -1]));
-  return {
-    rank: 0,
-    size,
-    attempt: 0,
-    stopAsked: false,
-    sum: async (list) => [...list],
-    allReduce: async (value) => value,
-    broadcast: async (value) => value,
-    allGather: async (value) => {
-      const rows = empty([size, ...value.shape], { dtype: value.dtype });
-      repeated(value.contiguous(), rows);
-      return rows;
-    },
-    begin: (kind, value, output) => {
-      if (kind === "allGather") repeated(value, output);
-      if (kind === "allToAll") output.copy_(value);
-      return { wait() {} };
-    },
-    agree: async () => {},
-    firstOnRank0: (_, work) => work(),
-    askToStop() {},
+  const { distributedAddon } = await import("../dist/distributed/addon.js");
+  const { World } = await import("../dist/distributed/index.js");
+  const group = distributedAddon().joinFakeGroup(0, size);
+  const world = new World({ rank: 0, size }, { place: { attempt: 0 }, group });
+  const answers = {
+    stopAsked: { value: false },
+    agree: { value: async () => {} },
+    firstOnRank0: { value: (_, work) => work() },
+    askToStop: { value() {} },
+    close: { value: () => distributedAddon().closeGroup(group) },
   };
+  return Object.defineProperties(world, answers);
 }
 
 /** Seconds of a run's parts as rank 0 of `size`. */
@@ -80,6 +70,7 @@ async function asRank0(size, fsdp) {
   const { runJoined } = await import("../dist/train/whole-run/joined.js");
   const { dataParallel } = await import("../dist/train/strategy/data-parallel.js");
   const { sharded } = await import("../dist/train/strategy/sharded.js");
+  const { oneProcess } = await import("../dist/train/strategy/strategy.js");
   const out = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-scaling-"));
   const loaded = resolveRecipe({
     model_name_or_path: path.join(root, "examples/model"),
@@ -97,13 +88,15 @@ async function asRank0(size, fsdp) {
     nproc_per_node: size,
     ...(fsdp !== undefined && { fsdp }),
   });
-  const world = await fakeWorld(size);
+  const world = size > 1 ? await fakeWorld(size) : undefined;
   const sharding = size > 1 ? shardingOf(loaded.recipe) : undefined;
-  const strategy = sharding === undefined ? dataParallel(world) : sharded(world, sharding);
+  const manyProcesses = () => (sharding === undefined ? dataParallel(world) : sharded(world, sharding));
+  const strategy = world === undefined ? oneProcess : manyProcesses();
   const started = performance.now();
   const marks = [];
   const onEvent = ({ type }) => type === "step" && marks.push(performance.now());
   await runJoined(loaded, { onEvent }, strategy);
+  if (size > 1) await world.close();
   const end = performance.now();
   const files = readdirSync(out, { recursive: true }).length;
   rmSync(out, { recursive: true, force: true });

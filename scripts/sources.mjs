@@ -14,7 +14,8 @@ function sourcesIn(name) {
 /** Paths of the addons beside the main one. */
 const besides = {
   text: () => ["native/files/json_scanner.cc", ...sourcesIn("native/text")],
-  distributed: () => ["native/distributed", "native/distributed/store"].flatMap(sourcesIn),
+  distributed: () =>
+    ["native/distributed", "native/distributed/fake", "native/distributed/store"].flatMap(sourcesIn),
 };
 
 /** Paths from the project's root, forward slashes, sorted. */

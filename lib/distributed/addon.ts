@@ -46,6 +46,7 @@ export interface DistributedAddon {
     timeoutMs: number,
     hostname: string,
   ): Promise<GroupHandle>;
+  joinFakeGroup(rank: number, size: number): GroupHandle;
   collective(
     group: GroupHandle,
     kind: number,

@@ -23,7 +23,7 @@ const KINDS = {
   allToAll: 5,
 } as const;
 
-/** Between which milliseconds of `process.hrtime` the elements of a collective moved, every rank having come to it. */
+/** Between which milliseconds of `process.hrtime` the elements of a collective moved, once every rank had begun it. */
 export type Times = readonly [began: number, ended: number];
 
 /** A collective under way, for a thread that blocks where it needs the result: inside a pass through a model. */

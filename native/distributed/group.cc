@@ -21,6 +21,7 @@
 
 #include "background.h"
 #include "binding/errors.h"
+#include "fake/fake_group.h"
 #include "store/store_parts.h"
 
 namespace qwen_pt {
@@ -199,6 +200,14 @@ Group::Group(Store& store, int rank, int size, int64_t timeoutMs, const std::str
   parts_->size = size;
   auto prefixed = c10::make_intrusive<c10d::PrefixStore>(store.clientAddress().prefix + "gloo", store.parts().store);
   parts_->backend = c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, std::move(options));
+  parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
+  ++openGroups;
+}
+
+Group::Group(int rank, int size) : parts_(std::make_shared<GroupParts>()) {
+  parts_->rank = rank;
+  parts_->size = size;
+  parts_->backend = fakeBackend(rank, size);
   parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
   ++openGroups;
 }

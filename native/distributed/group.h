@@ -19,7 +19,7 @@ enum class Collective : int64_t { AllReduce, Broadcast, AllGather, ReduceScatter
 // How an operation ended.
 struct Ended {
   std::string failure;  // empty where all went well
-  // When its elements began to move, every rank having come to it, and when they had; steady_clock's nanoseconds.
+  // When its elements began to move, once every rank had begun it, and when they had; steady_clock's nanoseconds.
   int64_t began = 0;
   int64_t ended = 0;
 };
@@ -42,6 +42,9 @@ class Group {
   // Connects every rank with every other. `hostname`: the address of this machine that others reach it by; empty for
   // the one that its name stands for.
   Group(Store& store, int rank, int size, int64_t timeoutMs, const std::string& hostname);
+  // A group of which this process alone exists: c10d's FakeProcessGroup, whose collectives answer at once. For measuring
+  // what a rank of many does by itself.
+  Group(int rank, int size);
   ~Group();
 
   void start(Operation operation, Done done);

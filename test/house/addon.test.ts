@@ -46,6 +46,7 @@ describe("the two build files", () => {
       "native/accelerator",
       "native/text",
       "native/distributed",
+      "native/distributed/fake",
       "native/distributed/store",
     ];
     const found = folders.flatMap((folder) =>

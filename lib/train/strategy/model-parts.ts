@@ -11,7 +11,7 @@ export interface ModelParts {
   readonly embedding: readonly Named[];
   /** Of each block, in order. */
   readonly blocks: readonly (readonly Named[])[];
-  /** What is left: the final norm, a head of its own. */
+  /** What is left: the final norm, a separate head. */
   readonly head: readonly Named[];
 }
 

@@ -1,4 +1,4 @@
-#include "heartbeat.h"
+#include "store/heartbeat.h"
 
 #include <unistd.h>
 
