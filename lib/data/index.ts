@@ -16,6 +16,7 @@ export {
   type DataSource,
   type IndexedSource,
 } from "./blocks/data-loader.js";
+export { canJoin, joinBatches } from "./blocks/join-batches.js";
 export type { TokenBlocks } from "./blocks/packing.js";
 export { type PartOf, partOfRows } from "./blocks/row-part.js";
 export {

@@ -120,6 +120,7 @@ const ELSEWHERE: Record<string, string> = {
   train_sampling_strategy: "has one value",
   gradient_checkpointing: "the same result in less memory (recompute.test.ts)",
   activation_offload: "the same result in less memory (recompute.test.ts)",
+  merge_micro_batches: "the same result in fewer passes (merged-batches.test.ts)",
   layer_offload: "the same result in less memory (test/train/setup/streamed-weights.test.ts)",
   pissa_convert: "writes files (methods.test.ts)",
   nproc_per_node: "the same result by several processes (test/train/processes.test.ts)",

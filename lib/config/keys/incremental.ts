@@ -3,6 +3,10 @@ import { choice, flag, float, inGroup, int, list } from "../key.js";
 import { languageTags } from "../values/language-tags.js";
 
 export const incrementalKeys = inGroup("incremental", ["train"], {
+  merge_micro_batches: flag({
+    default: false,
+    doc: "Compute the micro-batches of an optimizer step as one batch, as many at a time as memory allows: fewer and larger passes, for devices that small ones leave idle. Losses and gradients are the same but for the order of sums; dropout and NEFTune's noise draw other numbers.",
+  }),
   layer_offload: choice({
     default: null,
     values: ["disk"],

@@ -36,8 +36,8 @@ const working = {
   gradient_checkpointing: gradientCheckpointing,
   activation_offload: choice({
     default: "none",
-    values: ["none", "disk"],
-    doc: "Where the activations that gradient checkpointing saves are stored until the backward pass: in memory, or in a file in output_dir, for long contexts.",
+    values: ["none", "host", "disk"],
+    doc: "Where the activations that gradient checkpointing saves are stored until the backward pass: where they are computed, in the host's memory (from a GPU, pinned, without waiting), or in a file in output_dir, for long contexts.",
   }),
   learning_rate: float({ default: 5e-5, min: 0, doc: "Peak learning rate." }),
   weight_decay: float({

@@ -19,6 +19,8 @@ export const INCREMENTAL: Readonly<Record<string, string>> = {
   time_decay_floor: "文档再老也不低于的权重；新文档为 1。",
   time_decay_replacement: "有放回地抽取，新文档因此会出现多次；false 表示每篇至多抽一次。",
   time_decay_samples: "抽取的文档篇数。",
+  merge_micro_batches:
+    "把一个优化器步的各个微批当作一个批来算，内存允许多少就合并多少：次数更少、每次更大，用于小批喂不饱的设备。损失和梯度除求和顺序外相同；dropout 和 NEFTune 的噪声抽到的数不同。",
   layer_offload:
     "训练适配器时，冻结的权重留在模型的文件里：前一块计算时由系统读入下一块的权重，算完即放开。慢多少取决于磁盘跟不上多少，内存只占几块；数值逐比特相同（docs/zh/quantization.md）。",
   quantization_compute:

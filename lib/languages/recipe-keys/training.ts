@@ -7,7 +7,7 @@ export const TRAINING: Readonly<Record<string, string>> = {
   gradient_checkpointing:
     "反向传播时哪些重新计算而不保存：true 为整层（最省内存），selective 为相对其内存而言重算便宜的部分（查询、键、值的投影，归一化，旋转，激活函数），false 为不重算（最快）。结果相同。",
   activation_offload:
-    "梯度检查点保存的激活在反向传播之前放在哪里：内存里，或 output_dir 里的文件，后者用于长上下文。",
+    "梯度检查点保存的激活在反向传播之前放在哪里：计算它们的设备上，主机内存里（从 GPU，锁页、不等待），或 output_dir 里的文件，用于长上下文。",
   learning_rate: "学习率的峰值。",
   weight_decay: "权重衰减，偏置和归一化层除外：AdamW 和 Adafactor 直接缩小权重，SGD 把它加到梯度上。",
   adam_beta1: "AdamW 中梯度均值的衰减系数。",

@@ -12,6 +12,7 @@ import {
 } from "../../data/index.js";
 import { batchesOfStep, type Plan } from "../plan/plan.js";
 import type { Strategy } from "../strategy/strategy.js";
+import { mergeBatches } from "./merged-batches.js";
 import { type SourcedBatch, sourceBatches } from "./source-batches.js";
 
 /** What one optimizer step trains on. */
@@ -36,6 +37,8 @@ export interface WindowOptions {
   /** Where blocks have sources: no batch has blocks of two. */
   sampler?: SourceSampler | undefined;
   padId: number;
+  /** How many micro-batches may be computed as one; default 1. */
+  batchesAtOnce?: number | undefined;
 }
 
 /** Steps are asked for in rising order; where a run begins does not matter. */
@@ -73,7 +76,8 @@ export class TrainingWindows {
       streamed === undefined
         ? await this.#load(step)
         : streamed.batches.map((blocks): SourcedBatch => collate(blocks, padId));
-    return { batches: whole.map((batch) => ({ ...batch, ...strategy.part(batch, padId) })), streamed };
+    const own = whole.map((batch) => ({ ...batch, ...strategy.part(batch, padId) }));
+    return { batches: mergeBatches(own, this.#options.batchesAtOnce ?? 1), streamed };
   }
 
   #load(step: number): Promise<SourcedBatch[]> {

@@ -83,6 +83,41 @@ export function resolveCheckpointing(
   return mode;
 }
 
+/**
+ * How many micro-batches a run computes as one: with merge_micro_batches as many as fit with a margin into what its
+ * device has left, and that is said in a line; else one.
+ */
+export function batchesAtOnce(
+  model: FamilyModel,
+  recipe: Recipe,
+  mode: Checkpointing,
+  device: Device,
+  emit: Emit,
+  available: number | undefined = isHost(device)
+    ? availableToRun(model, recipe)
+    : availableOn(device, model, recipe),
+): number {
+  const {
+    merge_micro_batches,
+    gradient_accumulation_steps: window,
+    per_device_train_batch_size: size,
+  } = recipe;
+  if (!merge_micro_batches || window === 1) return 1;
+  const margin = isHost(device) ? MARGIN : DEVICE_MARGIN;
+  const fits = (count: number): boolean =>
+    available !== undefined &&
+    margin * needed(model, { ...recipe, per_device_train_batch_size: size * count }, mode, device) <=
+      available;
+  let most = window;
+  while (most > 1 && !fits(most)) most--;
+  const text =
+    available === undefined
+      ? `merge_micro_batches: each alone (free memory of ${device} is unknown)`
+      : `merge_micro_batches: ${most} of ${window} at once, of ${gigabytes(available)} of memory available`;
+  emit({ type: "message", level: "info", text });
+  return most;
+}
+
 /** Whether all frozen weights are in memory in 16 bits or more. */
 const keepsWeights = (model: FamilyModel, recipe: Recipe): boolean =>
   recipe.finetuning_type === "lora" &&

@@ -11,7 +11,7 @@ import { buildEmptyModel, type FamilyModel, familyOf, type ModelConfig } from ".
 import { optimizerBytes } from "../../optim/index.js";
 import { addLora, LoraLinear } from "../../peft/index.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import { bytesPerElement, type DType, type Tensor } from "../../torch/index.js";
+import { bytesPerElement, type DType, isHost, type Tensor } from "../../torch/index.js";
 import { type MemoryEstimate, peakMemory, type RunSizes, type ShardingSizes } from "./peak.js";
 
 function storageOf(model: FamilyModel, recipe: Recipe): Pick<RunSizes, "stream" | "compute"> {
@@ -136,7 +136,7 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     head: head && { isTrained: head.requiresGrad, bytes: bytesPerElement(head.dtype) },
     sharding: shardingSizes(model, recipe),
     isStreaming: recipe.streaming,
-    isOnDisk: recipe.activation_offload === "disk",
+    isElsewhere: recipe.activation_offload === "disk",
   };
 }
 
@@ -147,5 +147,7 @@ export function estimateMemory(
   mode: Checkpointing,
   device?: string,
 ): MemoryEstimate {
-  return peakMemory({ ...sizesOf(model, recipe), device }, mode);
+  const sizes = sizesOf(model, recipe);
+  const isElsewhere = sizes.isElsewhere || (recipe.activation_offload === "host" && !isHost(device ?? "cpu"));
+  return peakMemory({ ...sizes, isElsewhere, device }, mode);
 }

@@ -79,8 +79,8 @@ export interface RunSizes {
   readonly device?: string;
   /** Whether the tokenizer is at work as long as the run lasts. */
   readonly isStreaming?: boolean;
-  /** Whether what waits for the backward pass is on the disk. */
-  readonly isOnDisk?: boolean;
+  /** Whether what waits for the backward pass is on the disk, or in another memory than the device's. */
+  readonly isElsewhere?: boolean;
 }
 
 interface Widths {
@@ -119,7 +119,7 @@ function keptSelectively({ heads, hidden, queries, keys, intermediate }: Widths,
 
 /** Bytes that wait for the backward pass, and those of the block that is under way. */
 function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
-  const { tokens, blocks, masks: perToken, scores = 0, passed = 0, isOnDisk } = sizes;
+  const { tokens, blocks, masks: perToken, scores = 0, passed = 0, isElsewhere } = sizes;
   const widths = widthsOf(sizes.block);
   // gradients on their way through one block: of gate, up and their product, of queries, keys and values
   const products = 3 * widths.intermediate + 2 * widths.queries + 2 * widths.hidden;
@@ -130,8 +130,8 @@ function activationBytes(sizes: RunSizes, mode: Checkpointing): number {
   const { kept, remade } = keptSelectively(widths, sizes);
   const each = tokens * (mode === "selective" ? kept : widths.hidden * sizes.stream);
   const again = mode === "selective" ? tokens * remade + masks : whole;
-  // a block on its way to the disk or back is there as a tensor and as bytes
-  const waiting = isOnDisk ? 2 * Math.min(1, blocks) : blocks;
+  // a block on its way there or back is there as a tensor and as bytes
+  const waiting = isElsewhere ? 2 * Math.min(1, blocks) : blocks;
   return waiting * each + Math.min(1, blocks) * again + passing;
 }
 

@@ -29,6 +29,8 @@ export interface TrainerOptions {
   device: Device;
   /** What the backward pass computes again; default: the recipe's, else whole blocks. */
   checkpointing?: Checkpointing;
+  /** How many micro-batches of a window may be computed as one; default: all with merge_micro_batches, else one. */
+  batchesAtOnce?: number;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
   save(dir: string): void;
   /** A verified checkpoint whose weights the model already has. */

@@ -2,13 +2,14 @@
 // puts it on a worker. A step is optimizer-step.ts, counting progress.ts, files checkpoints.ts and history.ts.
 
 import { LossScale, type Precision, precisionOf } from "../../assembly/precision.js";
+import type { Recipe } from "../../config/index.js";
 import { evaluateSets, type SetMetrics } from "../../evaluate/held-out-loss.js";
 import { AllMethods, type MethodReport } from "../../methods/index.js";
 import { countParameters } from "../../models/causal-model.js";
 import type { GroupRates, Optimizer } from "../../optim/index.js";
-import { DiskStore } from "../../step/activation-store.js";
+import { type ActivationStore, DiskStore, HostStore } from "../../step/activation-store.js";
 import { drawLoaderSeed } from "../../step/loader-seed.js";
-import type { DType } from "../../torch/index.js";
+import { type Device, type DType, isHost } from "../../torch/index.js";
 import { blockOrder } from "../batches/block-order.js";
 import { SourceAccount } from "../batches/source-account.js";
 import { TrainingWindows } from "../batches/windows.js";
@@ -47,7 +48,7 @@ export class Trainer {
   readonly #rates: GroupRates;
   readonly #best: BestMetric;
   readonly #step: OptimizerStep;
-  readonly #store: DiskStore | undefined;
+  readonly #store: ActivationStore | undefined;
   readonly #strategy: Strategy;
   readonly #callbacks: Callbacks;
 
@@ -62,11 +63,13 @@ export class Trainer {
     this.#callbacks = new Callbacks(options.callbacks ?? [], strategy);
     this.#precision = precisionOf(recipe);
     this.#best = new BestMetric(recipe);
-    if (recipe.activation_offload === "disk") this.#store = new DiskStore(recipe.output_dir);
+    this.#store = storeOf(recipe, device);
     this.optimizer = recipeOptimizer(recipe, model, strategy);
     this.#rates = ratesOf(recipe, this.optimizer.groups, plan);
     this.#windows = new TrainingWindows({
       ...options,
+      batchesAtOnce:
+        options.batchesAtOnce ?? (recipe.merge_micro_batches ? recipe.gradient_accumulation_steps : 1),
       plan,
       order,
       strategy,
@@ -251,4 +254,13 @@ export class Trainer {
     if (isOwn) this.#strategy.askToStop();
     return isOwn || this.#strategy.stopAsked;
   }
+}
+
+/** Where activations wait; what the processor computes is in the host's memory already. */
+function storeOf(
+  { activation_offload: where, output_dir }: Recipe,
+  device: Device,
+): ActivationStore | undefined {
+  if (where === "disk") return new DiskStore(output_dir);
+  return where === "host" && !isHost(device) ? new HostStore() : undefined;
 }

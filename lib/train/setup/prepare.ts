@@ -36,7 +36,7 @@ import { setPassage } from "../../step/passage.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, isHost, manualSeed, setDeterministic, setFloat32Precision } from "../../torch/index.js";
 import { runSampler } from "../batches/run-sampler.js";
-import { resolveCheckpointing } from "../estimate/choose-checkpointing.js";
+import { batchesAtOnce, resolveCheckpointing } from "../estimate/choose-checkpointing.js";
 import { LossCurriculum } from "../methods/loss-curriculum.js";
 import { recipeMethods } from "../methods/recipe-methods.js";
 import { oneProcess, type Strategy } from "../strategy/strategy.js";
@@ -75,6 +75,8 @@ export interface Prepared {
   device: Device;
   /** What the backward pass computes again. */
   checkpointing: Checkpointing;
+  /** How many micro-batches are computed as one. */
+  batchesAtOnce: number;
   /** The checkpoint to go on from. */
   resume: string | undefined;
   /** What the recipe adds for incremental pre-training. */
@@ -121,6 +123,13 @@ export async function prepare(
   sayModel(model, recipe, device, emit);
   sayKernels(device, (line) => emit({ type: "message", ...line }));
   const checkpointing = resolveCheckpointing(model, given, device, emit);
+  const together = batchesAtOnce(model, given, checkpointing, device, emit);
+  if (given.activation_offload === "host" && isHost(device))
+    emit({
+      type: "message",
+      level: "info",
+      text: "activation_offload: host changes nothing on the CPU, whose memory it is; disk takes activations out of it",
+    });
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
   if (strategy.size > 1)
@@ -139,6 +148,7 @@ export async function prepare(
     summary: data.summary,
     device,
     checkpointing,
+    batchesAtOnce: together,
     resume,
     methods,
   };

@@ -56,6 +56,7 @@ export async function runJoined(
       padId: tokenizer.padId,
       device: prepared.device,
       checkpointing: prepared.checkpointing,
+      batchesAtOnce: prepared.batchesAtOnce,
       save,
       resume: prepared.resume,
       strategy,
