@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention/attention_kernel.h"
+#include "kernels/linear/quantize_kernel.h"
 #include "kernels/rows/rows_kernel.h"
 #include "products/coded/eight_bit_kernel.h"
 #include "products/coded/four_bit_kernel.h"
@@ -19,6 +20,7 @@ struct VectorKernels {
   SwigluKernel swiglu;
   CrossEntropyKernel crossEntropy;
   AdamwKernel adamw;
+  QuantizeKernel quantize;
   PanelKernel panel;
   LowRankKernel lowRank;
   FourBitKernel fourBit;

@@ -4,10 +4,12 @@
 
 #include "kernels/attention/attention_backward.h"
 #include "kernels/linear/cross_entropy_rows.h"
+#include "kernels/linear/quantize_rows.h"
 #include "kernels/rows/adamw_runs.h"
 #include "kernels/rows/norm_rows.h"
 #include "kernels/rows/swiglu_rows.h"
 #include "products/coded/eight_bit_rows.h"
+#include "products/coded/four_bit_dots.h"
 #include "products/coded/four_bit_rows.h"
 #include "products/integer/fixed_point_rows.h"
 #include "products/integer/int8_rows.h"
@@ -167,6 +169,20 @@ void fourBitDecode(c10::ScalarType dtype, const uint8_t* codes, const float* lev
   forProductType(dtype, [&](auto zero) { fourBitDecodeRow<decltype(zero)>(codes, levels, scales, block, count, to); });
 }
 
+void fourBitArrangeRow(c10::ScalarType dtype, const float* x, int64_t width, void* to) {
+  forProductType(dtype, [&](auto zero) { fourBitArrange<decltype(zero)>(x, width, to); });
+}
+
+void fourBitDot(c10::ScalarType dtype, const FourBitDots& of) {
+  forProductType(dtype, [&](auto zero) { fourBitDotRow<decltype(zero)>(of); });
+}
+
+int64_t fourBitArrangedSize(c10::ScalarType dtype) {
+  int64_t size = 0;
+  forProductType(dtype, [&](auto zero) { size = sizeof(FourBitFactor<decltype(zero)>); });
+  return size;
+}
+
 void eightBitDecode(c10::ScalarType dtype, const int8_t* codes, float scale, int64_t count, float* to) {
   forProductType(dtype, [&](auto zero) { eightBitDecodeRow<decltype(zero)>(codes, scale, count, to); });
 }
@@ -229,9 +245,10 @@ VectorKernels makeTable(const char* capability) {
           {swigluForward, swigluBackward},
           {crossEntropyRows},
           {adamwForRuns},
+          {fourBitQuantize, eightBitQuantize},
           {panelWiden, panelNarrow, panelDot},
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
-          {fourBitDecode},
+          {fourBitDecode, fourBitArrangeRow, fourBitDot, fourBitArrangedSize},
           {eightBitDecode},
           fixedPointTable(),
           int8Table()};

@@ -6,19 +6,24 @@
 //
 // Training multiplies by the codes' values instead (linear_coded.cc), as bitsandbytes does on a processor.
 
+#include "kernels/vector_kernels.h"
 #include "products/coded/eight_bit_matrix.h"
+#include "tensors/placement.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/round.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <tuple>
 #include <vector>
 
@@ -32,8 +37,26 @@ using at::Tensor;
 constexpr double kBothScales = 6.200124e-05;
 constexpr double kOneScale = 7.874015718698502e-3;
 
-/// Rows of float16 numbers in 8 bits, round half to even; a row of zeros stays zeros.
+std::tuple<Tensor, Tensor> onHost(const Tensor& numbers) {
+  const int64_t rows = numbers.size(0), width = numbers.size(1);
+  const Tensor codes = at::empty({rows, width}, numbers.options().dtype(at::kChar));
+  const Tensor scales = at::empty({rows}, numbers.options().dtype(at::kFloat));
+  const auto* from = static_cast<const char*>(numbers.const_data_ptr());
+  auto* to = codes.data_ptr<int8_t>();
+  float* scale = scales.data_ptr<float>();
+  at::parallel_for(0, rows, std::max<int64_t>(32768 / std::max<int64_t>(width, 1), 1), [&](int64_t begin, int64_t end) {
+    std::vector<float> wide(width);
+    for (int64_t i = begin; i < end; ++i) {
+      vectorKernels().panel.widen(numbers.scalar_type(), from + i * width * numbers.element_size(), wide.data(), width);
+      scale[i] = vectorKernels().quantize.eightBit(wide.data(), width, to + i * width);
+    }
+  });
+  return {codes, scales};
+}
+
+/// Rows of numbers, rounded to float16, in 8 bits, round half to even; a row of zeros stays zeros.
 std::tuple<Tensor, Tensor> inEightBits(const Tensor& numbers) {
+  if (isOnHost(numbers) && numbers.scalar_type() != at::kDouble) return onHost(numbers.contiguous());
   const Tensor scales = numbers.abs().amax({1}).to(at::kFloat);
   const Tensor factors = scales.reciprocal().mul(127.0);  // as Python divides a number by a tensor: in two roundings
   const Tensor codes = at::round(numbers.to(at::kFloat) * factors.unsqueeze(-1)).nan_to_num(0.0).to(at::kChar);
@@ -43,7 +66,7 @@ std::tuple<Tensor, Tensor> inEightBits(const Tensor& numbers) {
 std::tuple<Tensor, Tensor> quantizeRows(const Tensor& numbers) {
   TORCH_CHECK(numbers.dim() == 2 && numbers.is_floating_point(), "rows of numbers are quantized, not ",
               numbers.scalar_type(), " ", numbers.sizes());
-  return inEightBits(numbers.to(at::kHalf));
+  return inEightBits(numbers.scalar_type() == at::kDouble || !isOnHost(numbers) ? numbers.to(at::kHalf) : numbers);
 }
 
 Tensor mixed(const Tensor& given, const Tensor& codes, const Tensor& scales, double threshold) {

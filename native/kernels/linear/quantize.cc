@@ -2,11 +2,12 @@
 //
 //   quantize_4bit(numbers, levels [16], run) -> codes [n / 2, 1] uint8, the first of two in the high bits; absmax [runs]
 //   quantize_blockwise(numbers, levels [256], run) -> codes uint8 of the numbers' shape; absmax [runs]
-//   level_steps(levels [256]) -> uint8 [65536]: the code of each step from -1 to 1, which adamw.cc looks up
+//   level_steps(levels [256]) -> uint8 [65536 + 512]: the code of each step from -1 to 1, and 256 numbers of 16 bits, the
+//     steps at which it changes as a tree: adamw.cc looks codes up in either
 //   dequantize_blockwise(codes, levels [256], absmax, run) -> float of the codes' shape
 //
 // Dettmers et al. 2022 (arXiv:2110.02861) and 2023 (arXiv:2305.14314). A code is the nearest level's, a tie the lower one's;
-// of 256 levels the nearest is looked up in 65,536 steps, as bitsandbytes does.
+// of 256 levels the nearest is looked up in 65,536 steps, as bitsandbytes does. The vectors: quantize_rows.h.
 
 #include "kernels/vector_kernels.h"
 
@@ -29,7 +30,6 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kLongestRun = 4096;
-constexpr float kLeastScale = 1e-38f;
 
 void check(const Tensor& numbers, const Tensor& levels, int64_t count, int64_t run) {
   const auto dtype = numbers.scalar_type();
@@ -40,15 +40,15 @@ void check(const Tensor& numbers, const Tensor& levels, int64_t count, int64_t r
   TORCH_CHECK(run >= 2 && run <= kLongestRun && run % 2 == 0, "a run is 2 to 4096 numbers, not ", run);
 }
 
-/// Calls body(first, numbers as float, their count) for each run.
+/// Calls body(first run, numbers as float, their count) for some runs after another, the last of all perhaps not whole.
 template <typename Body>
 void forRuns(const Tensor& numbers, int64_t run, const Body& body) {
-  const int64_t size = numbers.numel(), runs = (size + run - 1) / run;
+  const int64_t size = numbers.numel(), runs = (size + run - 1) / run, together = kLongestRun / run;
   const auto* from = static_cast<const char*>(numbers.const_data_ptr());
   at::parallel_for(0, runs, std::max<int64_t>(32768 / run, 1), [&](int64_t begin, int64_t end) {
     std::array<float, kLongestRun> wide;
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i * run, count = std::min(run, size - first);
+    for (int64_t i = begin; i < end; i += together) {
+      const int64_t first = i * run, count = std::min(std::min(i + together, end) * run, size) - first;
       vectorKernels().panel.widen(numbers.scalar_type(), from + first * numbers.element_size(), wide.data(), count);
       body(i, wide.data(), count);
     }
@@ -66,44 +66,21 @@ float largest(const float* numbers, int64_t count) {
   return *std::max_element(most.begin(), most.end());
 }
 
-/// Steps from -1 to 1 in which the places are looked up: none holds two bounds of NF4 or FP4.
-constexpr int64_t kBins = 4096;
+FourBitPlaces placesOf(const Tensor& levels) {
+  FourBitPlaces places{};
+  const float* level = levels.const_data_ptr<float>();
+  const Tensor order = at::argsort(levels);
+  for (int64_t i = 0; i < 16; ++i) places.codes[i] = static_cast<uint8_t>(order.const_data_ptr<int64_t>()[i]);
+  for (int64_t i = 0; i < 15; ++i) places.bounds[i] = (level[places.codes[i]] + level[places.codes[i + 1]]) / 2;
+  return places;
+}
 
-/// Which code each place among the sorted levels has, and what lies between two of them; both by the step of a number,
-/// so that one comparison decides.
-struct Places {
-  std::array<float, 15> bounds;
-  std::array<uint8_t, 16> codes;
-  std::array<float, kBins + 1> bound;  // in a step; where there is none, more than any number
-  std::array<uint8_t, kBins + 1> below, above;
-
-  static int64_t binOf(float x) { return static_cast<int64_t>((x + 1.0f) * (kBins / 2)); }
-
-  explicit Places(const Tensor& levels) {
-    const float* level = levels.const_data_ptr<float>();
-    const Tensor order = at::argsort(levels);
-    for (int64_t i = 0; i < 16; ++i) codes[i] = static_cast<uint8_t>(order.const_data_ptr<int64_t>()[i]);
-    for (int64_t i = 0; i < 15; ++i) bounds[i] = (level[codes[i]] + level[codes[i + 1]]) / 2;
-    bound.fill(2);
-    for (int64_t place = 0; place < 15; ++place) {
-      float& here = bound[binOf(bounds[place])];
-      TORCH_CHECK(here == 2, "levels are too close to each other");
-      here = bounds[place];
-    }
-    int64_t place = 0;
-    for (int64_t bin = 0; bin <= kBins; ++bin) {
-      below[bin] = codes[place];
-      if (bound[bin] != 2) ++place;
-      above[bin] = codes[place];
-    }
-  }
-
-  /// Of a number in [-1, 1]. What is no number has the lowest place, as every comparison with it fails.
-  uint8_t operator()(float x) const {
-    const int64_t bin = x == x ? binOf(x) : 0;
-    return x > bound[bin] ? above[bin] : below[bin];
-  }
-};
+/// The code of a number among the last, by division as bitsandbytes takes them.
+uint8_t lastCode(const FourBitPlaces& places, float x) {
+  int64_t place = 0;
+  while (place < 15 && x > places.bounds[place]) ++place;
+  return places.codes[place];
+}
 
 std::tuple<Tensor, Tensor> quantizeFourBit(const Tensor& given, const Tensor& levels, int64_t run) {
   check(given, levels, 16, run);
@@ -111,21 +88,22 @@ std::tuple<Tensor, Tensor> quantizeFourBit(const Tensor& given, const Tensor& le
   const int64_t size = numbers.numel(), runs = (size + run - 1) / run;
   const Tensor codes = at::empty({(size + 1) / 2, 1}, numbers.options().dtype(at::kByte));
   const Tensor absmax = at::empty({runs}, numbers.options().dtype(at::kFloat));
-  const Places places(levels);
+  const FourBitPlaces places = placesOf(levels);
   auto* to = codes.data_ptr<uint8_t>();
   float* scales = absmax.data_ptr<float>();
-  forRuns(numbers, run, [&](int64_t index, float* x, int64_t count) {
-    const float most = largest(x, count), scale = std::max(most, kLeastScale);
-    const bool whole = count == run;
-    scales[index] = whole ? most : scale;
-    const float factor = 1.0f / scale;
-    for (int64_t i = 0; i < count; ++i) x[i] = std::clamp(whole ? x[i] * factor : x[i] / scale, -1.0f, 1.0f);
-    uint8_t* pair = to + index * run / 2;
-    for (int64_t i = 0; i < count; i += 2) {
+  forRuns(numbers, run, [&](int64_t index, const float* x, int64_t count) {
+    const int64_t whole = count / run;
+    vectorKernels().quantize.fourBit(places, x, whole, run, to + index * run / 2, scales + index);
+    if (whole * run == count) return;
+    const float* rest = x + whole * run;
+    const int64_t some = count - whole * run;
+    const float scale = scales[index + whole] = std::max(largest(rest, some), kLeastScale);
+    uint8_t* pair = to + (index + whole) * run / 2;
+    const auto code = [&](int64_t i) {
       // a last number without a partner has zero for one
-      const float second = i + 1 < count ? x[i + 1] : 0;
-      *pair++ = static_cast<uint8_t>(places(x[i]) << 4 | places(second));
-    }
+      return lastCode(places, i < some ? std::clamp(rest[i] / scale, -1.0f, 1.0f) : 0);
+    };
+    for (int64_t i = 0; i < some; i += 2) *pair++ = static_cast<uint8_t>(code(i) << 4 | code(i + 1));
   });
   return {codes, absmax};
 }
@@ -144,12 +122,30 @@ std::vector<uint8_t> nearestByStep(const Tensor& levels) {
   return nearest;
 }
 
+/// The steps at which the codes change, as a tree: node n has those below it at 2 n and those above at 2 n + 1.
+void plantSteps(const std::vector<uint8_t>& nearest, uint16_t* tree) {
+  std::array<uint16_t, 255> changes;
+  int64_t code = 0;
+  for (int64_t i = 0; i < kSteps; ++i) {
+    for (; code < nearest[i]; ++code) changes[code] = static_cast<uint16_t>(i);
+  }
+  tree[0] = 0;
+  for (int64_t depth = 0; depth < 8; ++depth) {
+    for (int64_t i = 0; i < int64_t(1) << depth; ++i) {
+      tree[(int64_t(1) << depth) + i] = changes[(2 * i + 1) * (128 >> depth) - 1];
+    }
+  }
+}
+
 Tensor levelSteps(const Tensor& levels) {
   TORCH_CHECK(levels.scalar_type() == at::kFloat && levels.is_contiguous() && levels.numel() == 256,
               "256 levels of float32 are needed");
   const std::vector<uint8_t> nearest = nearestByStep(levels);
-  const Tensor out = at::empty({kSteps}, levels.options().dtype(at::kByte));
-  std::copy(nearest.begin(), nearest.end(), out.data_ptr<uint8_t>());
+  TORCH_CHECK(nearest.back() == 255, "levels must end with 1");
+  const Tensor out = at::empty({kSteps + 512}, levels.options().dtype(at::kByte));
+  auto* to = out.data_ptr<uint8_t>();
+  std::copy(nearest.begin(), nearest.end(), to);
+  plantSteps(nearest, reinterpret_cast<uint16_t*>(to + kSteps));
   return out;
 }
 
@@ -161,19 +157,22 @@ std::tuple<Tensor, Tensor> quantizeBlockwise(const Tensor& given, const Tensor& 
   const std::vector<uint8_t> nearest = nearestByStep(levels);
   auto* to = codes.data_ptr<uint8_t>();
   float* scales = absmax.data_ptr<float>();
-  forRuns(numbers, run, [&](int64_t index, const float* x, int64_t count) {
-    const float most = scales[index] = largest(x, count);
-    uint8_t* code = to + index * run;
-    if (most == 0) {
-      std::fill_n(code, count, uint8_t(0));
-      return;
-    }
-    const float factor = 1.0f / most;
-    for (int64_t i = 0; i < count; ++i) {
-      const float value = std::clamp(x[i] * factor, -1.0f, 1.0f);
-      // rounded once: bitsandbytes is compiled with fused multiply-adds
-      code[i] = nearest[static_cast<uint16_t>(
-          static_cast<float>(static_cast<double>((value + 1.0f) * 0.5f) * (kSteps - 1) + 0.5))];
+  forRuns(numbers, run, [&](int64_t index, const float* x, int64_t all) {
+    for (int64_t start = 0; start < all; start += run, ++index) {
+      const int64_t count = std::min(run, all - start);
+      const float most = scales[index] = largest(x + start, count);
+      uint8_t* code = to + index * run;
+      if (most == 0) {
+        std::fill_n(code, count, uint8_t(0));
+        continue;
+      }
+      const float factor = 1.0f / most;
+      for (int64_t i = 0; i < count; ++i) {
+        const float value = std::clamp(x[start + i] * factor, -1.0f, 1.0f);
+        // rounded once: bitsandbytes is compiled with fused multiply-adds
+        code[i] = nearest[static_cast<uint16_t>(
+            static_cast<float>(static_cast<double>((value + 1.0f) * 0.5f) * (kSteps - 1) + 0.5))];
+      }
     }
   });
   return {codes, absmax};

@@ -33,11 +33,16 @@ using at::TensorList;
 
 namespace {
 
+constexpr int64_t kAdamwSteps = 65536;
 
 AdamwMoment momentOf(TensorList state, TensorList levels, size_t index) {
   if (state.size() == 2) return {state[index].data_ptr<float>()};
-  return {nullptr, state[index].data_ptr<uint8_t>(), state[index + 2].data_ptr<float>(),
-          levels[2 * index].const_data_ptr<float>(), levels[2 * index + 1].const_data_ptr<uint8_t>()};
+  return {nullptr,
+          state[index].data_ptr<uint8_t>(),
+          state[index + 2].data_ptr<float>(),
+          levels[2 * index].const_data_ptr<float>(),
+          levels[2 * index + 1].const_data_ptr<uint8_t>(),
+          reinterpret_cast<const uint16_t*>(levels[2 * index + 1].const_data_ptr<uint8_t>() + kAdamwSteps)};
 }
 
 /// Codes and scales as float, of the codes' shape.
@@ -79,13 +84,13 @@ void checkAdamw(const Tensor& parameter, const Tensor& gradient, TensorList stat
   for (size_t i = 0; i < levels.size(); ++i) {
     const bool steps = i % 2 == 1;
     TORCH_CHECK(levels[i].is_contiguous() && levels[i].scalar_type() == (steps ? at::kByte : at::kFloat) &&
-                    levels[i].numel() == (steps ? 65536 : 256),
-                "256 levels of float32 and their 65536 steps are needed");
+                    levels[i].numel() == (steps ? kAdamwSteps + 512 : 256),
+                "256 levels of float32 and what level_steps makes of them are needed");
   }
 }
 
 void composedAdamw(const Tensor& parameter, const Tensor& gradient, TensorList state, TensorList levels,
-               ArrayRef<double> given) {
+                   ArrayRef<double> given) {
   checkAdamw(parameter, gradient, state, levels);
   const AdamwSettings of(given);
   const bool coded = state.size() == 4;

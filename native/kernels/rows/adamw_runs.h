@@ -3,6 +3,7 @@
 // are in the cache. Compiled once for each capability, with internal linkage.
 #pragma once
 
+#include "kernels/linear/matrix_tile.h"
 #include "kernels/widen.h"
 #include "rows_kernel.h"
 
@@ -29,6 +30,76 @@ C10_ALWAYS_INLINE at::vec::Vectorized<float> adamwFused(at::vec::Vectorized<floa
 #endif
 }
 
+constexpr float kAdamwLastStep = 65535;
+
+#if defined(CPU_CAPABILITY_AVX512)
+
+/// A whole run of codes: 256 levels are 16 vectors, of which eight permutations fetch candidates.
+inline void adamwDecode(const uint8_t* codes, const float* levels, float scale, float* to) {
+  __m512 table[16];
+  for (int64_t i = 0; i < 16; ++i) table[i] = _mm512_loadu_ps(levels + 16 * i);
+  const __m512 by = _mm512_set1_ps(scale);
+  for (int64_t i = 0; i < kAdamwRun; i += 16) {
+    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i)));
+    const auto bit = [&](int which)
+                         C10_ALWAYS_INLINE_ATTRIBUTE { return _mm512_test_epi32_mask(code, _mm512_set1_epi32(which)); };
+    __m512 candidate[8];
+    unrolled<8>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
+      candidate[j] = _mm512_permutex2var_ps(table[2 * j], code, table[2 * j + 1]);
+    });
+    const __mmask16 sixth = bit(32), seventh = bit(64), eighth = bit(128);
+    unrolled<4>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
+      candidate[j] = _mm512_mask_blend_ps(sixth, candidate[2 * j], candidate[2 * j + 1]);
+    });
+    unrolled<2>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
+      candidate[j] = _mm512_mask_blend_ps(seventh, candidate[2 * j], candidate[2 * j + 1]);
+    });
+    _mm512_storeu_ps(to + i, _mm512_mul_ps(_mm512_mask_blend_ps(eighth, candidate[0], candidate[1]), by));
+  }
+}
+
+/// The codes of a whole run's steps, down the tree of the steps at which they change: eight comparisons.
+inline void adamwEncode(const float* steps, const uint16_t* changes, uint8_t* codes) {
+  __m512i tree[8];
+  for (int64_t i = 0; i < 8; ++i) tree[i] = _mm512_loadu_si512(changes + 32 * i);
+  constexpr int kChains = 4;  // one would wait for each comparison
+  for (int64_t i = 0; i < kAdamwRun; i += 32 * kChains) {
+    __m512i step[kChains], node[kChains];
+    unrolled<kChains>([&](auto c) C10_ALWAYS_INLINE_ATTRIBUTE {
+      // what is not finite has no step: 0
+      const auto half = [&](int64_t at) C10_ALWAYS_INLINE_ATTRIBUTE {
+        return _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(_mm512_loadu_ps(steps + i + 32 * c + at)));
+      };
+      step[c] = _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(16), 1);
+      node[c] = _mm512_set1_epi16(1);
+    });
+    unrolled<8>([&](auto depth) C10_ALWAYS_INLINE_ATTRIBUTE {
+      unrolled<kChains>([&](auto c) C10_ALWAYS_INLINE_ATTRIBUTE {
+        __m512i change;
+        if constexpr (depth < 5) {
+          change = _mm512_permutexvar_epi16(node[c], tree[0]);
+        } else if constexpr (depth == 5) {
+          change = _mm512_permutexvar_epi16(node[c], tree[1]);
+        } else if constexpr (depth == 6) {
+          change = _mm512_permutex2var_epi16(tree[2], node[c], tree[3]);
+        } else {
+          change = _mm512_mask_blend_epi16(_mm512_test_epi16_mask(node[c], _mm512_set1_epi16(64)),
+                                           _mm512_permutex2var_epi16(tree[4], node[c], tree[5]),
+                                           _mm512_permutex2var_epi16(tree[6], node[c], tree[7]));
+        }
+        const __mmask32 above = _mm512_cmpge_epu16_mask(step[c], change);
+        node[c] = _mm512_add_epi16(node[c], node[c]);
+        node[c] = _mm512_mask_add_epi16(node[c], above, node[c], _mm512_set1_epi16(1));
+      });
+    });
+    unrolled<kChains>([&](auto c) C10_ALWAYS_INLINE_ATTRIBUTE {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i + 32 * c), _mm512_cvtepi16_epi8(node[c]));
+    });
+  }
+}
+
+#endif
+
 /// A run of a moment as float.
 inline void adamwRead(const AdamwMoment& moment, int64_t first, int64_t count, float* to) {
   if (moment.codes == nullptr) {
@@ -36,10 +107,12 @@ inline void adamwRead(const AdamwMoment& moment, int64_t first, int64_t count, f
     return;
   }
   const float scale = moment.scales[first / kAdamwRun];
-  for (int64_t i = 0; i < count; ++i) to[i] = moment.levels[moment.codes[first + i]] * scale;
+#if defined(CPU_CAPABILITY_AVX512)
+  if (count == kAdamwRun) return adamwDecode(moment.codes + first, moment.levels, scale, to);
+#endif
+  for (int64_t i = 0; i < count; ++i) to[i] = moment.levels[moment.codes[first + i]];
+  for (int64_t i = 0; i < count; ++i) to[i] *= scale;
 }
-
-constexpr float kAdamwSteps = 65535;
 
 /// The same back: the arithmetic of quantize.cc's quantize_blockwise.
 inline void adamwWrite(const AdamwMoment& moment, int64_t first, int64_t count, const float* from) {
@@ -62,10 +135,15 @@ inline void adamwWrite(const AdamwMoment& moment, int64_t first, int64_t count, 
   alignas(64) float steps[kAdamwRun];
   for (int64_t i = 0; i < kAdamwRun; i += Vec::size()) {
     const Vec value = at::vec::clamp(Vec::loadu(from + i) * factor, Vec(-1.f), one);
-    adamwFused((value + one) * half, kAdamwSteps, half).store(steps + i);
+    adamwFused((value + one) * half, kAdamwLastStep, half).store(steps + i);
   }
-  // what is not finite has no step
-  for (int64_t i = 0; i < count; ++i) codes[i] = moment.nearest[static_cast<uint16_t>(static_cast<int32_t>(steps[i]))];
+#if defined(CPU_CAPABILITY_AVX512)
+  if (count == kAdamwRun) return adamwEncode(steps, moment.changes, codes);
+#endif
+  // apart, so that the conversion is made in vectors; what is not finite has no step
+  int32_t places[kAdamwRun];
+  for (int64_t i = 0; i < kAdamwRun; ++i) places[i] = static_cast<int32_t>(steps[i]);
+  for (int64_t i = 0; i < count; ++i) codes[i] = moment.nearest[static_cast<uint16_t>(places[i])];
 }
 
 template <typename T>

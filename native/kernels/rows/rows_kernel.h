@@ -68,8 +68,9 @@ struct AdamwMoment {
   float* numbers = nullptr;
   uint8_t* codes = nullptr;
   float* scales = nullptr;
-  const float* levels = nullptr;     // [256]
-  const uint8_t* nearest = nullptr;  // [65536]: the code of each step from -1 to 1
+  const float* levels = nullptr;      // [256]
+  const uint8_t* nearest = nullptr;   // [65536]: the code of each step from -1 to 1
+  const uint16_t* changes = nullptr;  // [256]: the steps at which it changes, as a tree from 1 on
 };
 
 constexpr int64_t kAdamwRun = 256;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 namespace qwen_pt {
 
@@ -60,7 +61,7 @@ FourBitMatrix::FourBitMatrix(const at::Tensor& codes, const FourBitState& state,
              runLength(state.absmax.numel(), state.nestedAbsmax.numel())};
 }
 
-/// The scales of `count` runs, at most kRunsAtOnce.
+/// The scales of `count` runs, in `memory` where they are nested.
 const float* FourBitMatrix::scales(int64_t first, int64_t count, float* memory) const {
   if (scales_ != nullptr) return scales_ + first;
   for (int64_t i = 0; i < count; ++i) {
@@ -91,6 +92,29 @@ void FourBitMatrix::run(int64_t first, int64_t count, float* to) const {
     first += part;
     count -= part;
     to += part;
+  }
+}
+
+int64_t FourBitMatrix::arrangedSize(c10::ScalarType dtype) const {
+  // rows that begin with a run; x may be rounded to the values' dtype, so it must be its own
+  if (block_ % kFourBitGroup != 0 || columns_ % block_ != 0) return 0;
+  if (dtype_ != c10::ScalarType::Float && dtype != dtype_) return 0;
+  return vectorKernels().fourBit.arrangedSize(dtype_);
+}
+
+void FourBitMatrix::arrange(const float* x, void* to) const {
+  vectorKernels().fourBit.arrange(dtype_, x, columns_, to);
+}
+
+void FourBitMatrix::dot(const void* x, int64_t m, int64_t row, int64_t count, float* out, int64_t outStride) const {
+  const int64_t runs = columns_ / block_;
+  std::vector<float> memory(runs);
+  FourBitDots of{x, m, nullptr, levels_, nullptr, runs, block_, nullptr, outStride};
+  for (int64_t i = row; i < row + count; ++i) {
+    of.codes = codes_ + i * columns_ / 2;
+    of.scales = scales(i * runs, runs, memory.data());
+    of.out = out + (i - row);
+    vectorKernels().fourBit.dot(dtype_, of);
   }
 }
 

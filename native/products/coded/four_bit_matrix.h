@@ -33,6 +33,9 @@ class FourBitMatrix final : public StoredMatrix {
   int64_t rows() const override { return rows_; }
   int64_t columns() const override { return columns_; }
   void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const override;
+  int64_t arrangedSize(c10::ScalarType dtype) const override;
+  void arrange(const float* x, void* to) const override;
+  void dot(const void* x, int64_t m, int64_t row, int64_t count, float* out, int64_t outStride) const override;
 
  private:
   struct Nested {

@@ -17,6 +17,12 @@ class StoredMatrix {
   virtual int64_t columns() const = 0;
   /// Writes rows [row, row + height) and columns [column, column + width) to `to` [height][ld]. Called by many threads.
   virtual void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const = 0;
+  /// Bytes of a number of few rows of x, of this dtype, as `dot` reads them; 0 where it cannot.
+  virtual int64_t arrangedSize(c10::ScalarType) const { return 0; }
+  /// A row of x, `columns` floats, as `dot` reads it.
+  virtual void arrange(const float*, void*) const {}
+  /// out [m][outStride] = x [m][columns], arranged, . row, for `count` rows from there on.
+  virtual void dot(const void*, int64_t, int64_t, int64_t, float*, int64_t) const {}
   /// Its numbers where they lie, for a product that reads 16 bits as they are; null where it has none.
   struct Dense {
     const void* data;

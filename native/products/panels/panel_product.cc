@@ -90,11 +90,15 @@ void dots(const Product& of) {
   for (int64_t i = 0; i < of.m; ++i) {
     kernel.widen(of.x.scalar_type(), from + i * of.x.stride(0) * of.x.element_size(), wide + i * of.k, of.k);
   }
+  const int64_t size = of.w.arrangedSize(of.x.scalar_type());
+  std::vector<char> arranged(of.m * of.k * size);
+  for (int64_t i = 0; size > 0 && i < of.m; ++i) of.w.arrange(wide + i * of.k, arranged.data() + i * of.k * size);
   at::parallel_for(0, of.n, std::max<int64_t>(65536 / std::max<int64_t>(of.k, 1), 1), [&](int64_t first, int64_t end) {
     if (const auto dense = of.w.dense(first, 0)) {
       kernel.dot(dense->dtype, wide, of.k, of.m, dense->data, dense->stride, end - first, of.k, sum + first, of.n);
       return;
     }
+    if (size > 0) return of.w.dot(arranged.data(), of.m, first, end - first, sum + first, of.n);
     std::vector<float> row(of.k);
     for (int64_t i = first; i < end; ++i) {
       of.w.widen(i, 1, 0, of.k, row.data(), of.k);

@@ -49,7 +49,7 @@ describe.each(["panels", ...(hasIntegers ? ["int16"] : [])])("by %s", (kind) => 
         const layer = quantized(rows, columns, "bfloat16");
         const [codes, ...state] = layer.operands() as [Tensor, ...Tensor[]];
         const exact = layer.values().double();
-        for (const tokens of [1, 5, 67]) {
+        for (const tokens of [1, 5, 8, 67]) {
           for (const transposed of [true, false]) {
             const x = randn([tokens, transposed ? columns : rows]).to(dtype);
             const out = call(
