@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "accelerator/graphs.h"
 #include "accelerator/kernels.h"
 #include "accelerator/libraries.h"
 #include "accelerator/recorder.h"
@@ -34,6 +35,7 @@ void fill(Napi::Env env, Napi::Object exports) {
   qwen_pt::defineDevice(env, exports, *instance);
   qwen_pt::defineRecorder(env, exports, *instance);
   qwen_pt::defineKernels(env, exports, *instance);
+  qwen_pt::defineGraphs(env, exports, *instance);
   qwen_pt::defineSafetensors(env, exports, *instance);
 }
 

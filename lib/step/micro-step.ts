@@ -1,7 +1,7 @@
 // One micro-step: forward and backward of a batch, gradients added to the trainable parameters. What is computed twice
 // with gradient checkpointing: see recompute.ts.
 import type { Batch } from "../data/index.js";
-import type { Block, CausalModel } from "../models/causal-model.js";
+import type { Block, CausalModel, Positions } from "../models/causal-model.js";
 import { autocast, backward, type Device, type DType, noGrad, scope, type Tensor } from "../torch/index.js";
 import type { ActivationStore } from "./activation-store.js";
 import { idsOf, positionsOf } from "./batch.js";
@@ -39,6 +39,8 @@ export interface StepOptions {
    * gradients may be left out.
    */
   whenComplete?: ((part: Part) => void) | undefined;
+  /** Of the batch, where the caller has them on the device already. */
+  inputs?: StepInputs | undefined;
   /** Asked between blocks; true ends the micro-step immediately. */
   isAborted?: () => boolean;
 }
@@ -46,6 +48,36 @@ export interface StepOptions {
 /** Thrown where `isAborted` said so; the gradients are those of half a step and must be dropped. */
 export class StepAborted extends Error {
   override readonly name = "StepAborted";
+}
+
+/** What a micro-step reads of a batch, on the device. */
+export interface StepInputs {
+  /** [batch, seq], int64. */
+  readonly ids: Tensor;
+  /** [batch * seq], int64: each position's next token, or -100. */
+  readonly targets: Tensor;
+  /** What every block gets beside the hidden states. */
+  readonly positions: Positions;
+}
+
+/** The inputs of a batch, as {@link microStepLoss} makes them itself where it is not given them. */
+export function inputsOf(
+  model: CausalModel,
+  batch: Batch,
+  { device, compute }: Pick<StepOptions, "device" | "compute">,
+): StepInputs {
+  const ids = idsOf(batch, device);
+  const positions = autocast(
+    compute,
+    () =>
+      positionsOf(
+        model,
+        batch,
+        noGrad(() => model.embed(ids)),
+      ),
+    device,
+  );
+  return { ids, targets: nextTokenLabels(batch, device), positions };
 }
 
 interface Setting extends StepOptions {
@@ -74,11 +106,11 @@ export function microStep(model: CausalModel, batch: Batch, options: StepOptions
 export function microStepLoss(model: CausalModel, batch: Batch, options: StepOptions): Tensor {
   return scope(() => {
     const { device, whenComplete } = options;
-    const targets = nextTokenLabels(batch, device);
+    const targets = options.inputs?.targets ?? nextTokenLabels(batch, device);
     const aim = options.objective?.(batch, options.lossScale ?? 1);
     const passage = whenComplete === undefined ? passageOf(model) : telling(passageOf(model), whenComplete);
     const setting: Setting = { ...options, model, passage, targets, batch, aim };
-    const ids = idsOf(batch, device);
+    const ids = options.inputs?.ids ?? idsOf(batch, device);
     const isOneGraph = options.checkpointing === false && !isDivided(model) && whenComplete === undefined;
     return isOneGraph ? whole(setting, ids) : inBlocks(setting, ids);
   });
@@ -116,7 +148,7 @@ function forward(setting: Setting, embedded: () => Tensor): Objective {
     compute,
     () => {
       let hidden = inPart(passage, "embedding", embedded);
-      const positions = positionsOf(model, setting.batch, hidden);
+      const positions = setting.inputs?.positions ?? positionsOf(model, setting.batch, hidden);
       for (const [index, block] of model.layers.entries()) {
         stopIfAborted(setting);
         const input = hidden;
@@ -184,7 +216,7 @@ function inBlocks(setting: Setting, ids: Tensor): Tensor {
   const { embedded, readsWeights, finish } = inPart(passage, "embedding", () =>
     under(() => embedWithGradient(setting, ids)),
   );
-  const positions = positionsOf(model, setting.batch, embedded);
+  const positions = setting.inputs?.positions ?? positionsOf(model, setting.batch, embedded);
   let crossEntropy: Tensor | undefined;
   const passes = {
     passage,

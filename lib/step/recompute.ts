@@ -121,7 +121,7 @@ function down(
 const keepingOf = (selective: boolean): Keeping => (selective ? "expensive" : "shapes");
 
 /** Whether a block's forward draws random numbers, so that computing it again must start from the same state. */
-function drawsRandom(block: Block): boolean {
+export function drawsRandom(block: Block): boolean {
   for (const [, module] of block.namedModules()) {
     const rate = (module as { dropout?: unknown; config?: { attention_dropout?: number } }).dropout;
     const attention = (module as { config?: { attention_dropout?: number } }).config?.attention_dropout ?? 0;

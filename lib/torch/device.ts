@@ -83,6 +83,12 @@ export function memoryInUse(device: string): number {
   return isAccelerator(device) ? deviceMemory(device).allocated : process.memoryUsage.rss();
 }
 
+/** The number of a device whose work can be recorded as a graph; undefined for every other. */
+export function graphDevice(device: string): number | undefined {
+  const [type, index = "0"] = device.split(":");
+  return type === "cuda" ? Number(index) : undefined;
+}
+
 /** Waits until everything enqueued on an accelerator is done. On the CPU there is nothing to wait for. */
 export function synchronize(device: string): void {
   if (!isAccelerator(device)) return;

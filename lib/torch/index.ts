@@ -4,6 +4,7 @@ export * from "./creation.js";
 export * from "./device.js";
 export { bytesPerElement, type Device, type DType, isFloatingPoint, type TypedArray } from "./dtype.js";
 export * from "./errors.js";
+export { type GraphRecorder, graphRecorder, type Recording } from "./graph.js";
 export { Generator } from "./handle.js";
 export { fusedKernels, kernelCache, kernelCacheProblem } from "./kernels.js";
 export {

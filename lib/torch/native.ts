@@ -21,6 +21,11 @@ declare const generatorBrand: unique symbol;
 export interface GeneratorHandle {
   readonly [generatorBrand]: "generator";
 }
+declare const graphBrand: unique symbol;
+/** A graph of a device's work as native code knows it. */
+export interface GraphHandle {
+  readonly [graphBrand]: "graph";
+}
 declare const fileBrand: unique symbol;
 /** An open safetensors file as native code knows it. */
 export interface SafetensorsHandle {
@@ -118,6 +123,11 @@ export interface Native {
   freeDeviceMemory(device: string): { free: number; total: number };
   setKernelFolders(sources: string, cache: string): void;
   loadKernelEmulator(path: string): void;
+  openGraphs(library: string): string;
+  beginGraph(index: number): GraphHandle;
+  endGraph(graph: GraphHandle): void;
+  replayGraph(graph: GraphHandle): void;
+  freeGraph(graph: GraphHandle): void;
   kernelState(index: number): KernelState;
   compileKernels(source: string, architecture: string): { code: ArrayBuffer; log: string; compiler: string };
   startRecording(): void;

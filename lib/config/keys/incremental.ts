@@ -7,6 +7,10 @@ export const incrementalKeys = inGroup("incremental", ["train"], {
     default: false,
     doc: "Compute the micro-batches of an optimizer step as one batch, as many at a time as memory allows: fewer and larger passes, for devices that small ones leave idle. Losses and gradients are the same but for the order of sums; dropout and NEFTune's noise draw other numbers.",
   }),
+  cuda_graphs: flag({
+    default: false,
+    doc: "On a CUDA device, record a micro-step of each shape once and replay it as one graph: for small batches, whose kernels end faster than they are launched. Needs a library that `node scripts/cuda-graph.mjs` builds; where a run cannot have graphs, a line says why and it trains without.",
+  }),
   layer_offload: choice({
     default: null,
     values: ["disk"],

@@ -21,6 +21,8 @@ export const INCREMENTAL: Readonly<Record<string, string>> = {
   time_decay_samples: "抽取的文档篇数。",
   merge_micro_batches:
     "把一个优化器步的各个微批当作一个批来算，内存允许多少就合并多少：次数更少、每次更大，用于小批喂不饱的设备。损失和梯度除求和顺序外相同；dropout 和 NEFTune 的噪声抽到的数不同。",
+  cuda_graphs:
+    "在 CUDA 设备上，把每种形状的一个微步录成一张图，之后整张重放：用于小批，那时核算得比启动还快。需要 `node scripts/cuda-graph.mjs` 编译的库；不能用图的训练会用一行说明原因，然后照常训练。",
   layer_offload:
     "训练适配器时，冻结的权重留在模型的文件里：前一块计算时由系统读入下一块的权重，算完即放开。慢多少取决于磁盘跟不上多少，内存只占几块；数值逐比特相同（docs/zh/quantization.md）。",
   quantization_compute:

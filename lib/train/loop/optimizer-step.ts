@@ -16,6 +16,7 @@ import { type Device, peakMemory, scope, startPeakMemory, type Tensor } from "..
 import type { SourceLoss } from "../batches/source-account.js";
 import { type SourcedBatch, sourceLoss } from "../batches/source-batches.js";
 import type { Strategy } from "../strategy/strategy.js";
+import type { GraphedSteps } from "./graphed-steps.js";
 import type { StepRecord } from "./progress.js";
 
 /** What a step works with. */
@@ -33,6 +34,8 @@ export interface OptimizerStepOptions {
   checkpointing: Checkpointing;
   /** Where what is kept for the backward pass waits; undefined for memory. */
   store: ActivationStore | undefined;
+  /** Micro-steps as graphs; undefined to compute each as usual. */
+  graphs?: GraphedSteps | undefined;
   /** Asked between blocks of the model. */
   isAborted: () => boolean;
   onEvent?: (event: TrainEvent) => void;
@@ -73,7 +76,7 @@ export class OptimizerStep {
    * @param step the step's number, from 1
    */
   async accumulate(window: readonly SourcedBatch[], step: number): Promise<WindowResult | undefined> {
-    const { device, optimizer, methods, strategy, isAborted } = this.#options;
+    const { device, optimizer, methods, strategy, graphs, isAborted } = this.#options;
     startPeakMemory(device);
     const own = window.reduce((sum, { labels }) => sum + labels.reduce(countLabel, 0), 0);
     const [labelled = own, stopping] = await strategy.sum([own, Number(isAborted())]);
@@ -87,6 +90,7 @@ export class OptimizerStep {
       started: performance.now(),
     };
     optimizer.zeroGrad();
+    graphs?.startWindow();
     methods.startWindow();
     const isWhole = await this.#fill(result, step);
     await strategy.reduceGradients(this.#trained);
@@ -100,6 +104,7 @@ export class OptimizerStep {
       return undefined;
     }
     Object.assign(result, { tokens, counted });
+    graphs?.endWindow(result.losses);
     return result;
   }
 
@@ -134,18 +139,21 @@ export class OptimizerStep {
   #microStep(batch: SourcedBatch, window: WindowResult, isLast: boolean): Tensor {
     const { recipe, model, device, precision, lossScale, methods, strategy, isAborted } = this.#options;
     if (!strategy.isTogether && isAborted()) throw new StepAborted();
-    return microStepLoss(model, batch, {
+    const options = {
       device,
       compute: precision.compute,
       checkpointing: this.#options.checkpointing,
       store: this.#options.store,
-      scale: window.labelled === 0 ? 0 : 1 / window.labelled,
       lossScale: lossScale.scale,
       noiseAlpha: recipe.neftune_noise_alpha,
       objective: methods.objective,
       whenComplete: isLast ? strategy.whenComplete(model, this.#trained) : undefined,
       isAborted,
-    });
+    };
+    const { graphs } = this.#options;
+    const scale = window.labelled === 0 ? 0 : 1 / window.labelled;
+    if (graphs !== undefined) return graphs.microStep(batch, options, scale);
+    return microStepLoss(model, batch, { ...options, scale });
   }
 
   /** Tokens of a batch that num_input_tokens_seen counts. */

@@ -5,7 +5,7 @@ import type { TrainEvent } from "../../events.js";
 import type { TrainingMethod } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Checkpointing } from "../../step/recompute.js";
-import type { Device } from "../../torch/index.js";
+import type { Device, GraphRecorder } from "../../torch/index.js";
 import type { Strategy } from "../strategy/strategy.js";
 import type { TrainerCallback } from "./callbacks.js";
 
@@ -31,6 +31,8 @@ export interface TrainerOptions {
   checkpointing?: Checkpointing;
   /** How many micro-batches of a window may be computed as one; default: all with merge_micro_batches, else one. */
   batchesAtOnce?: number;
+  /** What records micro-steps with cuda_graphs; default: the device's own. */
+  recorder?: GraphRecorder;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
   save(dir: string): void;
   /** A verified checkpoint whose weights the model already has. */

@@ -19,6 +19,8 @@ import { batchesOfStep, type Plan, planRun } from "../plan/plan.js";
 import { oneProcess, type Strategy } from "../strategy/strategy.js";
 import { Callbacks } from "./callbacks.js";
 import { Checkpoints } from "./checkpoints.js";
+import type { GraphedSteps } from "./graphed-steps.js";
+import { graphsOf } from "./graphs.js";
 import { History } from "./history.js";
 import { OptimizerStep } from "./optimizer-step.js";
 import type { Outcome } from "./outcome.js";
@@ -49,6 +51,7 @@ export class Trainer {
   readonly #best: BestMetric;
   readonly #step: OptimizerStep;
   readonly #store: ActivationStore | undefined;
+  readonly #graphs: GraphedSteps | undefined;
   readonly #strategy: Strategy;
   readonly #callbacks: Callbacks;
 
@@ -97,12 +100,16 @@ export class Trainer {
       saveMethods: (dir) => this.#methods.save(dir),
       data: { blocks: blocks.length, tokens: blocks.tokens, blockLength: recipe.cutoff_len },
     });
+    const checkpointing = options.checkpointing ?? recipe.gradient_checkpointing ?? true;
+    const trained = this.optimizer.groups.flatMap(({ parameters }) => parameters);
+    this.#graphs = graphsOf({ ...shared, methods: this.#methods, checkpointing }, trained);
     this.#step = new OptimizerStep({
       ...shared,
       methods: this.#methods,
       precision: this.#precision,
-      checkpointing: options.checkpointing ?? recipe.gradient_checkpointing ?? true,
+      checkpointing,
       store: this.#store,
+      graphs: this.#graphs,
       isAborted: () => this.isAborted,
     });
   }
@@ -113,6 +120,7 @@ export class Trainer {
       return await this.#run();
     } finally {
       this.#store?.close();
+      this.#graphs?.dispose();
     }
   }
 
