@@ -22,8 +22,9 @@ import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
 import type { AttentionKernel } from "../nn/index.js";
 import { readAdapterConfig } from "../peft/index.js";
-import { accelerator, type Device, defaultDevice, isHost } from "../torch/index.js";
+import { accelerator, buildInfo, type Device, defaultDevice, fusedKernels, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
+import { type NoCard, noCardLine } from "./no-card.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { checkOffload, checkTrainable, integerConfig, quantizedConfig } from "./quantized.js";
 import { copyGenerationConfig } from "./tokenizer-files.js";
@@ -34,6 +35,8 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
   if (recipe.use_cpu) return "cpu";
   const device = defaultDevice();
   const count = accelerator()?.count ?? 0;
+  const line = count > 0 ? undefined : noCardLine(cardFacts());
+  if (line !== undefined) emit({ type: "message", level: "warning", text: line });
   if (count > 1)
     emit({
       type: "message",
@@ -41,6 +44,12 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
       text: `${count} GPUs found; this version uses one (${device})`,
     });
   return device;
+}
+
+function cardFacts(): NoCard {
+  const { hasCuda, acceleratorError } = buildInfo();
+  const driver = hasCuda ? (fusedKernels("cuda:0")?.reason ?? "") : "";
+  return { hasCuda, acceleratorError, visible: process.env["CUDA_VISIBLE_DEVICES"], driver };
 }
 
 /** What `flash_attn` chooses: disabled is the plain composition, sdpa libtorch's choice, everything else the flash kernel. */

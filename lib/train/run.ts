@@ -25,12 +25,18 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
     await joined.close();
     return result;
   } catch (error) {
-    const known = error instanceof OutOfMemoryError ? outOfMemory(error, loaded.recipe) : lostCard(error);
+    const known = isOutOfMemory(error) ? outOfMemory(error, loaded.recipe) : lostCard(error);
     throw joined === undefined ? known : await joined.fail(known);
   } finally {
     setDeterministic(false);
     releaseLease();
   }
+}
+
+/** Memory of a card runs out in libtorch's allocator, or where the driver loads and launches our kernels. */
+function isOutOfMemory(error: unknown): error is TorchError {
+  if (error instanceof OutOfMemoryError) return true;
+  return error instanceof TorchError && /\bCUDA error: out of memory/.test(error.message);
 }
 
 /**
@@ -40,6 +46,11 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
 export function lostCard(error: unknown): unknown {
   const said = error instanceof TorchError && /\bCUDA error: ([^\n]*)/.exec(error.message)?.[1];
   if (!said) return error;
+  if (/no kernel image/.test(said))
+    return new UserError(
+      `libtorch has no code for this card (CUDA error: ${said.trim()}): qwen-pt doctor names the build of libtorch that has it, or set use_cpu: true`,
+      { cause: error },
+    );
   return new UserError(
     `the card failed (CUDA error: ${said.trim()}): see dmesg for NVRM and Xid, reset the card (nvidia-smi --gpu-reset) or reboot, and resume from the last checkpoint, which is whole`,
     { cause: error },
@@ -47,7 +58,7 @@ export function lostCard(error: unknown): unknown {
 }
 
 /** libtorch's first sentence, then the keys that would save memory. */
-function outOfMemory(error: OutOfMemoryError, recipe: Recipe): UserError {
+function outOfMemory(error: TorchError, recipe: Recipe): UserError {
   const [said = ""] = error.message.split(/(?<=[^.]\.)\s|\n/);
   const remedies = [
     recipe.per_device_train_batch_size > 1
