@@ -1,6 +1,6 @@
-// The memory of a sharded run measured: full fine-tuning of a fresh model of 12 equal blocks by N processes that have the
+// The memory of a sharded run measured: full fine-tuning of a model of 12 equal blocks by N processes that have the
 // whole model each, its weights alone, or an N-th of everything (fsdp), and what a step sends. A process's memory is the
-// peak of its steps over what it had before the model; docs/distributed.md has the figures.
+// peak until the first step, and that of its steps, over what it had before the model; docs/distributed.md has the figures.
 //   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -26,8 +26,8 @@ const peakBytes = () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/
 /** From now on the peak is what comes after. */
 const resetPeak = () => writeFileSync("/proc/self/clear_refs", "5");
 
-/** A configuration without weights: 12 blocks of 7.1 million parameters, a small vocabulary. */
-function makeModel(dir) {
+/** 12 blocks of 7.1 million parameters in float32, a small vocabulary. */
+async function makeModel(dir) {
   mkdirSync(dir, { recursive: true });
   cpSync(path.join(root, "examples/model"), dir, {
     recursive: true,
@@ -40,6 +40,12 @@ function makeModel(dir) {
   const merged = { ...config, ...wide, ...more };
   delete merged.layer_types;
   writeFileSync(file, JSON.stringify(merged));
+  const { buildEmptyModel, initializeWeights, readModelConfig, saveModel } = await import(
+    "../dist/models/index.js"
+  );
+  const model = buildEmptyModel(readModelConfig(dir));
+  initializeWeights(model);
+  saveModel(model, dir);
 }
 
 /** In a process for each rank: the run; each prints a line of JSON. */
@@ -50,7 +56,6 @@ async function oneRank() {
   const before = process.memoryUsage.rss();
   const recipe = resolveRecipe({
     model_name_or_path: values.model,
-    train_from_scratch: true,
     finetuning_type: "full",
     gradient_checkpointing: true,
     dataset: "prose",
@@ -66,7 +71,7 @@ async function oneRank() {
     use_cpu: true,
     ...(values.way !== "none" && { fsdp: values.way }),
   });
-  let [parameters, peak, sent] = [0, 0, 0];
+  let [parameters, start, peak, sent] = [0, 0, 0, 0];
   let mark = { at: 0, bytes: 0 };
   const every = [];
   // ranks above 0 are told nothing: their peak is read after a time that is as good
@@ -74,6 +79,13 @@ async function oneRank() {
     peak = Math.max(peak, process.memoryUsage.rss());
   }, 5);
   await runRecipe(recipe, {
+    callbacks: [
+      {
+        onBegin() {
+          start = peakBytes();
+        },
+      },
+    ],
     onEvent(event) {
       if (event.type === "model") parameters = event.total;
       if (event.type !== "step") return;
@@ -90,7 +102,7 @@ async function oneRank() {
   clearInterval(timer);
   const ms = median(every);
   if (Number(process.env.RANK ?? 0) === 0)
-    console.log(JSON.stringify({ size, parameters, before, peak, sent, ms }));
+    console.log(JSON.stringify({ size, parameters, before, start, peak, sent, ms }));
 }
 
 const ranks = (size, way, model) =>
@@ -102,13 +114,13 @@ const ranks = (size, way, model) =>
 if (values.model !== undefined) await oneRank();
 else {
   const dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-sharding-"));
-  makeModel(dir);
+  await makeModel(dir);
   const mb = (count) => `${(count / 1e6).toFixed(0)} MB`.padStart(9);
-  console.log("processes  fsdp             memory    theory    sent a step    theory   step ms");
+  console.log("processes  fsdp           at start    memory    theory    sent a step    theory   step ms");
   for (const size of values.ranks.split(",").map(Number))
     for (const way of values.ways.split(",")) {
       if (size === 1 && way !== "none") continue;
-      const { parameters, before, peak, sent, ms } = await ranks(size, way, dir);
+      const { parameters, before, start, peak, sent, ms } = await ranks(size, way, dir);
       // weights, gradients and AdamW's two moments in float32; of what is divided an N-th, and one block's weights and
       // gradients, the latter three times on their way to the others
       const block = parameters / 12;
@@ -118,6 +130,7 @@ else {
         [
           String(size).padEnd(10),
           way.padEnd(14),
+          mb(start - before),
           mb(peak - before),
           mb(theory),
           mb(size === 1 ? 0 : sent).padStart(12),

@@ -105,6 +105,8 @@ export interface BaseModelOptions {
   resume: string | undefined;
   /** How rows for new tokens begin; undefined where the vocabulary stays. */
   start: NewRowInit | PieceStart | undefined;
+  /** What `full` and `freeze` train stays on the pages of the model's file, as stored: a strategy divides it from there. */
+  isDividedLater?: boolean;
 }
 
 /** The model with its weights, in as many rows as its tokenizer needs. */
@@ -190,7 +192,8 @@ export function buildModel(
     const weights = adaptModel(model, withNewTokens(recipe, config, start), name, resume);
     return { model, weights, methods: [] };
   }
-  const slices = trainPart(model, recipe, precisionOf(recipe).trainable, tablesOf(config, start));
+  const storage = { dtype: precisionOf(recipe).trainable, ownMemory: !building.isDividedLater };
+  const slices = trainPart(model, recipe, storage, tablesOf(config, start));
   const save = (dir: string): void => {
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);

@@ -6,19 +6,27 @@ import { type FamilyModel, familyOf } from "../models/index.js";
 import { freeze, full } from "../peft/index.js";
 import type { DType } from "../torch/index.js";
 
+/** Where and how what is trained is kept. */
+export interface TrainedStorage {
+  /** Default: as it is stored. */
+  readonly dtype?: DType | undefined;
+  /** False leaves it on the pages of its file, in its dtype, for whoever copies it from there. Default true. */
+  readonly ownMemory?: boolean;
+}
+
 /**
- * Makes the recipe's part of a model trainable, in `dtype` or as it is stored. `tables`: embeddings that grew.
+ * Makes the recipe's part of a model trainable. `tables`: embeddings that grew.
  * @returns what of single parameters is trained, where the recipe names attention heads
  * @throws UserError for names and numbers that the model does not have
  */
 export function trainPart(
   model: FamilyModel,
   recipe: Recipe,
-  dtype: DType | undefined,
+  { dtype, ownMemory = true }: TrainedStorage,
   tables: readonly string[] = [],
 ): ReadonlyMap<string, Slices> {
   const slices = chosenHeads(model, recipe);
-  if (recipe.finetuning_type === "full") full(model, dtype);
+  if (recipe.finetuning_type === "full") full(model, dtype, ownMemory);
   else {
     freeze(
       model,
@@ -31,6 +39,7 @@ export function trainPart(
         names: slices.keys(),
       },
       dtype,
+      ownMemory,
     );
   }
   return slices;

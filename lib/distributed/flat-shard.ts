@@ -1,7 +1,17 @@
 // Parameters of one dtype end to end in one buffer, of which each rank keeps an N-th: gathered for as long as they are
 // computed with, their gradients reduced to the part of each rank. The tensors stay the same ones all the while, views of
 // the buffer whose memory comes and goes, so that a model and autograd need not know. When: the caller decides.
-import { empty, keep, noGrad, op, scope, type Tensor, zeros } from "../torch/index.js";
+import {
+  type DType,
+  empty,
+  keep,
+  noGrad,
+  op,
+  releasePages,
+  scope,
+  type Tensor,
+  zeros,
+} from "../torch/index.js";
 import { distributedAddon } from "./addon.js";
 import type { Pending, World } from "./world.js";
 
@@ -60,9 +70,10 @@ export class FlatShard {
   /**
    * Takes over parameters, whole on every rank, and lets go of all but this rank's part. What is trained is rank 0's
    * afterwards.
-   * @param named of one dtype, all trained or all frozen; in the same order on every rank
+   * @param named all trained or all frozen; in the same order on every rank
+   * @param dtype which all of them have from now on
    */
-  constructor(named: readonly (readonly [string, Tensor])[], world: World) {
+  constructor(named: readonly (readonly [string, Tensor])[], world: World, dtype: DType) {
     const [, first] = named[0] as readonly [string, Tensor];
     this.#world = world;
     this.#isTrained = first.requiresGrad;
@@ -73,10 +84,10 @@ export class FlatShard {
       return { name, parameter, at, shape: parameter.shape, size, hasGradient: false };
     });
     this.#length = Math.ceil(end / world.size);
-    this.#whole = keep(zeros([world.size * this.#length], { dtype: first.dtype }));
+    this.#whole = keep(zeros([world.size * this.#length], { dtype }));
     for (const member of this.#members) this.#takeIn(member, member.parameter);
     if (this.#isTrained) world.begin("broadcast", this.#whole).wait();
-    this.#own = keep(empty([this.#length], { dtype: first.dtype }));
+    this.#own = keep(empty([this.#length], { dtype }));
     this.parts = this.#cut();
     this.#keepOwn();
     this.release();
@@ -171,8 +182,11 @@ export class FlatShard {
     scope(() =>
       noGrad(() => {
         const slice = this.#sliceOf(member, this.#whole);
-        slice.copy_(parameter.detach().reshape([-1]));
+        const stored = parameter.detach();
+        slice.copy_(stored.reshape([-1]));
+        releasePages(stored);
         setData(parameter, slice.view([...member.shape]));
+        parameter._forget(); // its dtype may be another
       }),
     );
   }

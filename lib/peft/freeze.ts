@@ -24,10 +24,11 @@ export interface FreezeConfig {
 /**
  * Freezes a model but for the chosen layers and modules. As in LLaMA-Factory a chosen name trains every parameter
  * whose path contains it: `norm` as an extra module also means the norms inside every layer.
- * What is trained is stored in `dtype`, or left as it is.
+ * What is trained is stored in `dtype`, or left as it is; without `ownMemory` it stays where it is, for whoever copies it
+ * from there.
  * Throws UserError, with the choices, for a name that does not exist.
  */
-export function freeze(model: Module, config: FreezeConfig, dtype?: DType): void {
+export function freeze(model: Module, config: FreezeConfig, dtype?: DType, ownMemory = true): void {
   const { trainableLayers = 2, trainableModules = ["all"], extraModules = [] } = config;
   const names = [...model.namedParameters()].map(([name]) => name);
   const count = 1 + Math.max(-1, ...names.map((name) => Number(/\.(\d+)\./.exec(name)?.[1] ?? -1)));
@@ -62,7 +63,8 @@ export function freeze(model: Module, config: FreezeConfig, dtype?: DType): void
       );
     matched.add(name);
   }
-  makeTrainable(model, dtype, (name) => matched.has(name) || wanted.some((part) => name.includes(part)));
+  const chosen = (name: string): boolean => matched.has(name) || wanted.some((part) => name.includes(part));
+  makeTrainable(model, chosen, dtype, ownMemory);
 }
 
 /** n > 0: the last n of the layers; n < 0: the first -n. */
@@ -92,17 +94,22 @@ function matching(patterns: readonly string[], names: readonly string[]): Set<st
 }
 
 /** Trains every parameter, in `dtype` or as each is. */
-export function full(model: Module, dtype?: DType): void {
-  makeTrainable(model, dtype, () => true);
+export function full(model: Module, dtype?: DType, ownMemory = true): void {
+  makeTrainable(model, () => true, dtype, ownMemory);
 }
 
 /**
  * Gives the chosen parameters their own memory (what was loaded is a view of a file), in `dtype` or as they are,
  * and asks for their gradients; freezes the rest.
  */
-function makeTrainable(model: Module, dtype: DType | undefined, chosen: (name: string) => boolean): void {
+function makeTrainable(
+  model: Module,
+  chosen: (name: string) => boolean,
+  dtype: DType | undefined,
+  ownMemory: boolean,
+): void {
   model.mapParameters((parameter, name) => {
-    if (!chosen(name)) return parameter.requiresGrad_(false);
+    if (!chosen(name) || !ownMemory) return parameter.requiresGrad_(chosen(name));
     const target = dtype ?? parameter.dtype;
     const own = scope(() =>
       noGrad(() => (target === parameter.dtype ? parameter.clone() : parameter.to(target)).detach()),

@@ -75,6 +75,18 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
       expect(Math.abs(loss / runs.evaluations(one)[at]! - 1)).toBeLessThan(1e-5);
   });
 
+  it("take a model in 16 bits unit by unit, and train it in float32", async () => {
+    const keys = { ...FULL, ...runs.narrow };
+    await trainRanks(2, [runs.recipe("narrow, divided", { ...keys, fsdp: "full_shard" })]);
+    await runs.alone("one, narrow", keys);
+    expect(runs.apart("narrow, divided", "one, narrow", "loss")).toBeLessThan(1e-2); // products in 16 bits
+    const [one, two] = ["one, narrow", "narrow, divided"].map((name) =>
+      runs.weights(name, "model.safetensors"),
+    );
+    for (const [name, weight] of two!) expect(weight.dtype).toBe(one!.get(name)!.dtype);
+    expect(two!.get("model.norm.weight")!.dtype).toBe("float32");
+  });
+
   it("write their parts side by side, and go on from them bit for bit, as one process or as three", async () => {
     const half = { ...FULL, fsdp: "full_shard", lr_scheduler_type: "constant" } as const;
     const from = { ...half, resume_from_checkpoint: runs.path("straight/checkpoint-10") };

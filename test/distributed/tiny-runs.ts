@@ -41,6 +41,8 @@ export class TinyRuns {
   readonly dir = mkdtempSync(path.join(tmpdir(), "qwen-pt-ranks-"));
   /** The model in float64. */
   readonly wide = { model_name_or_path: path.join(this.dir, "wide") } as const;
+  /** The model in bfloat16, and a recipe that computes in it. */
+  readonly narrow = { model_name_or_path: path.join(this.dir, "narrow"), bf16: true } as const;
 
   constructor() {
     tinyModel(path.join(this.dir, "model"));
@@ -50,8 +52,10 @@ export class TinyRuns {
     const model = new Qwen3ForCausalLM(parseConfig({ ...config, torch_dtype: "float64", dtype: "float64" }));
     initializeWeights(model);
     model.to({ dtype: "float64" });
-    tinyModel(wide); // for its tokenizer
+    const { model_name_or_path: narrow } = this.narrow;
+    for (const folder of [wide, narrow]) tinyModel(folder); // for its tokenizer
     saveModel(model, wide);
+    saveModel(model, narrow, { dtype: "bfloat16" });
   }
 
   remove(): void {

@@ -46,7 +46,7 @@ export function shapesOf(recipe: Recipe, config: ModelConfig): FamilyModel {
 /** Makes a model's part that a recipe trains trainable. */
 export function chooseTrained(model: FamilyModel, recipe: Recipe): void {
   if (recipe.finetuning_type === "lora") addLora(model, { ...loraConfig(recipe, model.config), init: true });
-  else trainPart(model, recipe, precisionOf(recipe).trainable);
+  else trainPart(model, recipe, { dtype: precisionOf(recipe).trainable });
 }
 
 /** Blocks that something must be kept of: those from the first trained one on. */

@@ -1,5 +1,6 @@
 // The optimizer that a recipe asks for over a model: which group each trained parameter belongs to, and the groups' rates.
 import { optimizerOf } from "../../assembly/optimizer.js";
+import { precisionOf } from "../../assembly/precision.js";
 import type { Recipe } from "../../config/index.js";
 import { UserError } from "../../errors.js";
 import type { CausalModel } from "../../models/causal-model.js";
@@ -24,7 +25,9 @@ import type { Strategy } from "../strategy/strategy.js";
 export function recipeOptimizer(recipe: Recipe, model: CausalModel, strategy: Strategy): Optimizer {
   checkOptimizer(recipe, strategy);
   const { kind, settings } = optimizerOf(recipe);
-  return kind.make(strategy.divide(model, parameterGroups(recipe, model)), settings);
+  // an adapter's dtype is chosen as it is made
+  const dtype = recipe.finetuning_type === "lora" ? undefined : precisionOf(recipe).trainable;
+  return kind.make(strategy.divide(model, parameterGroups(recipe, model), dtype), settings);
 }
 
 /** @throws UserError for an optimizer that there is not, or that does not go with parts of parameters */

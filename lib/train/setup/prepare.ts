@@ -112,6 +112,7 @@ export async function prepare(
     device: chooseDevice(recipe, emit),
     resume,
     start,
+    isDividedLater: strategy.isDivided && !computesFirst(recipe),
   };
   const { device } = building;
   const { model, weights, methods } = await makeModel(recipe, building, {
@@ -152,6 +153,17 @@ export async function prepare(
     resume,
     methods,
   };
+}
+
+/** Whether the model is scored with, or its weights are copied, before training: then they are what they will be in it. */
+function computesFirst(recipe: Recipe): boolean {
+  const {
+    eval_domains: domains,
+    forgetting_report: report,
+    curriculum_by: order,
+    ewc_lambda: spring,
+  } = recipe;
+  return domains !== null || report || order === "loss" || spring !== null;
 }
 
 /** What a run reads before it builds anything: what the first process fetches and tokenizes, the others find. */
@@ -264,7 +276,10 @@ function sayModel(model: FamilyModel, recipe: Recipe, device: Device, emit: Emit
   const { trainable, total } = countParameters(model);
   if (trainable === 0)
     throw new UserError("nothing is trainable: check finetuning_type and the freeze_* keys");
-  const dtype = model.inputEmbedding.weight?.dtype ?? model.config.dtype ?? "float32";
+  const { weight } = model.inputEmbedding;
+  const trained = weight?.requiresGrad === true && recipe.finetuning_type !== "lora";
+  const stored = weight?.dtype ?? model.config.dtype ?? "float32"; // until it is divided
+  const dtype = trained ? (precisionOf(recipe).trainable ?? stored) : stored;
   const said = { trainable, total, device, dtype, attention: attentionLine(recipe, isHost(device)) };
   if (!isHost(device)) {
     emit({ type: "model", ...said });

@@ -6,7 +6,7 @@ import type { Sharding } from "../../config/index.js";
 import { FlatShard, type OwnPart, type World } from "../../distributed/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Direction, Part, Passage } from "../../step/passage.js";
-import { scope } from "../../torch/index.js";
+import { type DType, scope, type Tensor } from "../../torch/index.js";
 import { byPart, type Named } from "./model-parts.js";
 
 type Unit = readonly FlatShard[];
@@ -25,7 +25,8 @@ export class ShardedModel implements Passage {
   #reducing: Unit = [];
   #isHeld = false;
 
-  constructor(model: CausalModel, world: World, sharding: Sharding) {
+  /** @param dtype what trained parameters are kept in; undefined for their own */
+  constructor(model: CausalModel, world: World, sharding: Sharding, dtype?: DType) {
     this.#model = model;
     this.#world = world;
     this.#sharding = sharding;
@@ -35,9 +36,11 @@ export class ShardedModel implements Passage {
       const { headWeight } = model;
       return head.some(([, parameter]) => parameter === headWeight);
     });
-    this.#blocks = blocks.map((named) => flatShards(named, world));
-    this.#embedding = flatShards(embedding, world);
-    const own = flatShards(head, world);
+    // one after the other: of a model that lies in its file no process ever has more than its parts and one unit
+    const unitOf = (named: readonly Named[]): Unit => flatShards(named, world, dtype);
+    this.#blocks = blocks.map(unitOf);
+    this.#embedding = unitOf(embedding);
+    const own = unitOf(head);
     this.#head = isApart ? own : [...this.#embedding, ...own];
     this.parts = this.#all().flatMap(({ parts }) => parts);
   }
@@ -121,11 +124,12 @@ export class ShardedModel implements Passage {
 }
 
 /** Parameters by dtype and by whether they are trained. */
-function flatShards(named: readonly Named[], world: World): Unit {
+function flatShards(named: readonly Named[], world: World, dtype: DType | undefined): Unit {
   const kinds = new Map<string, Named[]>();
+  const keptIn = ({ dtype: own, requiresGrad }: Tensor): DType => (requiresGrad ? (dtype ?? own) : own);
   for (const one of named) {
-    const kind = `${one[1].dtype} ${one[1].requiresGrad}`;
+    const kind = `${keptIn(one[1])} ${one[1].requiresGrad}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), one]);
   }
-  return [...kinds.values()].map((alike) => new FlatShard(alike, world));
+  return [...kinds.values()].map((alike) => new FlatShard(alike, world, keptIn((alike[0] as Named)[1])));
 }

@@ -40,8 +40,8 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     get stopAsked() {
       return plain.stopAsked;
     },
-    divide(whole, groups) {
-      divided = new ShardedModel(whole, world, sharding);
+    divide(whole, groups, dtype) {
+      divided = new ShardedModel(whole, world, sharding, dtype);
       setPassage(whole, divided);
       extents = new Map(
         divided.parts.map(({ name, part, from, shape }) => [name, { from, length: part.numel(), shape }]),

@@ -4,7 +4,7 @@ import type { Batch } from "../../data/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { clipGradNorm, gradNorm, type ParameterGroup } from "../../optim/index.js";
 import type { Part } from "../../step/passage.js";
-import type { Tensor } from "../../torch/index.js";
+import type { DType, Tensor } from "../../torch/index.js";
 
 /** Which elements of a parameter one process updates, in C order. */
 export interface Extent {
@@ -51,8 +51,9 @@ export interface Strategy {
   /**
    * Takes over the model, whose trained parameters the groups hold: gives what of them this process updates, under the
    * same names. They have rank 0's values when the run begins.
+   * @param dtype what trained parameters that it copies are kept in; undefined for their own
    */
-  divide(model: CausalModel, groups: readonly ParameterGroup[]): readonly ParameterGroup[];
+  divide(model: CausalModel, groups: readonly ParameterGroup[], dtype?: DType): readonly ParameterGroup[];
   /** What this process updates of each parameter, where that is a part; undefined where it is everything. */
   readonly extents: ReadonlyMap<string, Extent> | undefined;
   /** Gives every process rank 0's values, before the first step. */
