@@ -17,8 +17,11 @@ import type { Pending, World } from "./world.js";
 
 const setData = op<(self: Tensor, newData: Tensor) => void>("aten::set_data");
 
-/** A member begins at a multiple of as many elements: kernels read whole cache lines. */
-const ALIGNMENT = 64;
+/**
+ * A member, and a rank's part of it, begins at a multiple of as many elements: kernels read whole cache lines, and an
+ * optimizer's state has numbers for runs of as many (lib/optim's LONGEST_RUN).
+ */
+const ALIGNMENT = 256;
 
 const aligned = (count: number): number => Math.ceil(count / ALIGNMENT) * ALIGNMENT;
 
@@ -83,7 +86,7 @@ export class FlatShard {
       end = at + size;
       return { name, parameter, at, shape: parameter.shape, size, hasGradient: false };
     });
-    this.#length = Math.ceil(end / world.size);
+    this.#length = aligned(Math.ceil(end / world.size));
     this.#whole = keep(zeros([world.size * this.#length], { dtype }));
     for (const member of this.#members) this.#takeIn(member, member.parameter);
     if (this.#isTrained) world.begin("broadcast", this.#whole).wait();

@@ -6,7 +6,14 @@ import { dynamicLevels } from "../nn/index.js";
 import type { Device, Tensor } from "../torch/index.js";
 import { keep, op, releasePages, scope, tensor } from "../torch/index.js";
 import type { AdamWOptions } from "./adamw.js";
-import type { OptimizerKind, OptimizerSettings, ParameterForm, StateForms, TensorForm } from "./optimizer.js";
+import {
+  LONGEST_RUN,
+  type OptimizerKind,
+  type OptimizerSettings,
+  type ParameterForm,
+  type StateForms,
+  type TensorForm,
+} from "./optimizer.js";
 import type { TrainedParameters } from "./parameters.js";
 import { type GroupSettings, StatefulOptimizer, type UpdatedParameter } from "./stateful.js";
 
@@ -31,7 +38,7 @@ const stepInPlace =
 const levelSteps = op<(levels: Tensor) => Tensor>("qwen_pt::level_steps");
 
 /** Numbers that share a scale. */
-const RUN = 256;
+const RUN = LONGEST_RUN;
 /** Parameters of fewer elements keep moments of 32 bits: bitsandbytes' `min_8bit_size`. */
 const LEAST_IN_8_BITS = 4096;
 /** States of fewer elements stay in memory, as bitsandbytes' do. */
@@ -40,16 +47,17 @@ const LEAST_PAGED = 1e5;
 const EMBEDDING = /(?:^|\.)embed_tokens\.(?!.*lora_)/;
 
 function forms(
-  { shape, name = "" }: ParameterForm,
+  { shape, name = "", wholeSize }: ParameterForm,
   { bits, pagesIn }: Pick<BlockwiseAdamWOptions, "bits" | "pagesIn">,
 ): StateForms {
   const count = shape.reduce((a, b) => a * b, 1);
-  const inCodes = bits === 8 && count >= LEAST_IN_8_BITS && !EMBEDDING.test(name);
+  const all = wholeSize ?? count;
+  const inCodes = bits === 8 && all >= LEAST_IN_8_BITS && !EMBEDDING.test(name);
   const scales: TensorForm = { shape: [Math.ceil(count / RUN)], dtype: "float32" };
   const moment: TensorForm = {
     shape,
     dtype: inCodes ? "uint8" : "float32",
-    ...(pagesIn !== undefined && count >= LEAST_PAGED && { pagesIn }),
+    ...(pagesIn !== undefined && all >= LEAST_PAGED && { pagesIn }),
   };
   return {
     step: { shape: [], dtype: "float32", device: "cpu" }, // read at every step: not from a GPU
@@ -65,6 +73,8 @@ function forms(
  * computed in float32.
  */
 export class BlockwiseAdamW extends StatefulOptimizer {
+  /** The scales have a number for each run. */
+  readonly runs = { absmax1: RUN, absmax2: RUN } as const;
   readonly #options: Required<Pick<AdamWOptions, "beta1" | "beta2" | "eps">>;
   readonly #levels = new Map<Device, readonly Tensor[]>();
 
@@ -117,6 +127,7 @@ export class BlockwiseAdamW extends StatefulOptimizer {
 function kindOf(bits: 8 | 32, isPaged: boolean): OptimizerKind {
   const place = ({ folder }: OptimizerSettings) => ({ bits, pagesIn: isPaged ? folder : undefined });
   return {
+    isElementwise: true,
     state: (parameter, settings) => forms(parameter, place(settings)),
     make: (groups, settings) => new BlockwiseAdamW(groups, { ...settings, ...place(settings) }),
   };

@@ -12,6 +12,8 @@ export interface ParameterGroup {
   weightDecay: number;
   /** Its own rate; left out, the optimizer's. */
   learningRate?: number;
+  /** Elements of the whole parameters by place, where these are parts of them; left out: they are whole. */
+  wholeSizes?: readonly number[] | undefined;
 }
 
 const EXEMPT = [/bias/, /layernorm/, /rmsnorm/, /(?:^|\.)norm(?:$|\.)/, /_norm(?:$|\.)/];

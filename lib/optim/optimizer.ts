@@ -20,6 +20,11 @@ export interface Optimizer {
   stateDict(): ReadonlyMap<string, Tensor>;
   /** Takes over copies of a saved state. Throws RangeError naming the parameter where the state does not fit. */
   loadStateDict(saved: ReadonlyMap<string, Tensor>): void;
+  /**
+   * Entries that have one number for a run of as many elements of the parameter, from its first on; all others are single
+   * numbers or of the parameter's shape. Left out: none.
+   */
+  readonly runs?: Readonly<Record<string, number>>;
   /** Frees the state. */
   dispose(): void;
 }
@@ -40,6 +45,8 @@ export interface TensorForm {
 export interface ParameterForm extends TensorForm {
   /** As in its group. */
   readonly name?: string;
+  /** Elements of the whole parameter, where this is a part of it, [length]. */
+  readonly wholeSize?: number;
 }
 
 /** What is kept for one parameter, by the entry's name; in the order of the file. */
@@ -64,11 +71,14 @@ export interface OptimizerSettings {
   readonly arguments: Readonly<Record<string, OptimizerArgument>>;
 }
 
+/** Elements of a parameter that share numbers of an optimizer's state, at the most, where parts of it are updated apart. */
+export const LONGEST_RUN = 256;
+
 /** One kind of optimizer: what the recipe's `optim` chooses. */
 export interface OptimizerKind {
   /**
-   * Whether it updates each element by that element's numbers alone, and what it keeps is single numbers or has the
-   * parameter's shape: then it can update a part of a parameter, as a sharded run asks. Left out: no.
+   * Whether it updates each element by numbers of that element's run of {@link LONGEST_RUN} or less: then it can update a
+   * part of a parameter that consists of such runs, as a sharded run asks. Left out: no.
    */
   readonly isElementwise?: boolean;
   /** The settings that `optim_args` may give, with their defaults. Left out: none. */

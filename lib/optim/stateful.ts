@@ -79,27 +79,29 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
       const gradient = parameter.grad;
       if (gradient === undefined) continue;
       const name = group.names[index] as string;
+      const wholeSize = group.wholeSizes?.[index];
       const kind = `${parameter.dtype} ${parameter.device}`;
       const parts = found.get(kind) ?? [];
       found.set(kind, parts);
-      parts.push({ name, parameter, gradient, state: this.#stateOf(name, parameter) });
+      parts.push({ name, parameter, gradient, state: this.#stateOf(name, parameter, wholeSize) });
     }
     return found.values();
   }
 
-  #stateOf(name: string, parameter: Tensor): Readonly<Record<string, Tensor>> {
+  #stateOf(name: string, parameter: Tensor, wholeSize: number | undefined): Readonly<Record<string, Tensor>> {
     let state = this.#states.get(name);
     if (state === undefined) {
       const made: Record<string, Tensor> = {};
       const { shape, dtype, device: own } = parameter;
-      for (const [entry, form] of Object.entries(this.#forms({ name, shape, dtype, device: own }))) {
-        const { device = own, pagesIn } = form;
+      const form = { name, shape, dtype, device: own, ...(wholeSize !== undefined && { wholeSize }) };
+      for (const [entry, kept] of Object.entries(this.#forms(form))) {
+        const { device = own, pagesIn } = kept;
         // pages are the processor's: a state on another device is a tensor there
         const isPaged = pagesIn !== undefined && isHost(device);
         made[entry] = keep(
           isPaged
-            ? scratchZeros(form.shape, form.dtype, pagesIn)
-            : zeros([...form.shape], { dtype: form.dtype, device }),
+            ? scratchZeros(kept.shape, kept.dtype, pagesIn)
+            : zeros([...kept.shape], { dtype: kept.dtype, device }),
         );
       }
       state = made;
@@ -126,9 +128,10 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
    * one that is unknown here, incomplete, of another optimizer, or of another shape or dtype.
    */
   loadStateDict(saved: ReadonlyMap<string, Tensor>): void {
-    const parameters = new Map<string, Tensor>();
+    const parameters = new Map<string, readonly [Tensor, number | undefined]>();
     for (const group of this.groups) {
-      for (const [i, name] of group.names.entries()) parameters.set(name, group.parameters[i] as Tensor);
+      for (const [i, name] of group.names.entries())
+        parameters.set(name, [group.parameters[i] as Tensor, group.wholeSizes?.[i]]);
     }
     const names = new Set([...saved.keys()].map((key) => key.slice(0, key.lastIndexOf("."))));
     for (const name of names)
@@ -136,7 +139,8 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
     this.dispose();
     let taken = 0;
     for (const name of names) {
-      for (const [entry, into] of Object.entries(this.#stateOf(name, parameters.get(name) as Tensor))) {
+      const own = parameters.get(name) as readonly [Tensor, number | undefined];
+      for (const [entry, into] of Object.entries(this.#stateOf(name, ...own))) {
         const from = saved.get(`${name}.${entry}`);
         if (from === undefined) throw new RangeError(`optimizer state of "${name}" lacks ${entry}`);
         checkForm(`${name}.${entry}`, from, into);

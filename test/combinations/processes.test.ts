@@ -47,7 +47,7 @@ const REFUSED: Record<string, RegExp> = {
 };
 /** What does not go with a part of the weights; and what decides which blocks are seen, and meets no weights. */
 const WHOLE_ONLY = [
-  ...["another optimizer", "optimizer in 8 bits", ...Object.keys(REFUSED)],
+  ...["another optimizer", ...Object.keys(REFUSED)],
   ...["language tags", "replay", "mixture by tokens", "curriculum", "time decay"],
 ];
 

@@ -14,7 +14,7 @@ const config = parseConfig({
   ...{ rms_norm_eps: 1e-6, rope_theta: 10000, tie_word_embeddings: false, torch_dtype: "float32" },
 });
 const inputIds = Int32Array.from({ length: 12 }, (_, at) => (at * 7) % 40);
-const batch = { inputIds, labels: inputIds, batch: 1, length: 12 };
+const batch = { inputIds, labels: inputIds, attentionMask: undefined, batch: 1, length: 12 };
 
 /** A world of two whose sums are what was given: the other rank has zeros. */
 function recording(sent: string[]): World {

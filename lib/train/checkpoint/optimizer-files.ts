@@ -56,26 +56,42 @@ interface Run {
  * The saved state of a whole optimizer, or of the elements in `extents`: what `loadStateDict` takes.
  * @throws UserError where a file of the state is missing or damaged
  */
-export function readOptimizer(dir: string, extents: Extents | undefined): Map<string, Tensor> {
-  const runs = runsOf(dir);
+export function readOptimizer(
+  dir: string,
+  extents: Extents | undefined,
+  { runs: lengths = {} }: Pick<Optimizer, "runs"> = {},
+): Map<string, Tensor> {
+  const lengthOf = (key: string): number => lengths[key.slice(key.lastIndexOf(".") + 1)] ?? 1;
+  const runs = runsOf(dir, lengthOf);
   const found = new Map<string, Tensor>();
   for (const [key, pieces] of runs) {
     const extent = extents?.get(key.slice(0, key.lastIndexOf(".")));
     if (extents !== undefined && extent === undefined) continue; // others' alone
-    found.set(key, assembled(key, pieces, extent, dir));
+    found.set(key, assembled(key, pieces, extent && inRuns(extent, lengthOf(key)), dir));
   }
   return found;
 }
 
+/** The numbers that there are for an extent, where one stands for as many elements. */
+function inRuns({ from, length, shape }: Extent, elements: number): Extent {
+  if (elements === 1) return { from, length, shape };
+  const whole = shape.reduce((product, size) => product * size, 1);
+  const count = (end: number): number => Math.ceil(end / elements);
+  return { from: count(from), length: count(length), shape: [count(whole)] };
+}
+
 /** Every entry's runs, from whatever files there are. */
-function runsOf(dir: string): Map<string, Run[]> {
+function runsOf(dir: string, lengthOf: (key: string) => number): Map<string, Run[]> {
   const runs = new Map<string, Run[]>();
   for (const name of filesOf(dir)) {
     const file = SafetensorsFile.open(path.join(dir, name));
     const extents = extentsOf(file);
     for (const key of file.names) {
       const values = file.tensor(key);
-      const [from = 0, , ...shape] = extents?.[key.slice(0, key.lastIndexOf("."))] ?? [0, 0, ...values.shape];
+      const said = extents?.[key.slice(0, key.lastIndexOf("."))];
+      const [first = 0, count = 0, ...sizes] = said ?? [0, 0, ...values.shape];
+      const part = { from: first, length: count, shape: sizes };
+      const { from, shape } = said === undefined ? part : inRuns(part, lengthOf(key));
       const isSingle = values.ndim === 0;
       const run = { from, shape, values: isSingle || values.ndim === 1 ? values : values.reshape([-1]) };
       runs.set(key, [...(runs.get(key) ?? []), run]);

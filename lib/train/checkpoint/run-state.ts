@@ -60,7 +60,7 @@ export function loadRunState(
   const loop = readLoop(file, step);
   scope(() => {
     try {
-      optimizer.loadStateDict(readOptimizer(dir, extents));
+      optimizer.loadStateDict(readOptimizer(dir, extents, optimizer));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new UserError(

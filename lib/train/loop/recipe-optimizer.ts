@@ -35,7 +35,7 @@ export function checkOptimizer(recipe: Recipe, { isDivided }: Strategy): void {
   const { kind } = optimizerOf(recipe);
   if (isDivided && kind.isElementwise !== true)
     throw new UserError(
-      `optim: ${recipe.optim} looks at whole matrices, of which a sharded run has parts; choose adamw_torch or sgd, or leave fsdp and deepspeed out`,
+      `optim: ${recipe.optim} looks at whole matrices, of which a sharded run has parts; choose adamw_torch, adamw_bnb_8bit or sgd, or leave fsdp and deepspeed out`,
     );
 }
 

@@ -71,9 +71,16 @@ function divideGroups(
   return groups.map((group) => {
     const places = group.parameters.flatMap((parameter, place) => {
       const found = own.get(names.get(parameter) as string);
-      return found === undefined ? [] : [{ name: group.names[place] as string, part: found.part }];
+      if (found === undefined) return [];
+      const size = found.shape.reduce((product, one) => product * one, 1);
+      return [{ name: group.names[place] as string, part: found.part, size }];
     });
-    return { ...group, names: places.map(({ name }) => name), parameters: places.map(({ part }) => part) };
+    return {
+      ...group,
+      names: places.map(({ name }) => name),
+      parameters: places.map(({ part }) => part),
+      wholeSizes: places.map(({ size }) => size),
+    };
   });
 }
 
