@@ -30,13 +30,17 @@ export const LOOP_FILE = "loop_state.json";
 /** Random state by device, as saveRunState writes it. */
 export type RandomStates = ReadonlyMap<Device, Tensor>;
 
-/** Writes schedule, every rank's random state and loop numbers into a checkpoint folder. */
+/** Writes the random states of a rank into a checkpoint folder. */
+export function saveRandom(dir: string, rank: number, random: RandomStates): void {
+  saveSafetensors(path.join(dir, randomFile(rank)), random, { format: "pt" });
+}
+
+/** Writes schedule, loop numbers and the random states that are given, by rank, into a checkpoint folder. */
 export function saveRunState(
   dir: string,
-  state: { random: readonly RandomStates[]; loop: LoopState; learningRate: number },
+  state: { random: ReadonlyMap<number, RandomStates>; loop: LoopState; learningRate: number },
 ): void {
-  for (const [rank, random] of state.random.entries())
-    saveSafetensors(path.join(dir, randomFile(rank)), random, { format: "pt" });
+  for (const [rank, random] of state.random) saveRandom(dir, rank, random);
   const scheduler = { last_epoch: state.loop.scheduleSteps, last_lr: [state.learningRate] };
   writeWhole(path.join(dir, SCHEDULER_FILE), `${JSON.stringify(scheduler, null, 2)}\n`);
   writeWhole(path.join(dir, LOOP_FILE), `${JSON.stringify(state.loop, null, 2)}\n`);

@@ -20,7 +20,7 @@ import {
 } from "../checkpoint/folder.js";
 import type { LoopState } from "../checkpoint/loop-numbers.js";
 import { saveOptimizer, saveOptimizerPart } from "../checkpoint/optimizer-files.js";
-import { loadRunState, type RandomStates, saveRunState } from "../checkpoint/run-state.js";
+import { loadRunState, type RandomStates, saveRandom, saveRunState } from "../checkpoint/run-state.js";
 import {
   controlState,
   loadTrainerState,
@@ -175,8 +175,7 @@ export class Checkpoints {
     const { recipe, progress, strategy, onEvent } = this.#options;
     this.#findBest(progress.step);
     this.#callbacks = this.#callbackState({ should_save: true, should_training_stop: progress.isOver });
-    const random = await this.#randomOfAll();
-    const dir = await this.#write(random, !recipe.save_only_model || forResume);
+    const dir = await this.#write(!recipe.save_only_model || forResume);
     this.last = dir;
     onEvent?.({ type: "checkpoint", step: progress.step, path: dir });
     if (strategy.rank === 0) rotateCheckpoints(recipe.output_dir, recipe.save_total_limit, dir, this.#best);
@@ -184,19 +183,14 @@ export class Checkpoints {
   }
 
   /** All of a checkpoint or nothing, by every process that has a part of it. */
-  async #write(random: readonly RandomStates[], isResumable: boolean): Promise<string> {
-    const { recipe, progress, optimizer, strategy } = this.#options;
+  async #write(isResumable: boolean): Promise<string> {
+    const { recipe, progress, strategy } = this.#options;
     const { output_dir: outputDir } = recipe;
     const { step } = progress;
     const isMain = strategy.rank === 0;
-    const parts = isResumable ? strategy.extents : undefined;
     try {
       if (isMain) beginCheckpoint(outputDir, step);
-      if (parts !== undefined) {
-        const [[pid = 0] = []] = await strategy.gather(isMain ? [process.pid] : []); // the folder is there now
-        saveOptimizerPart(unfinishedPath(outputDir, step, pid), optimizer, strategy, parts);
-        await strategy.sum([0]); // and all of these files
-      }
+      const random = isResumable ? await this.#writeParts() : new Map<number, RandomStates>();
       await strategy.whole(() => {
         if (isMain) this.#fill(unfinishedPath(outputDir, step, process.pid), random, isResumable);
       });
@@ -207,7 +201,27 @@ export class Checkpoints {
     }
   }
 
-  #fill(folder: string, random: readonly RandomStates[], isResumable: boolean): void {
+  /**
+   * Every process writes what it alone has, side by side. Gives what rank 0 has left to write of it: its own random state,
+   * and those of processes that do not see the folder, on machines that share no disk.
+   */
+  async #writeParts(): Promise<Map<number, RandomStates>> {
+    const { recipe, progress, optimizer, strategy } = this.#options;
+    const { rank, extents } = strategy;
+    const left = new Map<number, RandomStates>([[0, this.#random]]);
+    if (strategy.size === 1) return left;
+    const [[pid = 0] = []] = await strategy.gather(rank === 0 ? [process.pid] : []); // the folder is there now
+    const folder = unfinishedPath(recipe.output_dir, progress.step, pid);
+    if (extents !== undefined) saveOptimizerPart(folder, optimizer, strategy, extents);
+    const isSeen = existsSync(folder);
+    if (rank > 0 && isSeen) saveRandom(folder, rank, this.#random);
+    const sent = rank > 0 && !isSeen ? (this.#random.get("cpu")?.tolist() as number[]) : [];
+    for (const [from, bytes] of (await strategy.gather(sent)).entries()) // and now all of these files are
+      if (bytes.length > 0) left.set(from, new Map([["cpu", tensor(bytes, { dtype: "uint8" })]]));
+    return left;
+  }
+
+  #fill(folder: string, random: ReadonlyMap<number, RandomStates>, isResumable: boolean): void {
     const { recipe, progress, optimizer, strategy, save } = this.#options;
     try {
       save(folder);
@@ -222,16 +236,7 @@ export class Checkpoints {
     }
   }
 
-  /** The random states of every rank. */
-  async #randomOfAll(): Promise<RandomStates[]> {
-    const { strategy } = this.#options;
-    if (strategy.size === 1) return [this.#random];
-    const states = strategy.rank === 0 ? [this.#random] : [];
-    const host = (await strategy.gather(this.#random.get("cpu")?.tolist() as number[])).slice(1);
-    return [...states, ...host.map((bytes) => new Map([["cpu", tensor(bytes, { dtype: "uint8" })]]))];
-  }
-
-  #saveForResume(folder: string, random: readonly RandomStates[]): void {
+  #saveForResume(folder: string, random: ReadonlyMap<number, RandomStates>): void {
     const { lossScale, rates, best, data, account, progress, saveMethods } = this.#options;
     const loop: LoopState = {
       ...progress.state(),

@@ -34,7 +34,7 @@ it("the random state of a device that is not here is left out, and that is said"
     ["cuda:0", tensor(new Uint8Array(16))],
   ]);
   saveOptimizer(dir, optimizer);
-  saveRunState(dir, { random: [random], loop: LOOP, learningRate: 1 });
+  saveRunState(dir, { random: new Map([[0, random]]), loop: LOOP, learningRate: 1 });
   const next = rand([3]).tolist();
   const said: string[] = [];
   loadRunState(dir, optimizer, 0, { rank: 0, extents: undefined }, (text) => said.push(text));
