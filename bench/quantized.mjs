@@ -1,6 +1,6 @@
 // Fewer bits beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4, in FP4, in 8 bits
 // and multiplied in 8-bit integers, in turn, on one machine: tokens/s, peak memory of the process, seconds around the steps
-// (loading and quantizing among them), losses.
+// (loading and quantizing among them), losses; then how fast each is quantized on load, in GB/s of the 16-bit file.
 //   node bench/quantized.mjs [--quick] [--only WORD] [--model FOLDER]
 // --only measures the rows whose names contain a word, beside 16-bit LoRA.
 // --model measures NF4 alone on another model's folder: bench/make_shapes.mjs writes larger ones.
@@ -10,7 +10,16 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
 import { measure } from "./harness/processes.mjs";
-import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./harness/subject.mjs";
+import {
+  child,
+  cli,
+  ensureModel,
+  gigabytes,
+  median,
+  root,
+  table,
+  tutorialRecipe,
+} from "./harness/subject.mjs";
 
 const NF4 = { quantization_bit: 4, upcast_layernorm: true };
 const BASES = {
@@ -78,7 +87,23 @@ export async function run({ folder, quick = false, only = "", model: given }) {
     one.losses.map((loss) => loss.toFixed(3)).join(" "),
   ]);
   table([["base", "tokens/s", "ratio", "peak", "s around the steps", "losses"], ...rows]);
-  return { runs: found };
+  const loads = loading(model);
+  return { runs: found, loads };
+}
+
+/** Seconds of loading a model, by what its layers are kept in. */
+function loading(model) {
+  const seconds = {};
+  const rows = [];
+  for (const type of [null, "nf4", "fp4", "int8", "int8 products"]) {
+    const once = () => child("programs/load_quantized.mjs", [JSON.stringify({ model, type })]);
+    const turns = [once(), once(), once()];
+    const middle = median(turns.map((one) => one.seconds));
+    seconds[type ?? "bfloat16"] = middle;
+    rows.push([type ?? "bfloat16", middle.toFixed(2), (turns[0].bytes / middle / 1e9).toFixed(2)]);
+  }
+  table([["on load", "s", "GB/s"], ...rows]);
+  return seconds;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -8,6 +8,8 @@ export {
   type Method,
   memoryNeeded,
   parametersIn,
+  type Saving,
+  savingFor,
   suggestMethod,
 } from "./memory.js";
 export { type Answers, recipeText, scalar } from "./recipe.js";

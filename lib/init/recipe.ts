@@ -1,11 +1,13 @@
 // The commented recipe that `qwen-pt init` writes, from four answers. Text only; no file is touched.
-import type { Machine, Method } from "./memory.js";
+import type { Machine, Method, Saving } from "./memory.js";
 
 export interface Answers {
   readonly model: string;
   readonly datasetDir: string;
   readonly datasets: readonly string[];
   readonly method: Method;
+  /** What keeps LoRA's frozen weights small, where in 16 bits they do not fit. */
+  readonly saving?: Saving | undefined;
   readonly output: string;
 }
 
@@ -33,12 +35,22 @@ freeze_trainable_modules: all`,
 finetuning_type: full`,
 };
 
+const SAVING: Readonly<Record<Saving, string>> = {
+  quantization_bit: `
+# Keep the frozen weights in 4 bits (QLoRA), the norms in float32: in 16 bits they do not fit into this machine's memory.
+quantization_bit: 4
+upcast_layernorm: true`,
+  layer_offload: `
+# Leave the frozen weights in the model's file and read them as they are needed: they do not fit into this machine's memory.
+layer_offload: disk`,
+};
+
 /** The rate that is usual for a method. */
 const RATE: Readonly<Record<Method, string>> = { lora: "1.0e-4", freeze: "5.0e-5", full: "2.0e-5" };
 
 /** The recipe as a YAML text, every key explained. */
 export function recipeText(answers: Answers, { bf16, isCard }: Pick<Machine, "bf16" | "isCard">): string {
-  const { model, datasetDir, datasets, method, output } = answers;
+  const { model, datasetDir, datasets, method, saving, output } = answers;
   return `# Incremental pre-training of Qwen3, written by qwen-pt init.
 #   npx qwen-pt train RECIPE [key=value ...]
 # What a key means: npx qwen-pt help KEY. All of them: docs/recipe.md of the package.
@@ -51,7 +63,7 @@ model_name_or_path: ${scalar(model)}
 # pt is incremental pre-training: every token of plain text is predicted.
 stage: pt
 do_train: true
-${METHOD[method]}
+${METHOD[method]}${saving === undefined ? "" : SAVING[saving]}
 
 ### Data
 # Names in dataset_info.json, separated by commas.

@@ -6,6 +6,7 @@ export { availableMemory } from "./estimate/available-memory.js";
 export { chooseCheckpointing } from "./estimate/choose-checkpointing.js";
 export { estimateMemory, shapesOf, tokensOfRow } from "./estimate/memory.js";
 export type { MemoryEstimate } from "./estimate/peak.js";
+export { type SmallerWay, smallerWays } from "./estimate/smaller-ways.js";
 export { estimateSteps } from "./estimate/steps.js";
 export { estimateStep, type MeasuredParts, measureParts } from "./estimate/time.js";
 export type { CallbackControl, CallbackRun, TrainerCallback } from "./loop/callbacks.js";

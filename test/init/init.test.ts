@@ -4,6 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { quantizedConfig } from "../../lib/assembly/quantized.js";
 import { dispatch } from "../../lib/cli/dispatch.js";
 import type { Host } from "../../lib/cli/terminal/host.js";
 import { loadRecipe } from "../../lib/config/index.js";
@@ -14,6 +15,8 @@ import {
   parametersIn,
   planData,
   recipeText,
+  type Saving,
+  savingFor,
   scalar,
   suggestMethod,
 } from "../../lib/init/index.js";
@@ -243,6 +246,17 @@ describe("memory", () => {
         const { recipe } = loaded(keys);
         const { total } = estimateMemory(shapesOf(recipe, settings), recipe, true);
         expect(Math.abs(memoryNeeded(finetuning_type, parameters) / total - 1)).toBeLessThan(0.01);
+        if (finetuning_type !== "lora") continue;
+        for (const saving of [{ quantization_bit: 4 }, { layer_offload: "disk" }] as const) {
+          const { recipe: saved } = loaded({ ...keys, ...saving });
+          const { total: less } = estimateMemory(
+            shapesOf(saved, quantizedConfig(saved, settings, "bfloat16")),
+            saved,
+            true,
+          );
+          const [key] = Object.keys(saving) as [Saving];
+          expect(Math.abs(memoryNeeded("lora", parameters, key) / less - 1)).toBeLessThan(0.03);
+        }
       }
     },
   );
@@ -260,6 +274,27 @@ describe("memory", () => {
     expect(costOf("full", 8e9, machine)).toMatch(/: too much$/);
     expect(suggestMethod(8e9, machine)).toEqual({ method: "lora", fits: true });
     expect(suggestMethod(32e9, machine).fits).toBe(false);
+  });
+
+  it("proposes 4 bits where 16 do not fit, else the model's file on a processor", () => {
+    const machine = { memory: 24 * GIB, isCard: false, bf16: true };
+    expect(savingFor("lora", 8e9, machine)).toBeUndefined();
+    expect(savingFor("full", 32e9, machine)).toBeUndefined();
+    expect(savingFor("lora", undefined, machine)).toBeUndefined();
+    expect(savingFor("lora", 32e9, machine)).toBe("quantization_bit");
+    expect(savingFor("lora", 32e9, { ...machine, memory: 12 * GIB })).toBe("layer_offload");
+    expect(savingFor("lora", 32e9, { ...machine, memory: 12 * GIB, isCard: true })).toBeUndefined();
+    for (const saving of ["quantization_bit", "layer_offload"] as const) {
+      const text = recipeText(
+        { model: "m", method: "lora", saving, output: "o", datasets: ["d"], datasetDir: "." },
+        machine,
+      );
+      expect(text).toContain(
+        saving === "quantization_bit" ? "\nquantization_bit: 4\n" : "\nlayer_offload: disk\n",
+      );
+      write("recipe.yaml", text);
+      expect(loadRecipe(at("recipe.yaml"), [], { env: {} }).recipe[saving]).not.toBeNull();
+    }
   });
 });
 

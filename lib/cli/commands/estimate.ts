@@ -36,10 +36,12 @@ export const run: CommandMain = async (args, host) => {
   const { modelConfig } = await import("../../assembly/index.js");
   const { fetchModel } = await import("../../hub/index.js");
   const folder = await fetchModel(recipe.model_name_or_path, { keys: recipe, weights: false });
-  const model = train.shapesOf(
-    recipe,
-    modelConfig({ ...recipe, model_name_or_path: folder }, () => {}),
-  );
+  const shaped = (of: Recipe): FamilyModel =>
+    train.shapesOf(
+      of,
+      modelConfig({ ...of, model_name_or_path: folder }, () => {}),
+    );
+  const model = shaped(recipe);
   const available = train.availableMemory();
   const chosen = train.chooseCheckpointing(model, recipe, available);
   const { length, parts } = await measure(
@@ -63,15 +65,19 @@ export const run: CommandMain = async (args, host) => {
       seconds: length && secondsPerStep * length.steps,
     };
   });
+  const instead = modes.some(({ fits }) => fits) ? [] : train.smallerWays(recipe, shaped);
   if (found.flags.has("json")) {
     const steps = length?.steps;
     const stepsAreExact = length?.exact;
-    host.out.write(`${JSON.stringify({ available, steps, stepsAreExact, products, modes }, null, 2)}\n`);
+    host.out.write(
+      `${JSON.stringify({ available, steps, stepsAreExact, products, modes, instead }, null, 2)}\n`,
+    );
     return 0;
   }
+  const proposal = instead.map(({ line, bytes }) => `${line} would take ${memory(bytes)}`).join(", ");
   const lines = [products, ...(slow === undefined ? [] : [`warning: ${slow}`])];
   host.out.write(
-    `${[...lines, ...tableOf(recipe, train.tokensOfRow(recipe), available, length, modes)].join("\n")}\n`,
+    `${[...lines, ...tableOf(recipe, train.tokensOfRow(recipe), available, length, modes), ...(proposal === "" ? [] : [`it does not fit: ${proposal}`])].join("\n")}\n`,
   );
   return 0;
 };

@@ -15,9 +15,11 @@ import {
   type Machine,
   METHODS,
   type Method,
+  memoryNeeded,
   parametersIn,
   planData,
   recipeText,
+  savingFor,
   suggestMethod,
 } from "../../init/index.js";
 import { translated } from "../../languages/index.js";
@@ -181,7 +183,12 @@ function checkText(text: string, env: NodeJS.ProcessEnv): void {
 
 function write(file: string, answers: Answered, machine: Machine, host: Host): void {
   const { model, method, output, plan } = answers;
-  const english = recipeText({ model, method, output, datasets: plan.names, datasetDir: plan.dir }, machine);
+  const parameters = parametersIn(model);
+  const saving = savingFor(method, parameters, machine);
+  const english = recipeText(
+    { model, method, saving, output, datasets: plan.names, datasetDir: plan.dir },
+    machine,
+  );
   const text = english.replace(/^# (.+)$/gm, (_, comment: string) => `# ${translated(comment, "init")}`);
   checkText(text, host.env);
   if (plan.info !== undefined) writeJson(path.join(plan.dir, "dataset_info.json"), plan.info);
@@ -191,10 +198,14 @@ function write(file: string, answers: Answered, machine: Machine, host: Host): v
   } catch (error) {
     throw new UserError(`init: ${file} cannot be written (${messageOf(error)})`);
   }
-  const { fits } = suggestMethod(parametersIn(model), machine);
+  const fits = parameters === undefined || memoryNeeded(method, parameters, saving) <= machine.memory;
+  const proposed = saving === "layer_offload" ? "layer_offload: disk" : "quantization_bit: 4";
   const lines = [
     `data: ${plan.found}`,
-    ...(fits ? [] : [`warning: ${method} needs ${costOf(method, parametersIn(model), machine)}`]),
+    ...(fits ? [] : [`warning: ${method} needs ${costOf(method, parameters, machine, saving)}`]),
+    ...(saving === undefined
+      ? []
+      : [`${proposed} is in the recipe: ${costOf(method, parameters, machine, saving)}`]),
     `${file} is written. Now: ${programOf(host.env)} train ${shellQuoted(file)}`,
   ];
   host.out.write(`${translated(lines.join("\n"), "init")}\n`);

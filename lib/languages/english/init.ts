@@ -19,6 +19,7 @@ export const INIT_ENGLISH = {
   cost: "about {needed} GiB of {there} GiB",
   costCard: "about {needed} GiB of {there} GiB on the card",
   needs: "{method} needs {cost}",
+  proposes: "{key} is in the recipe: {cost}",
   written: "{file} is written. Now: {command}",
   header: "Incremental pre-training of Qwen3, written by qwen-pt init.",
   helpKey: "What a key means: npx qwen-pt help KEY. All of them: docs/recipe.md of the package.",
@@ -28,6 +29,10 @@ export const INIT_ENGLISH = {
   lora: "lora trains small matrices beside frozen weights; freeze trains the last blocks, full every weight.",
   rank: "Rank of those matrices: more learns more and takes more memory.",
   target: "Which linear layers get them: all, or names such as q_proj,v_proj.",
+  fourBits:
+    "Keep the frozen weights in 4 bits (QLoRA), the norms in float32: in 16 bits they do not fit into this machine's memory.",
+  fromDisk:
+    "Leave the frozen weights in the model's file and read them as they are needed: they do not fit into this machine's memory.",
   freeze:
     "freeze trains the last blocks and leaves the others as they are; lora trains small matrices, full every weight.",
   howMany: "How many blocks, from the end.",

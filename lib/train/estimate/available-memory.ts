@@ -10,31 +10,45 @@ function text(file: string): string | undefined {
   }
 }
 
-/** What a control group leaves: its limit less what it holds, of version 2 or 1; files' pages that it may drop count as left. */
+/** Where each version of control groups keeps a group's limit, what it holds, and pages of files that it may drop. */
+const VERSIONS = [
+  {
+    root: "/sys/fs/cgroup",
+    line: /^0::(.*)$/m,
+    limit: "memory.max",
+    used: "memory.current",
+    droppable: "inactive_file",
+  },
+  {
+    root: "/sys/fs/cgroup/memory",
+    line: /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m,
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    droppable: "total_inactive_file",
+  },
+] as const;
+
+/** A group and those that it is in: in a container its own is the root, elsewhere (Slurm, systemd-run) it has a path. */
+function groupsOf(root: string, own: string): string[] {
+  const parts = own.split("/").filter(Boolean);
+  return [root, ...parts.map((_, i) => `${root}/${parts.slice(0, i + 1).join("/")}`)];
+}
+
+/** What control groups leave: the least of each one's limit less what it holds; files' pages that it may drop count as left. */
 function groupLeaves(read: typeof text): number {
-  const number = (file: string) => {
-    const value = read(file)?.trim();
-    return value === undefined || value === "max" ? Number.NaN : Number(value);
-  };
-  for (const [limit, used, stat, name] of [
-    [
-      "/sys/fs/cgroup/memory.max",
-      "/sys/fs/cgroup/memory.current",
-      "/sys/fs/cgroup/memory.stat",
-      "inactive_file",
-    ],
-    [
-      "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-      "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-      "/sys/fs/cgroup/memory/memory.stat",
-      "total_inactive_file",
-    ],
-  ] as const) {
-    const left = number(limit) - number(used);
-    const droppable = Number(new RegExp(`^${name} (\\d+)$`, "m").exec(read(stat) ?? "")?.[1] ?? 0);
-    if (Number.isFinite(left)) return Math.max(0, left + droppable);
-  }
-  return Number.POSITIVE_INFINITY;
+  const own = read("/proc/self/cgroup") ?? "";
+  const left = VERSIONS.flatMap(({ root, line, limit, used, droppable }) =>
+    groupsOf(root, line.exec(own)?.[1] ?? "").flatMap((group) => {
+      const number = (name: string): number => {
+        const value = read(`${group}/${name}`)?.trim();
+        return value === undefined || value === "max" ? Number.NaN : Number(value);
+      };
+      const rest = number(limit) - number(used);
+      const pages = new RegExp(`^${droppable} (\\d+)$`, "m").exec(read(`${group}/memory.stat`) ?? "")?.[1];
+      return Number.isFinite(rest) ? [Math.max(0, rest + Number(pages ?? 0))] : [];
+    }),
+  );
+  return Math.min(Number.POSITIVE_INFINITY, ...left);
 }
 
 /** Bytes that are left, beside what this process has already. `read` gives a file's text, or undefined. */

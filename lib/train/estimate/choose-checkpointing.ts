@@ -119,7 +119,7 @@ export function batchesAtOnce(
 }
 
 /** Whether all frozen weights are in memory in 16 bits or more. */
-const keepsWeights = (model: FamilyModel, recipe: Recipe): boolean =>
+export const keepsWeights = (model: FamilyModel, recipe: Recipe): boolean =>
   recipe.finetuning_type === "lora" &&
   recipe.layer_offload === null &&
   recipe.quantization_compute === null &&

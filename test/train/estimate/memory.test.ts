@@ -4,6 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { quantizedConfig } from "../../../lib/assembly/quantized.js";
 import { dispatch } from "../../../lib/cli/dispatch.js";
 import { type RecipeInput, resolveRecipe } from "../../../lib/config/index.js";
 import { loadTokenizer } from "../../../lib/data/index.js";
@@ -16,6 +17,7 @@ import {
   resolveCheckpointing,
 } from "../../../lib/train/estimate/choose-checkpointing.js";
 import { estimateMemory, shapesOf } from "../../../lib/train/estimate/memory.js";
+import { smallerWays } from "../../../lib/train/estimate/smaller-ways.js";
 import { estimateSteps } from "../../../lib/train/estimate/steps.js";
 import { estimateStep, measureParts } from "../../../lib/train/estimate/time.js";
 import { runRecipe } from "../../../lib/train/run.js";
@@ -43,6 +45,30 @@ const recipeOf = (keys: RecipeInput): RecipeInput => ({
   ...keys,
 });
 const resolved = (keys: RecipeInput) => resolveRecipe(recipeOf(keys)).recipe;
+
+describe("what a run that does not fit might do", () => {
+  const settings = parseConfig({ ...QWEN3_SIZES["4B"].config, dtype: "bfloat16" });
+  const ways = (keys: RecipeInput) =>
+    smallerWays(resolved(keys), (of) => shapesOf(of, quantizedConfig(of, settings, "bfloat16")));
+  const batch = { per_device_train_batch_size: 1, cutoff_len: 512 };
+
+  it("is its frozen weights in 4 bits, or left in their file", () => {
+    const recipe = resolved({ finetuning_type: "lora", ...batch });
+    const { total } = estimateMemory(shapesOf(recipe, settings), recipe, true);
+    const [four, disk] = ways({ finetuning_type: "lora", ...batch });
+    expect([four?.line, disk?.line]).toEqual(["quantization_bit: 4", "layer_offload: disk"]);
+    expect(total).toBeGreaterThan(8e9);
+    // 4B's tables are 0.78 GB, its blocks 1.87 in 4 bits; the goal is 4.5
+    expect(four?.bytes).toBeLessThan(4.5e9);
+    expect(disk?.bytes).toBeLessThan(3e9);
+  });
+
+  it("is nothing where they are so already, or train", () => {
+    expect(ways({ finetuning_type: "lora", quantization_bit: 4, ...batch })).toEqual([]);
+    expect(ways({ finetuning_type: "lora", layer_offload: "disk", ...batch })).toEqual([]);
+    expect(ways({ finetuning_type: "full", ...batch })).toEqual([]);
+  });
+});
 
 describe("the peak of a run", () => {
   let program: string;
@@ -173,6 +199,24 @@ describe("what is left", () => {
       "/sys/fs/cgroup/memory/memory.usage_in_bytes": "19000",
     };
     expect(availableMemory(files(v1))).toBe(1000);
+    const nested = {
+      ...meminfo,
+      "/proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/slurm/job_7\n0::/slurm/job_7\n",
+      "/sys/fs/cgroup/memory/slurm/memory.limit_in_bytes": "20000",
+      "/sys/fs/cgroup/memory/slurm/memory.usage_in_bytes": "1000",
+      "/sys/fs/cgroup/memory/slurm/job_7/memory.limit_in_bytes": "9000",
+      "/sys/fs/cgroup/memory/slurm/job_7/memory.usage_in_bytes": "2000",
+    };
+    expect(availableMemory(files(nested))).toBe(7000);
+    const scope = {
+      ...meminfo,
+      "/proc/self/cgroup": "0::/user.slice/run.scope\n",
+      "/sys/fs/cgroup/user.slice/run.scope/memory.max": "30000\n",
+      "/sys/fs/cgroup/user.slice/run.scope/memory.current": "10000\n",
+      "/sys/fs/cgroup/user.slice/memory.max": "max\n",
+      "/sys/fs/cgroup/user.slice/memory.current": "10000\n",
+    };
+    expect(availableMemory(files(scope))).toBe(20_000);
   });
 
   it("a run that needs more is warned of, with what would help", () => {
