@@ -123,6 +123,8 @@ export interface Native {
   freeDeviceMemory(device: string): { free: number; total: number };
   setKernelFolders(sources: string, cache: string): void;
   loadKernelEmulator(path: string): void;
+  startProfiler(withDevice: boolean): void;
+  stopProfiler(file: string): void;
   openGraphs(library: string): string;
   beginGraph(index: number): GraphHandle;
   endGraph(graph: GraphHandle): void;

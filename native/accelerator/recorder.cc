@@ -1,4 +1,5 @@
-// Counts by at::RecordFunction. Global, because a device's backward pass runs on threads of autograd's.
+// Counts by at::RecordFunction. Global, because a device's backward pass runs on threads of autograd's. And libtorch's own
+// profiler, which measures: a trace in Chrome's format, with a device's kernels where its libraries have CUPTI.
 
 #include "recorder.h"
 
@@ -6,10 +7,12 @@
 
 #include <ATen/core/function_schema.h>
 #include <ATen/record_function.h>
+#include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -126,6 +129,27 @@ napi_value stopRecording(napi_env env, Instance&, const Arguments&) {
   return result;
 }
 
+// startProfiler(withDevice): operators from now on, and what they launch
+napi_value startProfiler(napi_env env, Instance& instance, const Arguments& args) {
+  using torch::profiler::impl::ActivityType;
+  Lease lease(instance);
+  bool withDevice = false;
+  check(env, napi_get_value_bool(env, args[0], &withDevice));
+  std::set<ActivityType> activities{ActivityType::CPU};
+  if (withDevice) activities.insert(ActivityType::CUDA);
+  const torch::autograd::profiler::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
+  torch::autograd::profiler::prepareProfiler(config, activities);
+  torch::autograd::profiler::enableProfiler(config, activities);
+  return undefined(env);
+}
+
+// stopProfiler(file): writes the trace
+napi_value stopProfiler(napi_env env, Instance& instance, const Arguments& args) {
+  Lease lease(instance);
+  torch::autograd::profiler::disableProfiler()->save(toString(env, args[0], "file"));
+  return undefined(env);
+}
+
 }  // namespace
 
 void countLaunch(const char* kernel) {
@@ -138,6 +162,8 @@ void countLaunch(const char* kernel) {
 void defineRecorder(napi_env env, napi_value exports, Instance& instance) {
   define<startRecording>(env, exports, instance, "startRecording");
   define<stopRecording>(env, exports, instance, "stopRecording");
+  define<startProfiler>(env, exports, instance, "startProfiler");
+  define<stopProfiler>(env, exports, instance, "stopProfiler");
 }
 
 }  // namespace qwen_pt

@@ -1,10 +1,11 @@
 // `npm run gpu:pack [-- FOLDER]`: makes a folder (build/gpu-kit) that a bare machine with a card can run by one command
 // and without a network: Node, what npm would publish, the modules that it needs, and the programs in kit/. That machine
 // brings Python with torch, cmake and g++.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   cpSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -58,6 +59,29 @@ function packNode() {
   execFileSync("xz", ["-T0", "-6", "-f", bare]);
 }
 
+/**
+ * The headers that CUDA graphs need beside torch's own packages (scripts/cuda-graph.mjs), of the CUDA that torch has now;
+ * without pip or a network the kit goes without.
+ */
+function packHeaders() {
+  const place = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-headers-"));
+  try {
+    const packages = ["nvidia-cuda-crt==13.0.*", "nvidia-cuda-cccl==13.0.*"];
+    const args = ["-m", "pip", "download", "--quiet", "--no-deps", "-d", place, ...packages];
+    if (spawnSync("python3", args, { stdio: "ignore", timeout: 120_000 }).status !== 0) {
+      process.stderr.write(
+        "gpu:pack: pip does not bring CUDA's headers; the kit builds graphs where that machine has them\n",
+      );
+      return;
+    }
+    for (const wheel of readdirSync(place))
+      execFileSync("python3", ["-m", "zipfile", "-e", path.join(place, wheel), path.join(place, "headers")]);
+    execFileSync("tar", ["-C", place, "-cJf", path.join(folder, "headers.tar.xz"), "headers/nvidia"]);
+  } finally {
+    rmSync(place, { recursive: true });
+  }
+}
+
 await runScript(async () => {
   if (process.platform !== "linux" || os.arch() !== "x64")
     throw new SetupError(
@@ -83,6 +107,7 @@ await runScript(async () => {
   );
   archive("modules.tar.xz", productionModules().flatMap(filesBelow));
   packNode();
+  packHeaders();
   cpSync(kit, folder, { recursive: true });
   const size = readdirSync(folder).reduce((sum, name) => sum + statSync(path.join(folder, name)).size, 0);
   const rows = readdirSync(folder).map(

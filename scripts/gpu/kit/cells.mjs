@@ -1,9 +1,13 @@
-// node cells.mjs MODEL RESULT.json cuda|cpu [--full]: ten steps of the recipe in each of a few named settings, each in a
-// process by itself with a limit, and what they gave: tokens/s, peak memory, the share of the card's arithmetic.
-import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+// node cells.mjs MODEL RESULT.json cuda|cpu [--full]: ten steps of the recipe in each of a few named settings, each with a
+// limit, and what they gave: tokens/s, peak memory, the share of the card's arithmetic; of one, its time by kernel. One
+// process runs them all, so that the model's file and the kernels are opened once; where it dies or stays too long in a
+// setting, another goes on with the next.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { byKernel } from "./pictures.mjs";
 
 const [model, result, kind, full] = process.argv.slice(2);
 const isCard = kind !== "cpu";
@@ -24,8 +28,10 @@ const whole = {
 const named = [
   ["LoRA, 1 row", batch(1)],
   ["LoRA, 1 row, composed of libtorch's kernels", batch(1), composed],
+  ["LoRA, 1 row, by graphs", { ...batch(1), cuda_graphs: true }],
   ["LoRA, 8 rows", batch(8)],
   ["LoRA, 8 rows, composed of libtorch's kernels", batch(8), composed],
+  ["LoRA, 8 rows, by graphs", { ...batch(8), cuda_graphs: true }],
   ["LoRA, 8 rows, recomputed", { ...batch(8), gradient_checkpointing: true }],
   ["LoRA, 8 rows, packed documents", { ...batch(8), neat_packing: true }],
   ["full in bfloat16, 8 rows", { ...batch(8), ...whole }],
@@ -63,8 +69,8 @@ const PEAKS = [
   [/\bL4\b/, 121],
 ];
 
-function run([name, keys, env = {}]) {
-  const recipe = {
+function recipeOf(keys) {
+  return {
     model_name_or_path: model,
     stage: "pt",
     do_train: true,
@@ -87,17 +93,32 @@ function run([name, keys, env = {}]) {
     report_to: "none",
     ...keys,
   };
+}
+
+let worker;
+function startWorker() {
   const cell = fileURLToPath(new URL("cell.mjs", import.meta.url));
-  const done = spawnSync(process.execPath, [cell, JSON.stringify(recipe)], {
-    encoding: "utf8",
-    timeout: 1000 * LIMIT,
-    killSignal: "SIGKILL",
-    env: { ...process.env, ...env },
+  const child = spawn(process.execPath, ["--expose-gc", cell], { stdio: ["pipe", "pipe", "inherit"] });
+  child.stdin.on("error", () => {}); // it has died: its end says so
+  const said = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return { child, said };
+}
+
+/** One setting in the process that there is; the process is given up where it says nothing within the limit. */
+async function run([name, keys, env = {}], trace) {
+  worker ??= startWorker();
+  const { child, said } = worker;
+  child.stdin.write(`${JSON.stringify([recipeOf(keys), env, trace])}\n`);
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, 1000 * LIMIT, { late: true });
   });
-  const [line] = /^\{.*\}$/m.exec(done.stdout) ?? [];
-  if (line === undefined)
-    return { name, error: done.error ? `over ${LIMIT} s` : done.stderr.trim().split("\n").at(-1) };
-  return { name, ...JSON.parse(line) };
+  const answer = await Promise.race([said.next(), late]);
+  clearTimeout(timer);
+  if (answer.late !== true && answer.done !== true) return { name, ...JSON.parse(answer.value) };
+  child.kill("SIGKILL");
+  worker = undefined;
+  return { name, error: answer.late ? `over ${LIMIT} s` : "the process ended: see log.txt" };
 }
 
 /**
@@ -120,11 +141,30 @@ const said = isCard
 const card = said?.stdout?.split("\n")[0]?.trim() || "the processor";
 const peak = PEAKS.find(([pattern]) => pattern.test(card))?.[1];
 const cells = [];
+const profiled = "LoRA, 8 rows";
+const trace = path.join(path.dirname(model), "trace.json");
+let profile;
+const write = () =>
+  writeFileSync(
+    result,
+    `${JSON.stringify({ card, peakTeraflops: peak, length, steps, cells, profile }, null, 2)}\n`,
+  );
 for (const one of full ? every() : named) {
-  const cell = run(one);
+  const cell = await run(one);
   if (cell.tokensPerSecond && peak) cell.mfu = (cell.tokensPerSecond * operations(one[1])) / (peak * 1e12);
   cells.push(cell);
   console.log(JSON.stringify(cell));
-  writeFileSync(result, `${JSON.stringify({ card, peakTeraflops: peak, length, steps, cells }, null, 2)}\n`);
+  write();
 }
-if (cells.some(({ error }) => error)) process.exitCode = 1;
+// last, and apart from what is timed: a profiler slows what it watches
+const watched = await run(
+  named.find(([name]) => name === profiled),
+  trace,
+);
+if (watched.error === undefined && existsSync(trace)) {
+  const { kernels, ...rest } = byKernel(JSON.parse(readFileSync(trace, "utf8")));
+  profile = { setting: profiled, ...rest, kernels: kernels.slice(0, 40) };
+} else profile = { setting: profiled, error: watched.error ?? "no trace was written" };
+write();
+worker?.child.stdin.end();
+if (cells.some(({ error }) => error) || profile.error) process.exitCode = 1;

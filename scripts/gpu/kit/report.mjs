@@ -2,6 +2,7 @@
 // or folders beyond those that the parts' own reports have.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { bars } from "./pictures.mjs";
 
 const folder = process.argv[2];
 const read = (name) => {
@@ -41,6 +42,45 @@ const theirs = (loop?.cells ?? []).map(({ name, tokensPerSecond, peakBytes }) =>
   Math.round(tokensPerSecond).toLocaleString("en-US"),
   memory(peakBytes),
 ]);
+/** A picture beside the report, and the line that shows it. */
+function picture(name, title, shown) {
+  if (shown.length === 0) return "";
+  writeFileSync(path.join(folder, name), bars(title, shown));
+  return `![${title}](${name})\n\n`;
+}
+const thousands = (value) => Math.round(value).toLocaleString("en-US");
+const speeds = [
+  ...(cells?.cells ?? []).map((cell) => ({ ...cell, group: 0 })),
+  ...(loop?.cells ?? []).map((cell) => ({ ...cell, name: `transformers + PEFT: ${cell.name}`, group: 1 })),
+]
+  .filter(({ tokensPerSecond }) => tokensPerSecond)
+  .map(({ name, tokensPerSecond: value, group }) => ({ name, value, said: thousands(value), group }));
+const profile = cells?.profile;
+const kernels = (profile?.kernels ?? []).slice(0, 20);
+const what = profile?.isDevice ? "kernel" : "operator";
+const share = (value) => `${(100 * value).toFixed(1)} %`;
+const ofStep = profile?.kernels
+  ? `${picture(
+      "kernels.svg",
+      `A step of "${profile.setting}" by ${what}, ms`,
+      kernels.map(({ name, microseconds, share: part }) => ({
+        name,
+        value: microseconds,
+        said: `${(microseconds / 1000).toFixed(2)} (${share(part)})`,
+      })),
+    )}${table(
+      [what, "launches", "ms", "share"],
+      kernels.map((one) => [
+        `\`${one.name.slice(0, 90).replaceAll("|", "/")}\``,
+        one.count,
+        (one.microseconds / 1000).toFixed(2),
+        share(one.share),
+      ]),
+    )}`
+  : `Not measured: ${profile?.error ?? "see log.txt"}`;
+const notices = (cells?.cells ?? []).flatMap(({ name, notices: said = [] }) =>
+  said.map((line) => `- ${name}: ${line}`),
+);
 const text = `# qwen-pt on ${cells?.card ?? "this machine"}
 
 ${table(
@@ -50,7 +90,11 @@ ${table(
 
 ## The recipe, ${cells?.steps ?? 0} steps of ${cells?.length ?? 0} tokens a row
 
-${table(["setting", "tokens/s", "peak memory", "of the card's arithmetic", "to the loop below"], rows)}
+${picture("tokens.svg", "Tokens/s", speeds)}${table(["setting", "tokens/s", "peak memory", "of the card's arithmetic", "to the loop below"], rows)}${notices.length > 0 ? `\n\n${notices.join("\n")}` : ""}
+
+## A step by ${what}
+
+${ofStep}
 
 ## A loop of transformers and PEFT
 
