@@ -4,10 +4,14 @@
 //   node bench/products.mjs [--quick]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { child, root, table } from "./harness/subject.mjs";
+import { multipliesBf16, processorHere } from "./harness/processor.mjs";
+import { child, table } from "./harness/subject.mjs";
 
-/** QWEN_PT_PRODUCTS: integers of 16 bits; panels of the weight widened to float32; libtorch's own bf16 product. */
-const MODES = ["int16", "panels", "native"];
+/**
+ * QWEN_PT_PRODUCTS: integers of 16 bits; packed pairs of bfloat16, where the processor multiplies those; panels of the
+ * weight widened to float32; libtorch's own bf16 product.
+ */
+const MODES = ["int16", "packed", "panels", "native"];
 
 /** `count`: how many a model of 28 layers has. The head is multiplied a chunk of rows at a time. */
 const SHAPES = [
@@ -32,15 +36,16 @@ function overModel(shapes) {
 
 /**
  * The section `products` of the bench.
- * @param {{quick?: boolean}} options `quick`: fewer pairs
+ * @param {{processor: string, quick?: boolean}} options `quick`: fewer pairs
  */
-export async function run({ quick = false }) {
+export async function run({ processor, quick = false }) {
   const modes = {};
   for (const mode of MODES) {
+    if (mode === "packed" && !multipliesBf16(processor)) continue;
     process.stderr.write(`products: ${mode}\n`);
     // libtorch's own head would take minutes for each product where there is no bf16 arithmetic
-    const shapes = mode === "native" ? SHAPES.filter(({ name }) => name !== "head") : SHAPES;
-    const options = { mode, shapes, rounds: quick || mode === "native" ? 3 : 9 };
+    const shapes = mode === "native" && !multipliesBf16(processor) ? SHAPES.filter(({ name }) => name !== "head") : SHAPES;
+    const options = { mode, shapes, rounds: quick || (mode === "native" && !multipliesBf16(processor)) ? 3 : 9 };
     const measured = child("programs/products_mode.mjs", [JSON.stringify(options)]);
     modes[mode] = { shapes: measured, overModel: overModel(measured) };
     print(mode, modes[mode]);
@@ -79,5 +84,5 @@ function print(mode, { shapes, overModel: ratio }) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  await run({ folder: `${root}/.bench`, quick: values.quick });
+  await run({ processor: await processorHere(), quick: values.quick });
 }

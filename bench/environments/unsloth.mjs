@@ -30,6 +30,8 @@ export function ensureUnsloth(folder) {
     rmSync(environment, { recursive: true, force: true });
     let problem = attempt("python3", ["-m", "venv", environment]);
     for (const names of packages) problem ??= attempt(python, ["-m", "pip", "install", "-q", ...names]);
+    // PyPI's is compiled for CUDA and does not load beside a torch without it; text needs none
+    problem ??= attempt(python, ["-m", "pip", "uninstall", "-q", "-y", "torchvision"]);
     if (problem !== undefined) return { python, version: VERSION, refused: `does not install: ${problem}` };
     writeFileSync(ready, "");
   }

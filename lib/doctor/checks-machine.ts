@@ -14,7 +14,7 @@ const BFLOAT16: readonly ProcessorKind[] = ["AMX", "AVX512_BF16"];
 function multiplication({ loaded }: Facts["addon"]): string {
   if (loaded?.products === undefined) return "";
   const { frozen, other } = loaded.products;
-  const names = { native: "bf16", int16: "int16", panels: "fp32" };
+  const names = { native: "bf16", packed: "bf16", int16: "int16", panels: "fp32" };
   const [still, moving] = [names[frozen.bfloat16], names[other.bfloat16]];
   return still === moving
     ? `: ${still} products of bf16 weights`

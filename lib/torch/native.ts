@@ -336,7 +336,7 @@ export function neededAddon(): string {
 }
 
 /** Words for QWEN_PT_PRODUCTS, which the addon reads (native/products/product_kind.cc). */
-const PRODUCTS = ["int16", "panels", "native"];
+const PRODUCTS = ["int16", "packed", "panels", "native"];
 
 function checkProducts(): void {
   const word = process.env["QWEN_PT_PRODUCTS"];

@@ -9,6 +9,7 @@
 #include "products/integer/fixed_point_kernel.h"
 #include "products/integer/int8_kernel.h"
 #include "products/low_rank/low_rank_kernel.h"
+#include "products/packed/packed_kernel.h"
 #include "products/panels/panel_kernel.h"
 
 namespace qwen_pt {
@@ -29,6 +30,8 @@ struct VectorKernels {
   FixedPointKernel fixedPoint;
   /// The same.
   Int8Kernel int8;
+  /// The same.
+  PackedKernel packed;
 };
 
 /// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does

@@ -15,6 +15,7 @@
 #include "products/integer/int8_rows.h"
 #include "products/integer/int8_vnni_rows.h"
 #include "products/low_rank/low_rank_rows.h"
+#include "products/packed/packed_rows.h"
 #include "products/panels/panel_rows.h"
 #include "vector_kernels.h"
 
@@ -251,7 +252,8 @@ VectorKernels makeTable(const char* capability) {
           {fourBitDecode, fourBitArrangeRow, fourBitDot, fourBitArrangedSize},
           {eightBitDecode},
           fixedPointTable(),
-          int8Table()};
+          int8Table(),
+          packedTable()};
 }
 
 }  // namespace

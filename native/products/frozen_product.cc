@@ -9,6 +9,7 @@
 
 #include "product_kind.h"
 #include "products/integer/fixed_point_product.h"
+#include "products/packed/packed_product.h"
 #include "products/panels/panel_product.h"
 #include "tensors/placement.h"
 
@@ -68,12 +69,16 @@ Tensor product(const Tensor& x, const Tensor& weight, bool transposed, std::stri
   const auto dtype = weight.scalar_type();
   TORCH_CHECK(x.scalar_type() == dtype && (dtype == at::kBFloat16 || dtype == at::kHalf), "x is ", x.scalar_type(),
               " and weight ", dtype, ": both must be bfloat16, or float16");
-  const bool integers = kind == "int16";
-  TORCH_CHECK(integers || kind == "panels", "kind must be native, panels or int16, not ", kind);
+  const bool integers = kind == "int16", packs = kind == "packed";
+  TORCH_CHECK(integers || packs || kind == "panels", "kind must be native, packed, panels or int16, not ", kind);
+  TORCH_CHECK(!packs || (hasPackedProducts() && dtype == at::kBFloat16),
+              "packed products are of bfloat16, on AVX512_BF16");
   TORCH_CHECK(!integers || hasFixedPoint(), "int16 products need AVX2");
   const Tensor rows = x.contiguous(), stored = weight.contiguous();
   const Tensor out = at::empty({x.size(0), weight.size(transposed ? 0 : 1)}, x.options());
-  if (integers) {
+  if (packs) {
+    packedProduct(rows, transposed ? stored.t() : stored, out);
+  } else if (integers) {
     fixedPointProduct(rows, DenseMatrix(stored), transposed, out);
   } else {
     panelProduct(rows, DenseMatrix(stored), transposed, out);

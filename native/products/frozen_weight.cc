@@ -71,8 +71,9 @@ ProductKind kindOf(const Tensor& x, const Tensor& codes) {
   const auto dtype = x.scalar_type();
   if (dtype == at::kFloat) return ProductKind::panels;
   if (!isNarrow(dtype)) return ProductKind::native;
-  const ProductKind kind = frozenProductKind(dtype);
+  ProductKind kind = frozenProductKind(dtype);
   if (kind == ProductKind::int16 && x.size(0) < kLeastRows) return ProductKind::panels;
+  if (kind == ProductKind::packed) kind = ProductKind::native;  // which packs a panel of values
   // few rows: every code is read once, whatever the processor multiplies
   return kind == ProductKind::native && x.size(0) <= kDotRows ? ProductKind::panels : kind;
 }

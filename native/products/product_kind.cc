@@ -4,6 +4,7 @@
 
 #include "processor.h"
 #include "products/integer/fixed_point_product.h"
+#include "products/packed/packed_product.h"
 
 #include <torch/library.h>
 
@@ -24,7 +25,12 @@ const std::string& wanted() {
 }
 
 const char* nameOf(ProductKind kind) {
-  return kind == ProductKind::native ? "native" : kind == ProductKind::panels ? "panels" : "int16";
+  switch (kind) {
+    case ProductKind::packed: return "packed";
+    case ProductKind::panels: return "panels";
+    case ProductKind::int16: return "int16";
+    default: return "native";
+  }
 }
 
 /// [processor, of frozen bfloat16 weights, of frozen float16 weights, of other bfloat16, of other float16].
@@ -34,6 +40,7 @@ std::vector<std::string> productKinds() {
 }
 
 bool hasFixedPointProducts() { return hasFixedPoint(); }
+bool hasPackedBfloat16Products() { return hasPackedProducts(); }
 
 }  // namespace
 
@@ -41,7 +48,11 @@ ProductKind productKind(c10::ScalarType dtype) {
   if (dtype != at::kBFloat16 && dtype != at::kHalf) return ProductKind::native;
   if (wanted() == "native") return ProductKind::native;
   if (wanted() == "panels") return ProductKind::panels;
-  return multipliesNatively(dtype) ? ProductKind::native : ProductKind::panels;
+  const bool packs = dtype == at::kBFloat16 && hasPackedProducts();
+  if (wanted() == "packed" && packs) return ProductKind::packed;
+  if (!multipliesNatively(dtype)) return ProductKind::panels;
+  // AMX multiplies in tiles, which oneDNN knows and the kernel here does not
+  return packs && processorKind() == "AVX512_BF16" ? ProductKind::packed : ProductKind::native;
 }
 
 ProductKind frozenProductKind(c10::ScalarType dtype) {
@@ -56,6 +67,7 @@ ProductKind frozenProductKind(c10::ScalarType dtype) {
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def("product_kinds() -> str[]", productKinds);
   library.def("has_fixed_point_products() -> bool", hasFixedPointProducts);
+  library.def("has_packed_products() -> bool", hasPackedBfloat16Products);
 }
 
 }  // namespace qwen_pt

@@ -7,6 +7,7 @@ namespace qwen_pt {
 
 enum class ProductKind {
   native,  // libtorch's own product
+  packed,  // of bfloat16 pairs, from packed operands (packed_product.h)
   panels,  // widened panel by panel, multiplied in float (panel_product.h)
   int16,   // in integers (fixed_point_product.h)
 };

@@ -36,7 +36,7 @@ const short = (dtype: DType): string => NAMES[dtype] ?? dtype;
 
 /** How weights of 16 bits are multiplied: "fp32 over bf16 weights". */
 function over(kind: ProductKind, dtype: DType): string {
-  if (kind === "native") return short(dtype);
+  if (kind === "native" || kind === "packed") return short(dtype);
   return `${kind === "int16" ? "int16" : "fp32"} over ${short(dtype)} weights`;
 }
 

@@ -1,27 +1,28 @@
 // What products.test.ts runs in a process that has been told how to multiply: every form of a product, against float64.
-import { call, manualSeed, noGrad, randn, scope } from "../../../dist/index.js";
+import { call, manualSeed, noGrad, productKinds, randn, scope } from "../../../dist/index.js";
 
-export { call };
+export { call, productKinds };
 
 const distance = (a, reference) => a.double().sub(reference).norm().item() / reference.norm().item();
 
-/** How far each form of a product is from float64, relatively. */
-export function matmulCases() {
+/** How far each form of a product is from float64, relatively; of small matrices, or some sizes as large. */
+export function matmulCases(times = 1) {
   manualSeed(5);
   const apart = {};
+  const [m, k, n] = [40 * times, 30 * times, 50 * times];
   const narrow = (...shape) => randn(shape).to("bfloat16");
   scope(() =>
     noGrad(() => {
-      const [a, b, c, row] = [narrow(40, 30), narrow(30, 50), narrow(40, 50), narrow(50)];
-      const [at, bt] = [narrow(30, 40).t(), narrow(50, 30).t()];
+      const [a, b, c, row] = [narrow(m, k), narrow(k, n), narrow(m, n), narrow(n)];
+      const [at, bt] = [narrow(k, m).t(), narrow(n, k).t()];
       const exact = (x, y) => x.double().matmul(y.double());
       for (const [name, x, y] of [
         ["rows by rows", a, b],
         ["rows by columns", a, bt],
         ["columns by rows", at, b],
         ["columns by columns", at, bt],
-        ["strided", narrow(80, 60).slice(0, 0, 80, 2).slice(1, 0, 60, 2), b],
-        ["one row", narrow(1, 30), bt],
+        ["strided", narrow(2 * m, 2 * k).slice(0, 0, 2 * m, 2).slice(1, 0, 2 * k, 2), b],
+        ["one row", narrow(1, k), bt],
       ]) {
         apart[name] = distance(call("aten::mm", x, y), exact(x, y));
       }
@@ -30,21 +31,21 @@ export function matmulCases() {
       apart.addmm = distance(call("aten::addmm", c, a, b, options), sum);
       apart["addmm of a row"] = distance(call("aten::addmm", row, a, b), exact(a, b).add(row.double()));
       apart["addmm_"] = distance(call("aten::addmm_", c.clone(), a, b, options), sum);
-      const [x, y, z] = [narrow(3, 20, 30), narrow(3, 30, 10), narrow(3, 20, 10)];
+      const [x, y, z] = [narrow(3, 20, k), narrow(3, k, 10), narrow(3, 20, 10)];
       apart.bmm = distance(call("aten::bmm", x, y), exact(x, y));
       apart.baddbmm = distance(call("aten::baddbmm", z, x, y), exact(x, y).add(z.double()));
       apart.linear = distance(
-        call("aten::linear", x, narrow(50, 30).zero_().add(b.t()), row),
+        call("aten::linear", x, narrow(n, k).zero_().add(b.t()), row),
         exact(x, b).add(row.double()),
       );
       const half = [randn([20, 30]).to("float16"), randn([30, 10]).to("float16")];
       apart.float16 = distance(call("aten::mm", ...half), exact(...half));
       // a sum longer than a block, and results of more rows than one
-      const [long, tall] = [narrow(50, 5000), narrow(5000, 30)];
+      const [long, tall] = [narrow(n, 5000), narrow(5000, k)];
       apart["long sum"] = distance(call("aten::mm", long, tall), exact(long, tall));
       apart["many rows"] = distance(
-        call("aten::mm", tall, narrow(30, 20).zero_().add(1)),
-        exact(tall, narrow(30, 20).zero_().add(1)),
+        call("aten::mm", tall, narrow(k, 20 * times).zero_().add(1)),
+        exact(tall, narrow(k, 20 * times).zero_().add(1)),
       );
     }),
   );

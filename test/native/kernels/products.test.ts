@@ -16,7 +16,7 @@ import {
   zeros,
 } from "../../../lib/torch/index.js";
 
-type Kind = "panels" | "int16";
+type Kind = "panels" | "int16" | "packed";
 const product = (x: Tensor, w: Tensor, transposed: boolean, kind: Kind): Tensor =>
   call("qwen_pt::product", x, w, transposed, kind) as Tensor;
 
@@ -44,8 +44,16 @@ const shapes = [
   [2100, 24, 40],
 ] as const;
 
-describe.each(["panels", "int16"] as const)("%s", (kind) => {
-  describe.each(["bfloat16", "float16"] as const)("of %s", (dtype) => {
+/** Packed products are of bfloat16, and need a processor that multiplies pairs of it: elsewhere they are refused. */
+const packs = call("qwen_pt::has_packed_products") as boolean;
+const kinds = [
+  ["panels", ["bfloat16", "float16"]],
+  ["int16", ["bfloat16", "float16"]],
+  ...(packs ? [["packed", ["bfloat16"]] as const] : []),
+] as const;
+
+describe.each(kinds)("%s", (kind, dtypes) => {
+  describe.each(dtypes)("of %s", (dtype) => {
     it.each(shapes)("is the product of %i x %i x %i, both directions", (tokens, out, inner) => {
       scope(() =>
         noGrad(() => {
@@ -85,7 +93,7 @@ describe.each(["panels", "int16"] as const)("%s", (kind) => {
     const [x, w] = [randn([300, 96]).to("bfloat16"), randn([200, 96]).to("bfloat16")];
     const results = [1, 2, 3].map((count) => {
       setNumThreads(count);
-      return product(x, w, true, "int16");
+      return product(x, w, true, kind === "packed" ? kind : "int16");
     });
     for (const other of results.slice(1)) expect(other.equal(results[0] as Tensor)).toBe(true);
   });
@@ -123,7 +131,7 @@ describe("int16", () => {
 
 /** Runs a script that prints JSON, in a process with these variables. */
 function inProcess(script: string, env: Record<string, string>): unknown {
-  const source = `import { call, matmulCases } from ${JSON.stringify(new URL("./product-process.mjs", import.meta.url).href)};
+  const source = `import { call, matmulCases, productKinds } from ${JSON.stringify(new URL("./product-process.mjs", import.meta.url).href)};
     console.log(JSON.stringify(${script}));`;
   const out = execFileSync(process.execPath, ["--input-type=module", "-e", source], {
     env: { ...process.env, ...env },
@@ -135,6 +143,23 @@ describe("a process", () => {
   it("takes panels in the place of libtorch's products where it is told to, in every form", () => {
     const worst = inProcess("matmulCases()", { QWEN_PT_PRODUCTS: "panels" }) as Record<string, number>;
     for (const [name, apart] of Object.entries(worst)) expect(apart, name).toBeLessThan(2 ** -8);
+  });
+
+  it.skipIf(!packs)("packs in the place of libtorch's products where it is told to, in every form", () => {
+    const worst = inProcess("matmulCases(3)", { QWEN_PT_PRODUCTS: "packed" }) as Record<string, number>;
+    for (const [name, apart] of Object.entries(worst)) expect(apart, name).toBeLessThan(2 ** -8);
+  });
+
+  it.runIf(productKinds().processor === "AVX512_BF16")("on AVX512_BF16 packs bfloat16, and float16 is widened", () => {
+    const kinds = inProcess('call("qwen_pt::product_kinds")', { QWEN_PT_PRODUCTS: "" });
+    expect(kinds).toEqual(["AVX512_BF16", "packed", "panels", "packed", "panels"]);
+  });
+
+  it("refuses a kind that this processor lacks", () => {
+    const env = { ATEN_CPU_CAPABILITY: "avx2", ONEDNN_MAX_CPU_ISA: "AVX2", QWEN_PT_PRODUCTS: "packed" };
+    expect(() => inProcess("productKinds()", env)).toThrow(
+      /QWEN_PT_PRODUCTS=packed: these products need AVX512_BF16, and this process computes with AVX2: unset it/,
+    );
   });
 
   it("on AVX2 multiplies frozen weights in integers and the rest by panels", () => {
@@ -149,7 +174,7 @@ describe("a process", () => {
   it("says what it does here", () => {
     const { processor, frozen, other } = productKinds();
     expect(["AVX2", "AVX512", "AVX512_BF16", "AMX", "default"]).toContain(processor);
-    expect(["native", "panels", "int16"]).toContain(frozen.bfloat16);
+    expect(["native", "packed", "panels", "int16"]).toContain(frozen.bfloat16);
     expect(["native", "panels"]).toContain(other.float16 as DType | string);
   });
 });

@@ -21,12 +21,14 @@ const kinds = (processor: string, frozen: ProductKind, other: ProductKind): Prod
 const avx2 = kinds("AVX2", "int16", "panels");
 const panels = kinds("AVX2", "panels", "panels");
 const native = kinds("AVX512_BF16", "native", "native");
+const packed = kinds("AVX512_BF16", "packed", "packed");
 
 describe("what computes", () => {
   it.each([
     [{ bf16: true }, "bfloat16", avx2, "products: int16 over bf16 weights, AVX2, 2 threads"],
     [{ bf16: true }, "bfloat16", panels, "products: fp32 over bf16 weights, AVX2, 2 threads"],
     [{ bf16: true }, "bfloat16", native, "products: bf16, AVX512_BF16, 2 threads"],
+    [{ bf16: true }, "bfloat16", packed, "products: bf16, AVX512_BF16, 2 threads"],
     [{}, "bfloat16", panels, "products: fp32 over bf16 weights, AVX2, 2 threads"],
     [{}, "float32", avx2, "products: fp32, AVX2, 2 threads"],
     [{ bf16: true }, "float32", avx2, "products: fp32 over bf16 weights, AVX2, 2 threads"],
