@@ -44,8 +44,13 @@ export async function run({ processor, quick = false }) {
     if (mode === "packed" && !multipliesBf16(processor)) continue;
     process.stderr.write(`products: ${mode}\n`);
     // libtorch's own head would take minutes for each product where there is no bf16 arithmetic
-    const shapes = mode === "native" && !multipliesBf16(processor) ? SHAPES.filter(({ name }) => name !== "head") : SHAPES;
-    const options = { mode, shapes, rounds: quick || (mode === "native" && !multipliesBf16(processor)) ? 3 : 9 };
+    const shapes =
+      mode === "native" && !multipliesBf16(processor) ? SHAPES.filter(({ name }) => name !== "head") : SHAPES;
+    const options = {
+      mode,
+      shapes,
+      rounds: quick || (mode === "native" && !multipliesBf16(processor)) ? 3 : 9,
+    };
     const measured = child("programs/products_mode.mjs", [JSON.stringify(options)]);
     modes[mode] = { shapes: measured, overModel: overModel(measured) };
     print(mode, modes[mode]);

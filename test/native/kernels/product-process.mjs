@@ -21,7 +21,13 @@ export function matmulCases(times = 1) {
         ["rows by columns", a, bt],
         ["columns by rows", at, b],
         ["columns by columns", at, bt],
-        ["strided", narrow(2 * m, 2 * k).slice(0, 0, 2 * m, 2).slice(1, 0, 2 * k, 2), b],
+        [
+          "strided",
+          narrow(2 * m, 2 * k)
+            .slice(0, 0, 2 * m, 2)
+            .slice(1, 0, 2 * k, 2),
+          b,
+        ],
         ["one row", narrow(1, k), bt],
       ]) {
         apart[name] = distance(call("aten::mm", x, y), exact(x, y));
@@ -44,8 +50,19 @@ export function matmulCases(times = 1) {
       const [long, tall] = [narrow(n, 5000), narrow(5000, k)];
       apart["long sum"] = distance(call("aten::mm", long, tall), exact(long, tall));
       apart["many rows"] = distance(
-        call("aten::mm", tall, narrow(k, 20 * times).zero_().add(1)),
-        exact(tall, narrow(k, 20 * times).zero_().add(1)),
+        call(
+          "aten::mm",
+          tall,
+          narrow(k, 20 * times)
+            .zero_()
+            .add(1),
+        ),
+        exact(
+          tall,
+          narrow(k, 20 * times)
+            .zero_()
+            .add(1),
+        ),
       );
     }),
   );

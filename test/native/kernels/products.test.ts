@@ -150,10 +150,13 @@ describe("a process", () => {
     for (const [name, apart] of Object.entries(worst)) expect(apart, name).toBeLessThan(2 ** -8);
   });
 
-  it.runIf(productKinds().processor === "AVX512_BF16")("on AVX512_BF16 packs bfloat16, and float16 is widened", () => {
-    const kinds = inProcess('call("qwen_pt::product_kinds")', { QWEN_PT_PRODUCTS: "" });
-    expect(kinds).toEqual(["AVX512_BF16", "packed", "panels", "packed", "panels"]);
-  });
+  it.runIf(productKinds().processor === "AVX512_BF16")(
+    "on AVX512_BF16 packs bfloat16, and float16 is widened",
+    () => {
+      const kinds = inProcess('call("qwen_pt::product_kinds")', { QWEN_PT_PRODUCTS: "" });
+      expect(kinds).toEqual(["AVX512_BF16", "packed", "panels", "packed", "panels"]);
+    },
+  );
 
   it("refuses a kind that this processor lacks", () => {
     const env = { ATEN_CPU_CAPABILITY: "avx2", ONEDNN_MAX_CPU_ISA: "AVX2", QWEN_PT_PRODUCTS: "packed" };
