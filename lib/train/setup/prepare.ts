@@ -40,6 +40,7 @@ import { batchesAtOnce, resolveCheckpointing } from "../estimate/choose-checkpoi
 import { LossCurriculum } from "../methods/loss-curriculum.js";
 import { recipeMethods } from "../methods/recipe-methods.js";
 import { oneProcess, type Strategy } from "../strategy/strategy.js";
+import { deviceNotes } from "./device-notes.js";
 import { releaseMemory } from "./free-memory.js";
 import { sayKernels } from "./fused-kernels.js";
 import { findResume } from "./resume.js";
@@ -125,12 +126,7 @@ export async function prepare(
   sayKernels(device, (line) => emit({ type: "message", ...line }));
   const checkpointing = resolveCheckpointing(model, given, device, emit);
   const together = batchesAtOnce(model, given, checkpointing, device, emit);
-  if (given.activation_offload === "host" && isHost(device))
-    emit({
-      type: "message",
-      level: "info",
-      text: "activation_offload: host changes nothing on the CPU, whose memory it is; disk takes activations out of it",
-    });
+  for (const text of deviceNotes(given, device)) emit({ type: "message", level: "info", text });
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
   if (strategy.size > 1)
