@@ -1,7 +1,16 @@
 // `qwen-pt train` in several processes: started by itself and by torchrun, LLaMA-Factory's variables, and how the
 // processes end together.
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -187,6 +196,29 @@ describe.skipIf(process.platform !== "linux").concurrent("several processes", ()
       ],
     });
     expect(missing.map(({ code }) => code)).toEqual([1, 1]);
+    // another folder may hold the same; a file in it that differs is found, and so is a processor that multiplies otherwise
+    const other = path.join(dir, "other");
+    mkdirSync(other);
+    cpSync(path.join(root, "examples/data/dataset_info.json"), path.join(other, "dataset_info.json"));
+    const corpus = "prose.jsonl";
+    const rows = readFileSync(path.join(root, "examples/data", corpus), "utf8").split("\n");
+    writeFileSync(path.join(other, corpus), rows.slice(1).join("\n"));
+    const unlike = (name: string, keys: string[], env: Record<string, string>) =>
+      runRanks("", {
+        cwd: dir,
+        args: (rank) => [program, "train", "r.yaml", `output_dir=${name}`, ...(rank === 1 ? keys : [])],
+        env: (rank) => (rank === 1 ? env : { QWEN_PT_PRODUCTS: "panels" }),
+      });
+    const panels = { QWEN_PT_PRODUCTS: "panels" };
+    const [data, products] = await Promise.all([
+      unlike("data", [`dataset_dir=${other}`], panels),
+      unlike("products", [], { QWEN_PT_PRODUCTS: "native" }),
+    ]);
+    expect([...data, ...products].map(({ code }) => code)).toEqual([1, 1, 1, 1]);
+    expect(data[0]!.err).toMatch(/^error: rank 1 differs from rank 0 in the data: \d+ blocks, /);
+    expect(products[0]!.err).toMatch(
+      /^error: rank 1 differs from rank 0 in what multiplies \(the kernels\): /,
+    );
     expect(missing[0]!.err.trim()).toMatch(/^error: rank 1: .*nowhere/);
     expect(missing[0]!.err.trim().split("\n")).toHaveLength(1);
     expect(missing[1]!.err).toBe("");
