@@ -1,12 +1,12 @@
 // Products with a frozen weight in each form. Dense ones are frozen_product.cc's, integers int8_product.cc's where x has more
-// than a few rows. Codes are multiplied by whatever suits
-// the processor: in integers, through panels of float, or, where it multiplies 16 bits itself and on every other device,
-// by libtorch's product of a panel in x's dtype.
+// than a few rows. Codes are multiplied by whatever suits the processor: in integers, through panels of float, packed as
+// pairs of bfloat16, or, where it multiplies 16 bits itself otherwise and on every other device, by libtorch's product of a
+// panel in x's dtype.
 //
 //   dequantize(codes, state, columns, stored, dtype) -> [rows, columns]; composite_dequantize by ATen alone,
 //     fused_dequantize_4bit by an accelerator's kernel
-//   product_coded(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16) on any
-//     processor, for tests and measurements
+//   product_coded(x [m, k], codes, state, columns, stored, transposed, kind) -> [m, n]: each kind (panels, int16, packed)
+//     on any processor that can, for tests and measurements
 
 #include "frozen_weight.h"
 
@@ -19,6 +19,7 @@
 #include "products/coded/four_bit_matrix.h"
 #include "products/integer/fixed_point_product.h"
 #include "products/integer/int8_product.h"
+#include "products/packed/packed_product.h"
 #include "products/panels/panel_product.h"
 #include "tensors/placement.h"
 
@@ -71,18 +72,20 @@ ProductKind kindOf(const Tensor& x, const Tensor& codes) {
   const auto dtype = x.scalar_type();
   if (dtype == at::kFloat) return ProductKind::panels;
   if (!isNarrow(dtype)) return ProductKind::native;
-  ProductKind kind = frozenProductKind(dtype);
+  const ProductKind kind = frozenProductKind(dtype);
   if (kind == ProductKind::int16 && x.size(0) < kLeastRows) return ProductKind::panels;
-  if (kind == ProductKind::packed) kind = ProductKind::native;  // which packs a panel of values
   // few rows: every code is read once, whatever the processor multiplies
-  return kind == ProductKind::native && x.size(0) <= kDotRows ? ProductKind::panels : kind;
+  const bool narrow = kind == ProductKind::native || kind == ProductKind::packed;
+  return narrow && x.size(0) <= kDotRows ? ProductKind::panels : kind;
 }
 
 Tensor laid(const Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); }
 
 void multiply(ProductKind kind, const Tensor& x, const StoredMatrix& w, bool transposed, const Tensor& out,
               float beta) {
-  if (kind == ProductKind::int16) {
+  if (kind == ProductKind::packed && suitsPacked(x, w, transposed)) {
+    packedProduct(x, w, transposed, out, beta);
+  } else if (kind == ProductKind::int16) {
     fixedPointProduct(x, w, transposed, out, beta);
   } else {
     panelProduct(laid(x), w, transposed, out, 1, beta);
@@ -263,12 +266,16 @@ Tensor fused(const Tensor& codes, TensorList state, int64_t columns, at::ScalarT
 
 Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored,
                bool transposed, std::string_view kind) {
-  TORCH_CHECK(kind == "panels" || kind == "int16", "kind must be panels or int16, not ", kind);
+  TORCH_CHECK(kind == "panels" || kind == "int16" || kind == "packed", "kind must be panels, int16 or packed, not ",
+              kind);
+  TORCH_CHECK(kind != "packed" || hasPackedProducts(), "packed products need AVX512_BF16");
   TORCH_CHECK(kind != "int16" || hasFixedPoint(), "int16 products need AVX2");
   const FrozenWeight weight(codes, state, columns, stored);
   const Tensor out = at::empty({x.size(0), transposed ? weight.rows() : columns}, x.options());
-  multiply(kind == "int16" ? ProductKind::int16 : ProductKind::panels, x.contiguous(), *weight.matrix(stored),
-           transposed, out, 0);
+  const ProductKind chosen = kind == "int16"    ? ProductKind::int16
+                             : kind == "packed" ? ProductKind::packed
+                                                : ProductKind::panels;
+  multiply(chosen, x.contiguous(), *weight.matrix(stored), transposed, out, 0);
   return out;
 }
 

@@ -34,10 +34,11 @@ struct PackedKernel {
   void (*packRows)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to);
   /// The same of what lies by columns: `depth` rows of `count` numbers.
   void (*packRowsAcross)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to);
-  /// `count` rows of a weight, neighbours along the depth, as panels of kPackedColumns; zeros beyond.
-  void (*packColumns)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to);
+  /// `count` rows of a weight, neighbours along the depth, as panels of kPackedColumns, `panel` numbers apart; zeros beyond.
+  void (*packColumns)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to, int64_t panel);
   /// The same of `depth` rows of `count` numbers.
-  void (*packColumnsAcross)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to);
+  void (*packColumnsAcross)(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to,
+                            int64_t panel);
   void (*multiply)(const PackedTask&);
 };
 

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 namespace qwen_pt {
 
@@ -45,6 +46,82 @@ struct Laid {
   }
 };
 
+/// What gives the columns of a result, a few of them and a part of their depth at a time, as panels.
+class Columns {
+ public:
+  virtual ~Columns() = default;
+  virtual void pack(int64_t column, int64_t count, int64_t start, int64_t depth, uint16_t* to) const = 0;
+  /// What they are packed from, to be fetched ahead; nothing where that is of no use.
+  virtual NextRead next(int64_t column, int64_t count, int64_t start, int64_t depth) const {
+    return {nullptr, 0, 1, 0};
+  }
+
+ protected:
+  static int64_t panelOf(int64_t depth) { return roundUp(depth, 2) * kPackedColumns; }
+};
+
+/// Of bfloat16 numbers as they lie, [n, k] here.
+class LaidColumns final : public Columns {
+ public:
+  explicit LaidColumns(const Tensor& b) : from_(b) {}
+
+  void pack(int64_t column, int64_t count, int64_t start, int64_t depth, uint16_t* to) const override {
+    const auto pack = from_.byRows ? kernel().packColumns : kernel().packColumnsAcross;
+    pack(from_.at(column, start), from_.stride, count, depth, to, panelOf(depth));
+  }
+
+  /// Lines that lie across are so far apart that they would drive each other out of the cache.
+  NextRead next(int64_t column, int64_t count, int64_t start, int64_t depth) const override {
+    if (!from_.byRows) return {nullptr, 0, 1, 0};
+    return {from_.at(column, start), count, (depth + 31) / 32, from_.stride};
+  }
+
+ private:
+  const Laid from_;
+};
+
+/// Of a matrix in another format: rounded to bfloat16 in a buffer first, a panel or some rows at a time.
+class StoredColumns final : public Columns {
+ public:
+  StoredColumns(const StoredMatrix& w, bool transposed) : w_(w), transposed_(transposed) {}
+
+  void pack(int64_t column, int64_t count, int64_t start, int64_t depth, uint16_t* to) const override {
+    const int64_t panel = panelOf(depth);
+    if (transposed_) {
+      for (int64_t i = 0; i < count; i += kPackedColumns, to += panel) {
+        const int64_t rows = std::min(kPackedColumns, count - i);
+        kernel().packColumns(rounded(column + i, rows, start, depth), depth, rows, depth, to, panel);
+      }
+      return;
+    }
+    for (int64_t j = 0; j < depth; j += kRowsAtOnce) {
+      const int64_t rows = std::min(kRowsAtOnce, depth - j);
+      kernel().packColumnsAcross(rounded(start + j, rows, column, count), count, count, rows, to + j * kPackedColumns,
+                                 panel);
+    }
+  }
+
+ private:
+  static constexpr int64_t kRowsAtOnce = 64;
+
+  /// A rectangle of w, rows after each other, in a buffer of this thread.
+  const uint16_t* rounded(int64_t row, int64_t height, int64_t column, int64_t width) const {
+    thread_local std::vector<float> wide;
+    thread_local std::vector<uint16_t> narrow;
+    wide.resize(width);
+    // the line after the last is fetched, not read
+    narrow.resize(height * width);
+    for (int64_t i = 0; i < height; ++i) {
+      w_.widen(row + i, 1, column, width, wide.data(), width);
+      vectorKernels().panel.narrow(at::kBFloat16, wide.data(), narrow.data() + i * width, width, 1, 0);
+    }
+    return narrow.data();
+  }
+
+  const StoredMatrix& w_;
+  const bool transposed_;
+};
+
 /// Calls `body(task)` for each of `count` tasks, from as many threads as there are.
 template <typename Body>
 void forTasks(int64_t count, const Body& body) {
@@ -59,8 +136,8 @@ void forTasks(int64_t count, const Body& body) {
 /// A block of a's rows against all of b.
 class PackedBlock {
  public:
-  PackedBlock(const Tensor& a, const Tensor& b, const Tensor& out, float alpha, float beta)
-      : a_(a), b_(b.t()), out_(out), alpha_(alpha), beta_(beta), m_(a.size(0)), n_(b.size(1)), k_(a.size(1)) {
+  PackedBlock(const Tensor& a, const Columns& b, const Tensor& out, float alpha, float beta)
+      : a_(a), b_(b), out_(out), alpha_(alpha), beta_(beta), m_(a.size(0)), n_(out.size(1)), k_(a.size(1)) {
     depth_ = k_ > kDepth ? kPartDepth : k_;
     tiles_ = (m_ + kPackedRows - 1) / kPackedRows;
     const int64_t threads = at::get_num_threads();
@@ -96,11 +173,14 @@ class PackedBlock {
       forTasks(tasks_, [&](int64_t task) {
         const int64_t column = task / parts_ * columns_, tileRow = task % parts_ * part_;
         PackedTask work{};
-        work.panels = pack(own + at::get_thread_num() * panels, column, start, depth);
+        const int64_t columns = std::min(columns_, n_ - column);
+        uint16_t* into = own + at::get_thread_num() * panels;
+        b_.pack(column, columns, start, depth, into);
+        work.panels = into;
         work.x = packed + tileRow * each;
         work.pairs = pairs;
         work.rows = std::min(part_ * kPackedRows, m_ - tileRow * kPackedRows);
-        work.columns = std::min(columns_, n_ - column);
+        work.columns = columns;
         if (sums.defined()) work.sums = sums.data_ptr<float>() + tileRow * kPackedRows * width + column;
         work.sumsStride = width;
         work.first = start == 0;
@@ -109,28 +189,18 @@ class PackedBlock {
         work.outStride = out_.stride(0);
         work.alpha = alpha_;
         work.beta = beta_;
-        work.next = next((task + at::get_num_threads()) / parts_ * columns_, start, depth);
+        const int64_t after = (task + at::get_num_threads()) / parts_ * columns_;  // what this thread may take next
+        work.next =
+            after < n_ ? b_.next(after, std::min(columns_, n_ - after), start, depth) : NextRead{nullptr, 0, 1, 0};
         kernel().multiply(work);
       });
     }
   }
 
  private:
-  /// The panels of these columns, `columns_` of them or what is left.
-  const uint16_t* pack(uint16_t* to, int64_t column, int64_t start, int64_t depth) const {
-    const auto pack = b_.byRows ? kernel().packColumns : kernel().packColumnsAcross;
-    pack(b_.at(column, start), b_.stride, std::min(columns_, n_ - column), depth, to);
-    return to;
-  }
-
-  /// What these columns are packed from. Of what lies across, lines so far apart that they would drive each other out.
-  NextRead next(int64_t column, int64_t start, int64_t depth) const {
-    if (column >= n_ || !b_.byRows) return {nullptr, 0, 1, 0};
-    return {b_.at(column, start), std::min(columns_, n_ - column), (depth + 31) / 32, b_.stride};
-  }
-
-  const Laid a_, b_;
-  const Tensor& out_;
+  const Laid a_;
+  const Columns& b_;
+  const Tensor out_;
   const float alpha_, beta_;
   const int64_t m_, n_, k_;
   int64_t depth_, tiles_, columns_, part_, parts_, tasks_;
@@ -138,23 +208,38 @@ class PackedBlock {
 
 bool isLaid(const Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1; }
 
+/// a [m, k], for a result of n columns.
+bool suits(const Tensor& a, int64_t k, int64_t n) {
+  return a.scalar_type() == at::kBFloat16 && isOnHost(a) && a.dim() == 2 && a.size(1) == k && a.size(0) >= kLeast &&
+         k >= kLeast && n >= kLeast && isLaid(a);
+}
+
+void multiply(const Tensor& a, const Columns& b, const Tensor& out, float alpha, float beta) {
+  TORCH_INTERNAL_ASSERT(hasPackedProducts() && out.stride(1) == 1);
+  for (int64_t row = 0; row < a.size(0); row += kRows) {
+    const int64_t rows = std::min(kRows, a.size(0) - row);
+    PackedBlock(a.narrow(0, row, rows), b, out.narrow(0, row, rows), alpha, beta).run();
+  }
+}
+
 }  // namespace
 
 bool hasPackedProducts() { return kernel().multiply != nullptr; }
 
 bool suitsPacked(const Tensor& a, const Tensor& b) {
-  return a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16 && isOnHost(a) && isOnHost(b) &&
-         a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) && a.size(0) >= kLeast && a.size(1) >= kLeast &&
-         b.size(1) >= kLeast && isLaid(a) && isLaid(b);
+  return b.scalar_type() == at::kBFloat16 && isOnHost(b) && b.dim() == 2 && isLaid(b) && suits(a, b.size(0), b.size(1));
+}
+
+bool suitsPacked(const Tensor& a, const StoredMatrix& w, bool transposed) {
+  return suits(a, transposed ? w.columns() : w.rows(), transposed ? w.rows() : w.columns());
 }
 
 void packedProduct(const Tensor& a, const Tensor& b, const Tensor& out, float alpha, float beta) {
-  TORCH_INTERNAL_ASSERT(hasPackedProducts() && out.stride(1) == 1);
-  for (int64_t row = 0; row < a.size(0); row += kRows) {
-    const int64_t rows = std::min(kRows, a.size(0) - row);
-    const Tensor part = out.narrow(0, row, rows);
-    PackedBlock(a.narrow(0, row, rows), b, part, alpha, beta).run();
-  }
+  multiply(a, LaidColumns(b.t()), out, alpha, beta);
+}
+
+void packedProduct(const Tensor& a, const StoredMatrix& w, bool transposed, const Tensor& out, float beta) {
+  multiply(a, StoredColumns(w, transposed), out, 1, beta);
 }
 
 }  // namespace qwen_pt

@@ -128,17 +128,16 @@ void packedRowsAcross(const uint16_t* from, int64_t stride, int64_t count, int64
   }
 }
 
-void packedColumns(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to) {
-  const int64_t pairs = (depth + 1) / 2;
+void packedColumns(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to, int64_t panel) {
   for (int64_t row = 0; row < roundUp(count, kPackedColumns); row += 16) {
-    uint16_t* half = to + row / kPackedColumns * pairs * 2 * kPackedColumns + row % kPackedColumns * 2;
+    uint16_t* half = to + row / kPackedColumns * panel + row % kPackedColumns * 2;
     packAlong<false>(from + row * stride, stride, count - row, depth, half, 2 * kPackedColumns);
   }
 }
 
-void packedColumnsAcross(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to) {
+void packedColumnsAcross(const uint16_t* from, int64_t stride, int64_t count, int64_t depth, uint16_t* to,
+                         int64_t panel) {
   constexpr int64_t kAhead = 32;  // rows: each is another place in memory, which only this asks for in time
-  const int64_t panel = (depth + 1) / 2 * 2 * kPackedColumns;
   for (int64_t j = 0; j < depth; j += 2, from += 2 * stride, to += 2 * kPackedColumns) {
     for (int64_t column = 0; column < count; column += kPackedColumns) {
       const uint16_t* first = from + column;

@@ -37,11 +37,14 @@ const shapes = [
   ["runs that end within a row", 70, 50],
   ["odd rows", 33, 31],
   ["long sums", 48, 4160],
+  ["several panels, the last of them part of one", 300, 75],
 ] as const;
 
 const hasIntegers = call("qwen_pt::has_fixed_point_products") as unknown as boolean;
+const packs = call("qwen_pt::has_packed_products") as unknown as boolean;
+const kinds = ["panels", ...(hasIntegers ? ["int16"] : []), ...(packs ? ["packed"] : [])];
 
-describe.each(["panels", ...(hasIntegers ? ["int16"] : [])])("by %s", (kind) => {
+describe.each(kinds)("by %s", (kind) => {
   describe.each(["bfloat16", "float32"] as const)("of %s", (dtype) => {
     it.each(shapes)("with %s, in both directions", (_, rows, columns) => {
       manualSeed(1);
