@@ -43,7 +43,7 @@ interface Moved {
   readonly copy: Tensor;
 }
 
-const copyInto = op<(self: Tensor, source: Tensor, nonBlocking: boolean) => Tensor>("aten::copy_");
+const copyInto = op<(self: Tensor, src: Tensor, nonBlocking: boolean) => Tensor>("aten::copy_");
 const emptyPinned =
   op<(size: readonly number[], options: { dtype: DType; device: string; pin_memory: boolean }) => Tensor>(
     "aten::empty.memory_format",

@@ -9,7 +9,9 @@ import { estimateMemory } from "./memory.js";
 
 /** A line to add to the recipe, and the peak of a step with it, in bytes, with whole blocks computed again. */
 export interface SmallerWay {
+  /** The key and its value, as a recipe has them. */
   readonly line: string;
+  /** Bytes that the run needs then. */
   readonly bytes: number;
 }
 

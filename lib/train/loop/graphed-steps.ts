@@ -22,9 +22,9 @@ const BEFORE = 2;
 /** Shapes that have graphs; further ones are computed as usual, since each graph keeps its activations' memory. */
 const MOST = 8;
 
-const zeroAll = op<(tensors: readonly Tensor[]) => void>("aten::_foreach_zero_");
-const multiplyAll = op<(tensors: readonly Tensor[], scalar: number) => void>("aten::_foreach_mul_.Scalar");
-const copyInto = op<(self: Tensor, source: Tensor, nonBlocking: boolean) => Tensor>("aten::copy_");
+const zeroAll = op<(self: readonly Tensor[]) => void>("aten::_foreach_zero_");
+const multiplyAll = op<(self: readonly Tensor[], scalar: number) => void>("aten::_foreach_mul_.Scalar");
+const copyInto = op<(self: Tensor, src: Tensor, nonBlocking: boolean) => Tensor>("aten::copy_");
 
 interface Shape {
   seen: number;

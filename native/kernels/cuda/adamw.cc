@@ -17,7 +17,8 @@ using at::Tensor;
 using at::TensorList;
 
 bool suits(const Tensor& parameter, TensorList state) {
-  if (!hasKernels(parameter) || kernelSuffix(parameter.scalar_type()).empty() || !parameter.is_contiguous()) return false;
+  if (!hasKernels(parameter) || kernelSuffix(parameter.scalar_type()).empty() || !parameter.is_contiguous())
+    return false;
   for (const Tensor& each : state) {
     if (each.device() != parameter.device()) return false;
   }

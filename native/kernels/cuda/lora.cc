@@ -16,7 +16,7 @@ using at::Tensor;
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int64_t kTall = 32;       // rows of a block's tile; 32 threads abreast, each some columns
+constexpr int64_t kTall = 32;  // rows of a block's tile; 32 threads abreast, each some columns
 constexpr int64_t kMostBlocks = 1 << 20;
 
 int64_t widthOf(at::ScalarType y) { return y == at::kFloat ? 4 : 8; }
@@ -37,8 +37,8 @@ const uint8_t* bytes(const Tensor& mask) {
 }  // namespace
 
 bool suitsFusedUpdate(const Tensor& y, int64_t ranks, at::ScalarType dtype) {
-  return hasKernels(y) && hasPair(y.scalar_type(), dtype) && ranks <= kMostFusedRanks && y.dim() == 2 && y.numel() > 0 &&
-         y.is_contiguous() && y.size(1) < (int64_t{1} << 31);
+  return hasKernels(y) && hasPair(y.scalar_type(), dtype) && ranks <= kMostFusedRanks && y.dim() == 2 &&
+         y.numel() > 0 && y.is_contiguous() && y.size(1) < (int64_t{1} << 31);
 }
 
 void fusedUpdate(const Tensor& y, const Tensor& h, const Tensor& b, double scale, const Tensor& mask) {

@@ -178,8 +178,8 @@ Gradients backward(const Operands& of, const Tensor& grad, const Tensor& more, b
     const unsigned shared = wantsWeight ? of.dim() * sizeof(float) : 0;
     launch(of.input, "norm", of.name("rms_norm_backward", isOne),
            Grid{static_cast<unsigned>(blocks), of.threads(widthOf(of.input, isOne)), shared}, data(of.input),
-           data(of.weight), of.weightKind(), data(dOut), data(dSum), room(result.input), room(sums), of.rows(), of.dim(),
-           of.eps);
+           data(of.weight), of.weightKind(), data(dOut), data(dSum), room(result.input), room(sums), of.rows(),
+           of.dim(), of.eps);
   }
   if (wantsWeight) result.weight = sums.sum(0).to(of.weight.scalar_type());
   return result;

@@ -70,8 +70,11 @@ describe.runIf(canEmulate)("by the emulator", () => {
       ]) {
         let fused: Results | undefined;
         const kernels = launchedBy(() => {
-          fused = results("fused", own, trained, ([x, residual, by]) =>
-            call("qwen_pt::add_rms_norm", x, residual, by, 1e-6),
+          fused = results(
+            "fused",
+            own,
+            trained,
+            ([x, residual, by]) => call("qwen_pt::add_rms_norm", x, residual, by, 1e-6) as Tensor[],
           );
         });
         expect(kernels).toEqual({ [`add_rms_norm_forward_${name}`]: 1, [`rms_norm_backward_${name}`]: 1 });
