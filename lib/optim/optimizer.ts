@@ -77,7 +77,7 @@ export const LONGEST_RUN = 256;
 /** One kind of optimizer: what the recipe's `optim` chooses. */
 export interface OptimizerKind {
   /**
-   * Whether it updates each element by numbers of that element's run of {@link LONGEST_RUN} or less: then it can update a
+   * Whether it updates each element by numbers of that element's run of 256 or less (`LONGEST_RUN`): then it can update a
    * part of a parameter that consists of such runs, as a sharded run asks. Left out: no.
    */
   readonly isElementwise?: boolean;

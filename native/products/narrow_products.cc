@@ -1,6 +1,6 @@
 // Products of 16-bit numbers, in the place of libtorch's. Where the processor has no arithmetic for them, libtorch's own
 // are 4 (forward) to 300 (the input's gradient) times slower than its float products; these go through panels
-// (panel_product.h). Where it multiplies pairs of bfloat16, packed ones are an eighth faster (packed_product.h). The
+// (panel_product.h). Where it multiplies pairs of bfloat16, packed ones are a little faster (packed_product.h). The
 // numbers are the same up to the order of sums: every product is rounded once.
 //
 // They replace libtorch's CPU kernels for mm and addmm (without arithmetic also bmm and baddbmm), which linear, matmul,
