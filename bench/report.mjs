@@ -32,9 +32,11 @@ function machines() {
       const measured = Object.entries(found);
       const [, { machine, at, version, settings }] =
         measured.find(([section]) => section === "peers") ?? measured[0];
+      // machines of one kind differ in their system's version, if at all: the day says enough
       const others = measured.flatMap(([section, one]) => {
-        if (one.machine !== machine) return [`${section}: on another machine, ${one.machine}`];
-        return one.version === version ? [] : [`${section}: version ${one.version}`];
+        if (one.machine === machine && one.version === version) return [];
+        const day = one.machine === machine ? "" : ` of ${one.at.slice(0, 10)}`;
+        return [`${section}: version ${one.version}${day}`];
       });
       const played =
         settings === undefined

@@ -66,7 +66,10 @@ const CELLS = {
 const PHRASES = [
   [/^- \*\*(.+?)\*\*: (.*), measured on ([\d-]+), version (\w+)\./gm, "- **$1**：$2，测于 $3，版本 $4。"],
   [/ But (.+?: version .+?)\.$/gm, "但 $1。"],
-  [/(\w+): version (\w+)/g, "$1 一节的版本为 $2"],
+  [
+    /(\w+): version (\w+)(?: of ([\d-]+))?/g,
+    (_, section, version, day) => `${section} 一节的版本为 ${version}${day ? `（${day}）` : ""}`,
+  ],
   [/^Not measured yet: (.+)\.$/gm, "尚未测量：$1。"],
   [
     /^(\w+): from launch to the first forward pass of a recipe that was run before, tokens cached: (.+?) against (.+?) \((.+?) times sooner\)\. `version`: (.+?) against (.+?)\.$/gm,
