@@ -1,7 +1,7 @@
 // Lists native/'s C++ files for binding.gyp, which cannot search folders: `node scripts/sources.mjs [avx2|avx512 [--count]]`.
 // Without an argument: every file that runs on any processor; `text`, `distributed`: those of the addons that tokenize,
 // and talk to other processes. CMakeLists.txt searches for itself, by the same rule.
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import path from "node:path";
 
 const root = process.cwd();
@@ -18,33 +18,24 @@ const besides = {
     ["native/distributed", "native/distributed/fake", "native/distributed/store"].flatMap(sourcesIn),
 };
 
+/** Folders that are not of the main addon: each is built by itself. */
+const APART = ["cuda_graph", "distributed", "environment", "text"];
+
+/** Every file below native/ that is compiled into the main addon, whatever folder a room is divided into. */
+function mainSources(folder) {
+  const below = readdirSync(path.join(folder, "native"), { recursive: true, withFileTypes: true });
+  return below
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".cc"))
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"))
+    .filter((file) => !APART.some((apart) => file.startsWith(`native/${apart}/`)));
+}
+
 /** Paths from the project's root, forward slashes, sorted. */
 export function nativeSources(capability = "any", folder = root) {
-  const files = [
-    "native",
-    "native/binding",
-    "native/tensors",
-    "native/files",
-    "native/kernels",
-    "native/kernels/attention",
-    "native/kernels/cuda",
-    "native/kernels/linear",
-    "native/kernels/rows",
-    "native/products",
-    "native/products/coded",
-    "native/products/integer",
-    "native/products/low_rank",
-    "native/products/panels",
-    "native/accelerator",
-  ].flatMap((name) =>
-    existsSync(path.join(folder, name))
-      ? readdirSync(path.join(folder, name))
-          .filter((file) => file.endsWith(".cc"))
-          .map((file) => `${name}/${file}`)
-      : [],
-  );
   const capabilityOf = (file) => file.match(/\.(avx2|avx512)\.cc$/)?.[1] ?? "any";
-  return files.filter((file) => capabilityOf(file) === capability).sort();
+  return mainSources(folder)
+    .filter((file) => capabilityOf(file) === capability)
+    .sort();
 }
 
 // gyp runs this as a command and takes each word of the output for a file.
