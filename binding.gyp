@@ -7,7 +7,9 @@
     "avx512_count": "<!(node scripts/sources.mjs avx512 --count)",
   },
   "target_defaults": {
+    # the first has one header in place of libtorch's, which asks for Python's: a target's own folders come after these
     "include_dirs": [
+      "native/distributed/fake",
       "native",
       "<!(node scripts/libtorch.mjs --print node-addon-api)",
       "<!(node scripts/libtorch.mjs --print node-api-headers)",
@@ -74,7 +76,7 @@
     }, {
       "target_name": "qwen_pt_distributed",
       "sources": ["<!@(node scripts/sources.mjs distributed)"],
-      "include_dirs": ["native/distributed", "native/distributed/fake"],
+      "include_dirs": ["native/distributed"],
       "defines": ["USE_DISTRIBUTED", "USE_C10D_GLOO"],
       "libraries": ["<(libtorch)/lib/libtorch_cpu.so", "<(libtorch)/lib/libc10.so"],
       "ldflags": ["-Wl,-z,now,-z,nodelete", "-Wl,-rpath,<(libtorch)/lib"],
