@@ -25,8 +25,9 @@ function availableToRun(model: FamilyModel, recipe: Recipe): number {
   return availableMemory() + Math.min(process.memoryUsage.rss(), runtime + weights);
 }
 
-/** The same on an accelerator, where the weights are already; undefined where it does not tell. */
+/** The same of any device; on an accelerator the weights are there already, and undefined where it does not tell. */
 function availableOn(device: Device, model: FamilyModel, recipe: Recipe): number | undefined {
+  if (isHost(device)) return availableToRun(model, recipe);
   const left = availableDeviceMemory(device);
   return left === undefined ? undefined : left + estimateMemory(model, recipe, true, device).weights;
 }
@@ -35,6 +36,17 @@ function availableOn(device: Device, model: FamilyModel, recipe: Recipe): number
 function needed(model: FamilyModel, recipe: Recipe, mode: Checkpointing, device: Device): number {
   const { total, runtime } = estimateMemory(model, recipe, mode, device);
   return isHost(device) ? total : total - runtime;
+}
+
+/** Whether a run fits into `available` bytes of its device with a margin for what an estimate may be below it. */
+function fitsWithMargin(
+  model: FamilyModel,
+  recipe: Recipe,
+  mode: Checkpointing,
+  device: Device,
+  available: number,
+): boolean {
+  return (isHost(device) ? MARGIN : DEVICE_MARGIN) * needed(model, recipe, mode, device) <= available;
 }
 
 /**
@@ -48,8 +60,7 @@ export function chooseCheckpointing(
   device: Device = "cpu",
 ): Checkpointing {
   if (recipe.gradient_checkpointing !== null) return recipe.gradient_checkpointing;
-  const margin = isHost(device) ? MARGIN : DEVICE_MARGIN;
-  const fits = (mode: Checkpointing) => margin * needed(model, recipe, mode, device) <= available;
+  const fits = (mode: Checkpointing) => fitsWithMargin(model, recipe, mode, device, available);
   return fits(false) ? false : fits("selective") ? "selective" : true;
 }
 
@@ -62,9 +73,7 @@ export function resolveCheckpointing(
   recipe: Recipe,
   device: Device,
   emit: Emit,
-  available: number | undefined = isHost(device)
-    ? availableToRun(model, recipe)
-    : availableOn(device, model, recipe),
+  available: number | undefined = availableOn(device, model, recipe),
 ): Checkpointing {
   const say = (text: string): void => emit({ type: "message", level: "info", text });
   const open = recipe.gradient_checkpointing === null;
@@ -93,9 +102,7 @@ export function batchesAtOnce(
   mode: Checkpointing,
   device: Device,
   emit: Emit,
-  available: number | undefined = isHost(device)
-    ? availableToRun(model, recipe)
-    : availableOn(device, model, recipe),
+  available: number | undefined = availableOn(device, model, recipe),
 ): number {
   const {
     merge_micro_batches,
@@ -103,11 +110,9 @@ export function batchesAtOnce(
     per_device_train_batch_size: size,
   } = recipe;
   if (!merge_micro_batches || window === 1) return 1;
-  const margin = isHost(device) ? MARGIN : DEVICE_MARGIN;
+  const joined = (count: number): Recipe => ({ ...recipe, per_device_train_batch_size: size * count });
   const fits = (count: number): boolean =>
-    available !== undefined &&
-    margin * needed(model, { ...recipe, per_device_train_batch_size: size * count }, mode, device) <=
-      available;
+    available !== undefined && fitsWithMargin(model, joined(count), mode, device, available);
   let most = window;
   while (most > 1 && !fits(most)) most--;
   const text =
