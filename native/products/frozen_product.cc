@@ -62,23 +62,20 @@ Tensor frozenInputGradient(const Tensor& dOut, const Tensor& w, Tensor sum) {
 
 namespace {
 
-Tensor product(const Tensor& x, const Tensor& weight, bool transposed, std::string_view kind) {
+Tensor product(const Tensor& x, const Tensor& weight, bool transposed, std::string_view name) {
   TORCH_CHECK(x.dim() == 2 && weight.dim() == 2 && x.size(1) == weight.size(transposed ? 1 : 0), "x ", x.sizes(),
               " and weight ", weight.sizes(), " do not belong together");
-  if (kind == "native") return transposed ? at::cpu::mm(x, weight.t()) : at::cpu::mm(x, weight);
+  const ProductKind kind = productKindNamed(name);
+  if (kind == ProductKind::native) return transposed ? at::cpu::mm(x, weight.t()) : at::cpu::mm(x, weight);
   const auto dtype = weight.scalar_type();
   TORCH_CHECK(x.scalar_type() == dtype && (dtype == at::kBFloat16 || dtype == at::kHalf), "x is ", x.scalar_type(),
               " and weight ", dtype, ": both must be bfloat16, or float16");
-  const bool integers = kind == "int16", packs = kind == "packed";
-  TORCH_CHECK(integers || packs || kind == "panels", "kind must be native, packed, panels or int16, not ", kind);
-  TORCH_CHECK(!packs || (hasPackedProducts() && dtype == at::kBFloat16),
-              "packed products are of bfloat16, on AVX512_BF16");
-  TORCH_CHECK(!integers || hasFixedPoint(), "int16 products need AVX2");
+  TORCH_CHECK(kind != ProductKind::packed || dtype == at::kBFloat16, "packed products are of bfloat16, not ", dtype);
   const Tensor rows = x.contiguous(), stored = weight.contiguous();
   const Tensor out = at::empty({x.size(0), weight.size(transposed ? 0 : 1)}, x.options());
-  if (packs) {
+  if (kind == ProductKind::packed) {
     packedProduct(rows, transposed ? stored.t() : stored, out);
-  } else if (integers) {
+  } else if (kind == ProductKind::int16) {
     fixedPointProduct(rows, DenseMatrix(stored), transposed, out);
   } else {
     panelProduct(rows, DenseMatrix(stored), transposed, out);

@@ -167,11 +167,7 @@ Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype, 
   auto* to = static_cast<char*>(out.data_ptr());
   const int64_t bytes = columns_ * out.element_size();
   at::parallel_for(0, count, std::max<int64_t>(32768 / columns_, 1), [&](int64_t begin, int64_t end) {
-    std::vector<float> row(columns_);
-    for (int64_t i = begin; i < end; ++i) {
-      from->widen(first + i, 1, 0, columns_, row.data(), columns_);
-      vectorKernels().panel.narrow(dtype, row.data(), to + i * bytes, columns_, 1, 0);
-    }
+    from->read(dtype, first + begin, end - begin, 0, columns_, to + begin * bytes);
   });
   return out;
 }
@@ -265,17 +261,12 @@ Tensor fused(const Tensor& codes, TensorList state, int64_t columns, at::ScalarT
 }
 
 Tensor product(const Tensor& x, const Tensor& codes, TensorList state, int64_t columns, at::ScalarType stored,
-               bool transposed, std::string_view kind) {
-  TORCH_CHECK(kind == "panels" || kind == "int16" || kind == "packed", "kind must be panels, int16 or packed, not ",
-              kind);
-  TORCH_CHECK(kind != "packed" || hasPackedProducts(), "packed products need AVX512_BF16");
-  TORCH_CHECK(kind != "int16" || hasFixedPoint(), "int16 products need AVX2");
+               bool transposed, std::string_view name) {
+  const ProductKind kind = productKindNamed(name);
+  TORCH_CHECK(kind != ProductKind::native, "kind must be panels, int16 or packed, not ", name);
   const FrozenWeight weight(codes, state, columns, stored);
   const Tensor out = at::empty({x.size(0), transposed ? weight.rows() : columns}, x.options());
-  const ProductKind chosen = kind == "int16"    ? ProductKind::int16
-                             : kind == "packed" ? ProductKind::packed
-                                                : ProductKind::panels;
-  multiply(chosen, x.contiguous(), *weight.matrix(stored), transposed, out, 0);
+  multiply(kind, x.contiguous(), *weight.matrix(stored), transposed, out, 0);
   return out;
 }
 

@@ -64,6 +64,15 @@ ProductKind frozenProductKind(c10::ScalarType dtype) {
   return better ? ProductKind::int16 : kind;
 }
 
+ProductKind productKindNamed(std::string_view name) {
+  if (name == "native") return ProductKind::native;
+  if (name == "panels") return ProductKind::panels;
+  TORCH_CHECK(name == "packed" || name == "int16", "kind must be native, packed, panels or int16, not ", name);
+  TORCH_CHECK(name != "packed" || hasPackedProducts(), "packed products need AVX512_BF16");
+  TORCH_CHECK(name != "int16" || hasFixedPoint(), "int16 products need AVX2");
+  return name == "packed" ? ProductKind::packed : ProductKind::int16;
+}
+
 TORCH_LIBRARY_FRAGMENT(qwen_pt, library) {
   library.def("product_kinds() -> str[]", productKinds);
   library.def("has_fixed_point_products() -> bool", hasFixedPointProducts);

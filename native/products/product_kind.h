@@ -3,6 +3,8 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <string_view>
+
 namespace qwen_pt {
 
 enum class ProductKind {
@@ -17,5 +19,9 @@ ProductKind frozenProductKind(c10::ScalarType dtype);
 
 /// Of any two matrices of this dtype.
 ProductKind productKind(c10::ScalarType dtype);
+
+/// The kind of this name, for operators that are told one. Throws where there is none, or where this process has not what
+/// it takes.
+ProductKind productKindNamed(std::string_view name);
 
 }  // namespace qwen_pt

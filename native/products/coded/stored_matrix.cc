@@ -4,7 +4,19 @@
 
 #include "kernels/vector_kernels.h"
 
+#include <vector>
+
 namespace qwen_pt {
+
+void StoredMatrix::read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width,
+                        void* to) const {
+  const int64_t bytes = width * static_cast<int64_t>(c10::elementSize(dtype));
+  std::vector<float> wide(width);
+  for (int64_t i = 0; i < height; ++i) {
+    widen(row + i, 1, column, width, wide.data(), width);
+    vectorKernels().panel.narrow(dtype, wide.data(), static_cast<char*>(to) + i * bytes, width, 1, 0);
+  }
+}
 
 DenseMatrix::DenseMatrix(const at::Tensor& matrix)
     : data_(static_cast<const char*>(matrix.const_data_ptr())),

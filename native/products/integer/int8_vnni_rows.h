@@ -6,6 +6,7 @@
 
 #include "int8_kernel.h"
 #include "kernels/linear/matrix_tile.h"
+#include "kernels/transpose16.h"
 #include "products/panels/panel_rows.h"
 
 #include <algorithm>
@@ -59,33 +60,6 @@ void int8QuantizeRows(const float* rows, int64_t count, int64_t width, int8_t* t
   }
 }
 
-/// 16 quads of 16 rows, a row of quads after another: transposed.
-C10_ALWAYS_INLINE void int8Transpose(__m512i (&rows)[16]) {
-  __m512i pairs[16];
-  unrolled<8>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-    pairs[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-    pairs[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-  });
-  // fours[4 g + j]: column 4 lane + j of rows 4 g ... 4 g + 3
-  __m512i fours[16];
-  unrolled<4>([&](auto g) C10_ALWAYS_INLINE_ATTRIBUTE {
-    fours[4 * g] = _mm512_unpacklo_epi64(pairs[4 * g], pairs[4 * g + 2]);
-    fours[4 * g + 1] = _mm512_unpackhi_epi64(pairs[4 * g], pairs[4 * g + 2]);
-    fours[4 * g + 2] = _mm512_unpacklo_epi64(pairs[4 * g + 1], pairs[4 * g + 3]);
-    fours[4 * g + 3] = _mm512_unpackhi_epi64(pairs[4 * g + 1], pairs[4 * g + 3]);
-  });
-  unrolled<4>([&](auto j) C10_ALWAYS_INLINE_ATTRIBUTE {
-    const __m512i a = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0x44);
-    const __m512i b = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0x44);
-    const __m512i c = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0xee);
-    const __m512i d = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0xee);
-    rows[j] = _mm512_shuffle_i32x4(a, b, 0x88);
-    rows[4 + j] = _mm512_shuffle_i32x4(a, b, 0xdd);
-    rows[8 + j] = _mm512_shuffle_i32x4(c, d, 0x88);
-    rows[12 + j] = _mm512_shuffle_i32x4(c, d, 0xdd);
-  });
-}
-
 /// `bytes` of 64 from there, zeros beyond.
 C10_ALWAYS_INLINE __m512i int8LoadSome(const int8_t* from, int64_t bytes) {
   if (bytes >= 64) return _mm512_loadu_si512(from);
@@ -100,7 +74,7 @@ void int8PackColumns(const int8_t* rows, int64_t rowStride, int64_t count, int64
     unrolled<16>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
       quads[i] = i < count ? int8LoadSome(rows + i * rowStride + at, width - at) : _mm512_setzero_si512();
     });
-    int8Transpose(quads);
+    transpose16(quads);
     unrolled<16>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
       // a stride of an odd number of 32 ends in the middle
       if (at + 4 * i < stride) _mm512_storeu_si512(panel + (at / 4 + i) * 4 * kInt8Columns, quads[i]);

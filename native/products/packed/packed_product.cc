@@ -106,16 +106,10 @@ class StoredColumns final : public Columns {
 
   /// A rectangle of w, rows after each other, in a buffer of this thread.
   const uint16_t* rounded(int64_t row, int64_t height, int64_t column, int64_t width) const {
-    thread_local std::vector<float> wide;
-    thread_local std::vector<uint16_t> narrow;
-    wide.resize(width);
-    // the line after the last is fetched, not read
-    narrow.resize(height * width);
-    for (int64_t i = 0; i < height; ++i) {
-      w_.widen(row + i, 1, column, width, wide.data(), width);
-      vectorKernels().panel.narrow(at::kBFloat16, wide.data(), narrow.data() + i * width, width, 1, 0);
-    }
-    return narrow.data();
+    thread_local std::vector<uint16_t> numbers;
+    numbers.resize(height * width);
+    w_.read(at::kBFloat16, row, height, column, width, numbers.data());
+    return numbers.data();
   }
 
   const StoredMatrix& w_;

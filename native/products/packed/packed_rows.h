@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/round_up.h"
+#include "kernels/transpose16.h"
 #include "packed_kernel.h"
 
 #if defined(CPU_CAPABILITY_AVX512) && defined(__AVX512BF16__)
@@ -16,38 +17,6 @@
 
 namespace qwen_pt {
 namespace {
-
-/// 16 rows of 16 pairs as 16 columns of them.
-C10_ALWAYS_INLINE void transposePairs(__m512i (&r)[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  constexpr int kEven = 0x88, kOdd = 0xdd;  // quarters 0 and 2, or 1 and 3, of each
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], kEven);
-    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], kOdd);
-    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], kEven);
-    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], kOdd);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], kEven);
-    r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], kEven);
-    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], kOdd);
-    r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], kOdd);
-  }
-}
 
 /// Of 32 numbers from `left` on, those that there are.
 inline __mmask32 there(int64_t left) { return left >= 32 ? ~__mmask32(0) : left <= 0 ? 0 : (__mmask32(1) << left) - 1; }
@@ -76,7 +45,7 @@ void packAlong(const uint16_t* from, int64_t stride, int64_t count, int64_t dept
       for (int i = 0; i < 16; ++i) {
         r[i] = i < kAll ? _mm512_loadu_si512(from + i * stride + start) : _mm512_setzero_si512();
       }
-      transposePairs(r);
+      transpose16(r);
 #pragma GCC unroll 16
       for (int j = 0; j < 16; ++j) storePairs<tile>(to + j * step, r[j]);
     }
@@ -88,7 +57,7 @@ void packAlong(const uint16_t* from, int64_t stride, int64_t count, int64_t dept
       const bool given = i < std::min<int64_t>(count, kAll);
       r[i] = given ? _mm512_maskz_loadu_epi16(mask, from + i * stride + start) : _mm512_setzero_si512();
     }
-    transposePairs(r);
+    transpose16(r);
     const int64_t pairs = std::min<int64_t>((depth - start + 1) / 2, 16);
     for (int64_t j = 0; j < pairs; ++j, to += step) storePairs<tile>(to, r[j]);
   }
