@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -30,20 +31,64 @@ std::string messageInFlight() {
   }
 }
 
+// The way into JavaScript's thread. Node frees the function as its environment ends, whoever still holds it: another
+// thread uses it under the mutex only, and only until that time has come.
+struct Settlement::Door {
+  explicit Door(Napi::Env env)
+      : env(env), function(Napi::ThreadSafeFunction::New(env, Napi::Function(), "qwen_pt_distributed", 0, 1)) {}
+
+  // After the function's own hook was added: hooks run in the reverse order.
+  static void watch(const std::shared_ptr<Door>& door) {
+    door->self = door;
+    if (napi_add_env_cleanup_hook(door->env, environmentEnds, door.get()) != napi_ok) door->self.reset();
+  }
+  static void environmentEnds(void* data) {
+    const auto door = std::move(static_cast<Door*>(data)->self);
+    const std::lock_guard lock(door->mutex);
+    door->isGone = true;
+  }
+  // In JavaScript's thread, once the other one has let go of the function.
+  void unwatch() {
+    {
+      const std::lock_guard lock(mutex);
+    }
+    if (self == nullptr) return;
+    napi_remove_env_cleanup_hook(env, environmentEnds, this);
+    self.reset();
+  }
+
+  napi_env env;
+  std::mutex mutex;
+  bool isGone = false;
+  Napi::ThreadSafeFunction function;
+  std::shared_ptr<Door> self;  // while the environment may call the hook
+};
+
+namespace {
+
+using End = std::function<void(Napi::Env)>;
+
+}  // namespace
+
 Settlement::Settlement(Napi::Env env)
-    : deferred_(Napi::Promise::Deferred::New(env)),
-      door_(Napi::ThreadSafeFunction::New(env, Napi::Function(), "qwen_pt_distributed", 0, 1)) {}
+    : deferred_(Napi::Promise::Deferred::New(env)), door_(std::make_shared<Door>(env)) {
+  Door::watch(door_);
+}
 
 void Settlement::settle(std::function<void(Napi::Env)> end) {
-  auto door = door_;
-  auto* held = new std::function<void(Napi::Env)>(std::move(end));
-  // where the environment ends meanwhile nobody waits for the promise any more
-  const auto status = door.BlockingCall(held, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* call) {
-    const std::unique_ptr<std::function<void(Napi::Env)>> owned(call);
-    if (static_cast<napi_env>(env) != nullptr) (*call)(env);
+  auto* held = new End([door = door_, end = std::move(end)](Napi::Env env) {
+    door->unwatch();
+    if (!door->isGone) end(env);
   });
+  const std::lock_guard lock(door_->mutex);
+  // where the environment has ended nobody waits for the promise any more
+  const auto status =
+      door_->isGone ? napi_closing : door_->function.BlockingCall(held, [](Napi::Env env, Napi::Function, End* call) {
+        const std::unique_ptr<End> owned(call);
+        if (static_cast<napi_env>(env) != nullptr) (*call)(env);
+      });
   if (status != napi_ok) delete held;
-  if (status != napi_closing) door.Release();
+  if (status != napi_closing) door_->function.Release();
 }
 
 void Settlement::resolve(Value value) {

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace qwen_pt {
@@ -23,9 +24,10 @@ class Settlement {
   void reject(std::string message);
 
  private:
+  struct Door;
   void settle(std::function<void(Napi::Env)> end);
   Napi::Promise::Deferred deferred_;
-  Napi::ThreadSafeFunction door_;
+  std::shared_ptr<Door> door_;
 };
 
 // Runs `work` on a thread; what it returns makes the result.

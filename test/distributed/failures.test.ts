@@ -209,3 +209,20 @@ it.skipIf(!linux).concurrent.for([
   expect(ended[0]!.err).toMatch(found);
   expect(ended[0]!.err).toMatch(/waiting for part \d+ of a row from rank 1/);
 });
+
+it("a thread may end while its requests to the store are under way", async ({ expect }) => {
+  const script = `
+    import { Worker } from "node:worker_threads";
+    const source = ${JSON.stringify(`
+      const { distributedAddon } = await import("${dist}/distributed/addon.js");
+      const addon = distributedAddon();
+      const store = await addon.openStore("127.0.0.1", 0, true, 5000, "thread/");
+      for (let i = 0; i < 40; i++) void addon.storeGet(store, "key").catch(() => {});
+      process.exit(0);`)};
+    for (let i = 0; i < 25; i++)
+      await new Promise((resolve) => new Worker(source, { eval: true }).once("exit", resolve));
+    console.log("all ended");`;
+  const args = () => ["--input-type=module", "-e", script];
+  const [ended] = await runRanks("", { size: 1, args });
+  expect(ended).toMatchObject({ signal: null, code: 0, out: "all ended\n" });
+});

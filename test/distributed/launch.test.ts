@@ -198,7 +198,7 @@ describe.skipIf(process.platform !== "linux").concurrent("several processes", ()
     expect(missing.map(({ code }) => code)).toEqual([1, 1]);
     // another folder may hold the same; a file in it that differs is found, and so is a processor that multiplies otherwise
     const other = path.join(dir, "other");
-    mkdirSync(other);
+    mkdirSync(other, { recursive: true });
     cpSync(path.join(root, "examples/data/dataset_info.json"), path.join(other, "dataset_info.json"));
     const corpus = "prose.jsonl";
     const rows = readFileSync(path.join(root, "examples/data", corpus), "utf8").split("\n");
