@@ -23,6 +23,8 @@ made = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, device_m
 for module in made.modules():
     if type(module).__name__ == "Linear4bit":
         module.compute_dtype = torch.float32
+        # their kernel for AVX512_BF16 rounds to bfloat16, whatever the compute dtype
+        module.support_avx512bf16_for_cpu = False
 if adapter != "none":
     from peft import PeftModel
 
