@@ -170,6 +170,13 @@ void fourBitDecode(c10::ScalarType dtype, const uint8_t* codes, const float* lev
   forProductType(dtype, [&](auto zero) { fourBitDecodeRow<decltype(zero)>(codes, levels, scales, block, count, to); });
 }
 
+void fourBitDecodeAs(c10::ScalarType dtype, const uint8_t* codes, const float* levels, const float* scales,
+                     int64_t block, int64_t count, void* to) {
+  forProductType(dtype, [&](auto zero) {
+    fourBitDecodeNarrow(codes, levels, scales, block, count, static_cast<decltype(zero)*>(to));
+  });
+}
+
 void fourBitArrangeRow(c10::ScalarType dtype, const float* x, int64_t width, void* to) {
   forProductType(dtype, [&](auto zero) { fourBitArrange<decltype(zero)>(x, width, to); });
 }
@@ -249,7 +256,7 @@ VectorKernels makeTable(const char* capability) {
           {fourBitQuantize, eightBitQuantize},
           {panelWiden, panelNarrow, panelDot},
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
-          {fourBitDecode, fourBitArrangeRow, fourBitDot, fourBitArrangedSize},
+          {fourBitDecode, fourBitDecodeAs, fourBitArrangeRow, fourBitDot, fourBitArrangedSize},
           {eightBitDecode},
           fixedPointTable(),
           int8Table(),

@@ -30,6 +30,9 @@ struct FourBitKernel {
   /// `block` values, rounded to `dtype` and given as float. Runs are counted from the first value.
   void (*decode)(c10::ScalarType dtype, const uint8_t* codes, const float* levels, const float* scales, int64_t block,
                  int64_t count, float* to);
+  /// The same, given as `dtype`.
+  void (*decodeNarrow)(c10::ScalarType dtype, const uint8_t* codes, const float* levels, const float* scales,
+                       int64_t block, int64_t count, void* to);
   /// A row of x, `width` floats, as `dot` reads it for values rounded to `dtype`: `arrangedSize` bytes each.
   void (*arrange)(c10::ScalarType dtype, const float* x, int64_t width, void* to);
   void (*dot)(c10::ScalarType dtype, const FourBitDots&);

@@ -15,6 +15,7 @@ namespace {
 bool isFloats(const at::Tensor& t) { return t.scalar_type() == at::kFloat && t.is_contiguous(); }
 
 constexpr int64_t kRunsAtOnce = 64;
+constexpr int64_t kRowsAhead = 16;
 
 }  // namespace
 
@@ -49,6 +50,7 @@ FourBitMatrix::FourBitMatrix(const at::Tensor& codes, const FourBitState& state,
       columns_(columns),
       dtype_(dtype),
       block_(runLength(rows * columns, state.absmax.numel())),
+      blockShift_(std::countr_zero(static_cast<uint64_t>(block_))),
       levels_(state.levels.const_data_ptr<float>()) {
   TORCH_CHECK(codes.is_contiguous() && codes.numel() == (rows * columns + 1) / 2, codes.numel(),
               " bytes of codes do not hold [", rows, ", ", columns, "]");
@@ -58,29 +60,29 @@ FourBitMatrix::FourBitMatrix(const at::Tensor& codes, const FourBitState& state,
   }
   nested_ = {state.absmax.const_data_ptr<uint8_t>(), state.nestedLevels.const_data_ptr<float>(),
              state.nestedAbsmax.const_data_ptr<float>(), *state.offset.const_data_ptr<float>(),
-             runLength(state.absmax.numel(), state.nestedAbsmax.numel())};
+             std::countr_zero(static_cast<uint64_t>(runLength(state.absmax.numel(), state.nestedAbsmax.numel())))};
 }
 
 /// The scales of `count` runs, in `memory` where they are nested.
 const float* FourBitMatrix::scales(int64_t first, int64_t count, float* memory) const {
   if (scales_ != nullptr) return scales_ + first;
   for (int64_t i = 0; i < count; ++i) {
-    memory[i] = nested_.levels[nested_.codes[first + i]] * nested_.absmax[(first + i) / nested_.length];
+    memory[i] = nested_.levels[nested_.codes[first + i]] * nested_.absmax[(first + i) >> nested_.length];
   }
   // a loop by itself: two roundings, where one expression might become a fused multiply-add
   for (int64_t i = 0; i < count; ++i) memory[i] += nested_.offset;
   return memory;
 }
 
-/// `count` numbers from the first on, row ends or not.
-void FourBitMatrix::run(int64_t first, int64_t count, float* to) const {
-  const FourBitKernel& kernel = vectorKernels().fourBit;
+/// decode(codes, scales, part, done) for `count` numbers from the first on, row ends or not, `part` of them at a time.
+template <typename Decode>
+void FourBitMatrix::forRuns(int64_t first, int64_t count, const Decode& decode) const {
   float memory[kRunsAtOnce];
-  while (count > 0) {
-    const int64_t within = first % block_;
+  for (int64_t done = 0; done < count;) {
+    const int64_t within = first & (block_ - 1);
     // whole runs at once; the rest of one that is entered in the middle, or in the middle of a byte, by itself
-    int64_t part = std::min(within == 0 ? kRunsAtOnce * block_ : block_ - within, count);
-    const float* scale = scales(first / block_, (within + part + block_ - 1) / block_, memory);
+    int64_t part = std::min(within == 0 ? kRunsAtOnce * block_ : block_ - within, count - done);
+    const float* scale = scales(first >> blockShift_, (within + part + block_ - 1) >> blockShift_, memory);
     const uint8_t* codes = codes_ + first / 2;
     uint8_t second;
     if (first % 2 != 0) {
@@ -88,10 +90,9 @@ void FourBitMatrix::run(int64_t first, int64_t count, float* to) const {
       codes = &second;
       part = 1;
     }
-    kernel.decode(dtype_, codes, levels_, scale, block_, part, to);
+    decode(codes, scale, part, done);
     first += part;
-    count -= part;
-    to += part;
+    done += part;
   }
 }
 
@@ -119,7 +120,32 @@ void FourBitMatrix::dot(const void* x, int64_t m, int64_t row, int64_t count, fl
 }
 
 void FourBitMatrix::widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const {
-  for (int64_t i = 0; i < height; ++i) run((row + i) * columns_ + column, width, to + i * ld);
+  const auto decode = vectorKernels().fourBit.decode;
+  for (int64_t i = 0; i < height; ++i) {
+    forRuns((row + i) * columns_ + column, width,
+            [&](const uint8_t* codes, const float* scales, int64_t part, int64_t done) {
+              decode(dtype_, codes, levels_, scales, block_, part, to + i * ld + done);
+            });
+  }
+}
+
+void FourBitMatrix::read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width,
+                         void* to) const {
+  // a value that was rounded to another 16 bits is rounded twice
+  if (dtype != dtype_ && dtype_ != c10::ScalarType::Float) {
+    return StoredMatrix::read(dtype, row, height, column, width, to);
+  }
+  const auto decode = vectorKernels().fourBit.decodeNarrow;
+  const auto size = static_cast<int64_t>(c10::elementSize(dtype));
+  auto* bytes = static_cast<char*>(to);
+  for (int64_t i = 0; i < height; ++i, bytes += width * size) {
+    const int64_t first = (row + i) * columns_ + column;
+    // rows of a few columns are as many places in memory, which only this asks for in time
+    if (width < columns_) __builtin_prefetch(codes_ + std::min(first + kRowsAhead * columns_, rows_ * columns_) / 2);
+    forRuns(first, width, [&](const uint8_t* codes, const float* scales, int64_t part, int64_t done) {
+      decode(dtype, codes, levels_, scales, block_, part, bytes + done * size);
+    });
+  }
 }
 
 }  // namespace qwen_pt

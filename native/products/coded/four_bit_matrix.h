@@ -33,6 +33,7 @@ class FourBitMatrix final : public StoredMatrix {
   int64_t rows() const override { return rows_; }
   int64_t columns() const override { return columns_; }
   void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const override;
+  void read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width, void* to) const override;
   int64_t arrangedSize(c10::ScalarType dtype) const override;
   void arrange(const float* x, void* to) const override;
   void dot(const void* x, int64_t m, int64_t row, int64_t count, float* out, int64_t outStride) const override;
@@ -43,16 +44,18 @@ class FourBitMatrix final : public StoredMatrix {
     const float* levels;
     const float* absmax;
     float offset;
-    int64_t length;
+    int length;  // as a power of two
   };
 
   const float* scales(int64_t first, int64_t count, float* memory) const;
-  void run(int64_t first, int64_t count, float* to) const;
+  template <typename Decode>
+  void forRuns(int64_t first, int64_t count, const Decode& decode) const;
 
   const uint8_t* codes_;
   const int64_t rows_, columns_;
   const c10::ScalarType dtype_;
-  const int64_t block_;
+  const int64_t block_;   // numbers in a run
+  const int blockShift_;  // as a power of two
   const float* levels_;
   const float* scales_ = nullptr;  // of the runs, where they are not nested
   Nested nested_{};

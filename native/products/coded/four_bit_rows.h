@@ -1,4 +1,4 @@
-// Codes of 4 bits as float. Of each run of values that share a scale the 16 possible ones are made first, rounded; a value
+// Codes of 4 bits as numbers. Of each run of values that share a scale the 16 possible ones are made first, rounded; a value
 // is then a look-up. Compiled once for each capability, with internal linkage.
 #pragma once
 
@@ -14,9 +14,14 @@ namespace {
 template <typename T>
 void fourBitTable(const float* levels, float scale, float* table) {
   using Vec = at::vec::Vectorized<float>;
-  for (int64_t i = 0; i < kFourBitLevels; i += Vec::size()) (Vec::loadu(levels + i) * Vec(scale)).store(table + i);
-  T memory[kFourBitLevels];
-  roundTo<T>(table, memory, kFourBitLevels);
+  constexpr int64_t kOther =
+      Vec::size() % kFourBitLevels;  // vectors are rounded in twos: where one is all, with itself
+  for (int64_t i = 0; i < kFourBitLevels; i += Vec::size() + kOther) {
+    Vec low = Vec::loadu(levels + i) * Vec(scale), high = Vec::loadu(levels + i + kOther) * Vec(scale);
+    roundBoth<T>(low, high);
+    low.store(table + i);
+    high.store(table + i + kOther);
+  }
 }
 
 inline void fourBitLookUpEach(const uint8_t* codes, const float* table, int64_t count, float* to) {
@@ -89,6 +94,36 @@ void fourBitDecodeRow(const uint8_t* codes, const float* levels, const float* sc
   for (int64_t i = 0; i < count; i += block, ++scales) {
     fourBitTable<T>(levels, *scales, table);
     fourBitLookUp(codes + i / 2, table, std::min(block, count - i), to + i);
+  }
+}
+
+/// The same values as T: of 16 bits a look-up gives 32 at once where there are vectors for it.
+template <typename T>
+void fourBitDecodeNarrow(const uint8_t* codes, const float* levels, const float* scales, int64_t block, int64_t count,
+                         T* to) {
+  constexpr int64_t kTogether = 256;
+  float wide[kTogether];
+  for (int64_t i = 0; i < count; i += block, ++scales) {
+    const int64_t end = std::min(i + block, count);
+    int64_t j = i;
+#if defined(CPU_CAPABILITY_AVX512)
+    if constexpr (sizeof(T) == 2) {
+      // all 16 values twice, so that the fifth bit of an index, the last one of the code before, does not matter
+      const at::vec::Vectorized<float> values = at::vec::Vectorized<float>::loadu(levels) * *scales;
+      const __m512i table = at::vec::convert_from_float<T>(values, values);
+      for (; j + 32 <= end; j += 32) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + j / 2));
+        const __m512i pairs = _mm512_cvtepu8_epi32(bytes);
+        const __m512i index = _mm512_or_si512(_mm512_srli_epi32(pairs, 4), _mm512_slli_epi32(pairs, 16));
+        _mm512_storeu_si512(to + j, _mm512_permutexvar_epi16(index, table));
+      }
+    }
+#endif
+    for (; j < end; j += kTogether) {
+      const int64_t some = std::min(kTogether, end - j);
+      fourBitDecodeRow<T>(codes + j / 2, levels, scales, block, some, wide);
+      narrow<T>(wide, to + j, some);
+    }
   }
 }
 

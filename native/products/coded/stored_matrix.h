@@ -18,7 +18,7 @@ class StoredMatrix {
   /// Writes rows [row, row + height) and columns [column, column + width) to `to` [height][ld]. Called by many threads.
   virtual void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const = 0;
   /// The same rounded to 16 bits, or as float, rows after each other at `to` [height][width].
-  void read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width, void* to) const;
+  virtual void read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width, void* to) const;
   /// Bytes of a number of few rows of x, of this dtype, as `dot` reads them; 0 where it cannot.
   virtual int64_t arrangedSize(c10::ScalarType) const { return 0; }
   /// A row of x, `columns` floats, as `dot` reads it.

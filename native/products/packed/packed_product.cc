@@ -90,7 +90,11 @@ class StoredColumns final : public Columns {
     if (transposed_) {
       for (int64_t i = 0; i < count; i += kPackedColumns, to += panel) {
         const int64_t rows = std::min(kPackedColumns, count - i);
-        kernel().packColumns(rounded(column + i, rows, start, depth), depth, rows, depth, to, panel);
+        for (int64_t j = 0; j < depth; j += kDepthAtOnce) {
+          const int64_t some = std::min(kDepthAtOnce, depth - j);
+          kernel().packColumns(rounded(column + i, rows, start + j, some), some, rows, some, to + j * kPackedColumns,
+                               panel);
+        }
       }
       return;
     }
@@ -102,7 +106,8 @@ class StoredColumns final : public Columns {
   }
 
  private:
-  static constexpr int64_t kRowsAtOnce = 64;
+  // what is between fits in a core's nearest cache
+  static constexpr int64_t kRowsAtOnce = 64, kDepthAtOnce = 256;
 
   /// A rectangle of w, rows after each other, in a buffer of this thread.
   const uint16_t* rounded(int64_t row, int64_t height, int64_t column, int64_t width) const {

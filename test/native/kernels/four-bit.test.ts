@@ -77,6 +77,30 @@ describe.each(kinds)("by %s", (kind) => {
   });
 });
 
+describe.skipIf(!packs)("packed from codes", () => {
+  // what has fewer than 48 rows, columns or numbers in a sum is not
+  const large = shapes.filter(([, rows, columns]) => rows >= 48 && columns >= 48);
+  it.each([...large, ["more than is unpacked at once", 96, 704] as const])(
+    "with %s, is the packed product of the same values, bit for bit",
+    (_, rows, columns) => {
+      manualSeed(4);
+      noGrad(() => {
+        const layer = quantized(rows, columns, "bfloat16");
+        const [codes, ...state] = layer.operands() as [Tensor, ...Tensor[]];
+        // through float32, by another kernel
+        const values = call("qwen_pt::composite_dequantize", codes, state, columns, "bfloat16", "bfloat16");
+        for (const transposed of [true, false]) {
+          const x = randn([67, transposed ? columns : rows]).to("bfloat16");
+          const given = [x, codes, state, columns, "bfloat16", transposed, "packed"] as const;
+          const out = call("qwen_pt::product_coded", ...given) as Tensor;
+          const expected = call("qwen_pt::product", x, values as Tensor, transposed, "packed") as Tensor;
+          expect(out.toBytes()).toEqual(expected.toBytes());
+        }
+      });
+    },
+  );
+});
+
 describe("a layer of 4 bits", () => {
   it.each(["float32", "float64", "bfloat16", "float16"] as const)(
     "multiplies %s, and sends its gradient back",
