@@ -1,6 +1,7 @@
 // The memory of a sharded run measured: full fine-tuning of a model of 12 equal blocks by N processes that have the
 // whole model each, its weights alone, or an N-th of everything (fsdp), and what a step sends. A process's memory is the
-// peak until the first step, and that of its steps, over what it had before the model; docs/distributed.md has the figures.
+// peak until the first step, and that of its steps, over what it had before the model; as it saves a checkpoint and then the
+// model, rank 0's over what it had after the last step. docs/distributed.md has the figures.
 //   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -66,12 +67,13 @@ async function oneRank() {
     max_steps: Number(values.steps),
     output_dir: path.join(values.model, "out"),
     overwrite_output_dir: true,
-    save_strategy: "no",
+    save_strategy: "steps",
+    save_steps: Number(values.steps),
     logging_steps: 1000,
     use_cpu: true,
     ...(values.way !== "none" && { fsdp: values.way }),
   });
-  let [parameters, start, peak, sent] = [0, 0, 0, 0];
+  let [parameters, start, peak, saving, sent] = [0, 0, 0, 0, 0];
   let mark = { at: 0, bytes: 0 };
   const every = [];
   // ranks above 0 are told nothing: their peak is read after a time that is as good
@@ -88,6 +90,7 @@ async function oneRank() {
     ],
     onEvent(event) {
       if (event.type === "model") parameters = event.total;
+      if (event.type === "end") saving += peakBytes();
       if (event.type !== "step") return;
       const now = { at: performance.now(), bytes: loopbackBytes() };
       if (event.step === 2) resetPeak();
@@ -96,13 +99,17 @@ async function oneRank() {
         sent = now.bytes - mark.bytes;
         peak = peakBytes();
       }
+      if (event.step === recipe.recipe.max_steps) {
+        resetPeak(); // a checkpoint is next
+        saving = -peakBytes();
+      }
       mark = now;
     },
   });
   clearInterval(timer);
   const ms = median(every);
   if (Number(process.env.RANK ?? 0) === 0)
-    console.log(JSON.stringify({ size, parameters, before, start, peak, sent, ms }));
+    console.log(JSON.stringify({ size, parameters, before, start, peak, saving, sent, ms }));
 }
 
 const ranks = (size, way, model) =>
@@ -116,11 +123,13 @@ else {
   const dir = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-sharding-"));
   await makeModel(dir);
   const mb = (count) => `${(count / 1e6).toFixed(0)} MB`.padStart(9);
-  console.log("processes  fsdp           at start    memory    theory    sent a step    theory   step ms");
+  console.log(
+    "processes  fsdp           at start    memory    theory    saving    sent a step    theory   step ms",
+  );
   for (const size of values.ranks.split(",").map(Number))
     for (const way of values.ways.split(",")) {
       if (size === 1 && way !== "none") continue;
-      const { parameters, before, start, peak, sent, ms } = await ranks(size, way, dir);
+      const { parameters, before, start, peak, saving, sent, ms } = await ranks(size, way, dir);
       // weights, gradients and AdamW's two moments in float32; of what is divided an N-th, and one block's weights and
       // gradients, the latter three times on their way to the others
       const block = parameters / 12;
@@ -133,6 +142,7 @@ else {
           mb(start - before),
           mb(peak - before),
           mb(theory),
+          mb(saving),
           mb(size === 1 ? 0 : sent).padStart(12),
           mb(size * sentOf(parameters, 4, size, way)), // of all ranks together
           ms.toFixed(0).padStart(8),

@@ -2,7 +2,7 @@
 // PiSSA leaves beside it. How an adapter computes: lib/peft.
 import path from "node:path";
 import type { Recipe } from "../config/index.js";
-import { type FamilyModel, familyOf, type ModelConfig } from "../models/index.js";
+import { type FamilyModel, familyOf, type ModelConfig, type Shards } from "../models/index.js";
 import {
   type AdapterConfig,
   adapterState,
@@ -18,10 +18,20 @@ import {
 } from "../peft/index.js";
 import { keep, noGrad, type Tensor } from "../torch/index.js";
 
+/** Writes a model of which no process has all, by shards of named parameters. */
+export interface ModelShards {
+  /** Writes shard `at`, which is in memory, into a folder; gives the file's name. */
+  save(dir: string, shards: Shards, at: number): string;
+  /** Makes one model in `dir` of the files that all processes have written into `from`. */
+  join(from: string, dir: string, shards: Shards): void;
+}
+
 /** How a model's weights are written. The trainer knows no more of formats. */
 export interface Weights {
   /** Writes the adapter or the model into a folder. */
   save(dir: string): void;
+  /** The same of a model in parts; undefined where what is written is what is trained. */
+  readonly shards?: ModelShards;
   /** Takes the weights of a checkpoint; there is no training afterwards. */
   load(dir: string): void;
   /** Writes what belongs beside the final weights, and returns the folders. */

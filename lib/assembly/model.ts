@@ -11,19 +11,21 @@ import {
   type FamilyModel,
   familyOf,
   initializeWeights,
+  joinShards,
   loadWeights,
   type ModelConfig,
   type PositionScaling,
   parseModelConfig,
   readModelConfig,
   saveModel,
+  saveShard,
 } from "../models/index.js";
 import { addRows, newRows, type PieceStart } from "../models/new-rows.js";
 import { enlarge, type NewRowInit, rowsFor } from "../models/resize-vocabulary.js";
 import type { AttentionKernel } from "../nn/index.js";
 import { readAdapterConfig } from "../peft/index.js";
 import { accelerator, buildInfo, type Device, defaultDevice, fusedKernels, isHost } from "../torch/index.js";
-import { type AdaptedRecipe, adaptModel, type Weights } from "./adapters.js";
+import { type AdaptedRecipe, adaptModel, type ModelShards, type Weights } from "./adapters.js";
 import { type NoCard, noCardLine } from "./no-card.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { checkOffload, checkTrainable, integerConfig, quantizedConfig } from "./quantized.js";
@@ -198,6 +200,13 @@ export function buildModel(
     saveModel(model, dir);
     copyGenerationConfig(recipe.model_name_or_path, dir);
   };
-  const weights: Weights = { save, load: (dir) => loadWeights(model, dir, onDevice) };
+  const shards: ModelShards = {
+    save: (dir, names, at) => saveShard(model, dir, names, at),
+    join(from, dir, names) {
+      joinShards(model, from, dir, names);
+      copyGenerationConfig(recipe.model_name_or_path, dir);
+    },
+  };
+  const weights: Weights = { save, shards, load: (dir) => loadWeights(model, dir, onDevice) };
   return { model, weights, methods: slices.size > 0 ? [new HeldSlices(model, slices)] : [] };
 }

@@ -58,9 +58,12 @@ interface Reduction {
 export class FlatShard {
   /** What this rank keeps, in the order of the parameters. */
   readonly parts: readonly OwnPart[];
+  /** The parameters' names. */
+  readonly names: readonly string[];
   readonly #world: World;
   readonly #members: readonly Member[];
-  readonly #isTrained: boolean;
+  /** Whether its parameters are trained. */
+  readonly isTrained: boolean;
   /** Elements of a rank. */
   readonly #length: number;
   /** All members, [size * length]; without memory while they are not gathered. */
@@ -79,17 +82,18 @@ export class FlatShard {
   constructor(named: readonly (readonly [string, Tensor])[], world: World, dtype: DType) {
     const [, first] = named[0] as readonly [string, Tensor];
     this.#world = world;
-    this.#isTrained = first.requiresGrad;
+    this.isTrained = first.requiresGrad;
     let end = 0;
     this.#members = named.map(([name, parameter]) => {
       const [at, size] = [aligned(end), parameter.numel()];
       end = at + size;
       return { name, parameter, at, shape: parameter.shape, size, hasGradient: false };
     });
+    this.names = named.map(([name]) => name);
     this.#length = aligned(Math.ceil(end / world.size));
     this.#whole = keep(zeros([world.size * this.#length], { dtype }));
     for (const member of this.#members) this.#takeIn(member, member.parameter);
-    if (this.#isTrained) world.begin("broadcast", this.#whole).wait();
+    if (this.isTrained) world.begin("broadcast", this.#whole).wait();
     this.#own = keep(empty([this.#length], { dtype }));
     this.parts = this.#cut();
     this.#keepOwn();
@@ -121,7 +125,7 @@ export class FlatShard {
   /** Starts to add this rank's gradients to those of the others; they are taken from the parameters. */
   reduce(): void {
     this.settle();
-    if (!this.#isTrained) return;
+    if (!this.isTrained) return;
     const { size } = this.#world;
     scope(() =>
       noGrad(() => {
@@ -159,7 +163,7 @@ export class FlatShard {
    * @param named rank 0's, where they may be other tensors than before
    */
   renew(named: ReadonlyMap<string, Tensor>): void {
-    if (!this.#isTrained) {
+    if (!this.isTrained) {
       this.release();
       return;
     }
@@ -208,7 +212,7 @@ export class FlatShard {
       const length = Math.min(at + size, start + this.#length) - from;
       if (length <= 0) continue;
       const part = noGrad(() => keep(this.#own.narrow(0, from - start, length)));
-      part.requiresGrad = this.#isTrained;
+      part.requiresGrad = this.isTrained;
       found.push({ name, part, from: from - at, shape });
     }
     return found;

@@ -23,4 +23,5 @@ export type {
   PositionScaling,
 } from "./family.js";
 export { formatName, type Quantization, RUN, THRESHOLD } from "./files/quantization.js";
+export { joinShards, type Shards, saveShard } from "./save-model.js";
 export type { LoadOptions } from "./weights.js";

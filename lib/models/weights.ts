@@ -1,26 +1,13 @@
-// Weights of a model of any family: loaded, drawn from scratch, saved. A parameter's path is its key in the file.
+// Weights of a model of any family: loaded, or drawn from scratch. A parameter's path is its key in the file. How they are
+// saved: save-model.ts.
 
-import { renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { messageOf, UserError } from "../errors.js";
-import { writeJson } from "../files/json.js";
-import { makeFolder } from "../files/make-folder.js";
+import { UserError } from "../errors.js";
 import { CodedLinear, Embedding, Linear, normal_, RMSNorm, zeroRow_ } from "../nn/index.js";
 import type { Device, DType, Tensor } from "../torch/index.js";
-import {
-  bytesPerElement,
-  empty,
-  isFloatingPoint,
-  keep,
-  noGrad,
-  ones,
-  saveSafetensors,
-  scope,
-  zeros,
-} from "../torch/index.js";
+import { empty, isFloatingPoint, keep, ones, scope, zeros } from "../torch/index.js";
 import type { FamilyModel } from "./family.js";
 import type { StoredTensor } from "./files/checkpoint-files.js";
-import { INDEX, openCheckpoint, SINGLE } from "./files/checkpoint-files.js";
+import { openCheckpoint } from "./files/checkpoint-files.js";
 import { takeQuantized } from "./files/quantized-weights.js";
 import { hasHeadOfItsOwn, untie } from "./tied-head.js";
 
@@ -163,109 +150,4 @@ function discardLinear(layer: Linear, dtype: DType): void {
       .parameters()
       .map((p) => p.dispose());
   });
-}
-
-/** Options of {@link saveModel}. */
-export interface SaveOptions {
-  /** Cast to this; default: each tensor as it is. */
-  dtype?: DType;
-  /** Gigabytes (10^9 bytes) a file, at most; a larger tensor has its own file. Default 5. */
-  maxShardGigabytes?: number;
-}
-
-/**
- * Writes config.json and the weights by their Hugging Face names, tied head left out: one file, or shards and
- * their index. A head that is no longer tied is written, and config.json says so.
- * Weights of an earlier run are replaced once all of the new ones are on the disk.
- * Throws UserError where the disk refuses; what was there before is then still there.
- */
-export function saveModel(model: FamilyModel, dir: string, options: SaveOptions = {}): void {
-  makeModelFolder(dir);
-  const state = model.stateDict();
-  const kept = new Set<Tensor>();
-  for (const { owner, tensor } of model.parameterSlots()) if (owner.keepsDTypes) kept.add(tensor);
-  const dtypeOf = (tensor: Tensor): DType =>
-    kept.has(tensor) ? tensor.dtype : (options.dtype ?? tensor.dtype);
-  const shards = planShards(state, (options.maxShardGigabytes ?? 5) * 1e9, dtypeOf);
-  const width = 5;
-  const map: Record<string, string> = {};
-  let total = 0;
-  const written: [from: string, to: string][] = [];
-  for (const [index, names] of shards.entries()) {
-    const number = (value: number): string => String(value).padStart(width, "0");
-    const file =
-      shards.length === 1 ? SINGLE : `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
-    scope(() => {
-      const tensors = new Map<string, Tensor>();
-      for (const name of names) {
-        const tensor = state.get(name) as Tensor;
-        tensors.set(
-          name,
-          noGrad(() =>
-            tensor
-              .detach()
-              .to({ dtype: dtypeOf(tensor), device: "cpu" })
-              .contiguous(),
-          ),
-        );
-        map[name] = file;
-        total += tensor.numel() * bytesPerElement(dtypeOf(tensor));
-      }
-      written.push(saveBeside(dir, file, tensors, written));
-    });
-  }
-  for (const stale of [SINGLE, INDEX]) rmSync(join(dir, stale), { force: true });
-  for (const [from, to] of written) renameSync(from, to);
-  if (shards.length > 1) {
-    const sorted = Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
-    writeJson(join(dir, INDEX), { metadata: { total_size: total }, weight_map: sorted });
-  }
-  const dtype = dtypeOf(model.inputEmbedding.weight);
-  writeJson(join(dir, "config.json"), model.configJson(dtype, !state.has("lm_head.weight")));
-}
-
-function makeModelFolder(dir: string): void {
-  try {
-    makeFolder(dir);
-  } catch (error) {
-    throw new UserError(`cannot write ${dir}: ${messageOf(error)}; choose another folder`);
-  }
-}
-
-/** Writes a file under the name that a run cut off leaves to be cleaned up; where that fails, the `earlier` ones go. */
-function saveBeside(
-  dir: string,
-  name: string,
-  tensors: ReadonlyMap<string, Tensor>,
-  earlier: readonly (readonly [from: string, to: string])[],
-): [from: string, to: string] {
-  const temporary = join(dir, `.${name}.${process.pid}.tmp`);
-  try {
-    saveSafetensors(temporary, tensors, { format: "pt" });
-  } catch (error) {
-    for (const [from] of earlier) rmSync(from, { force: true });
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(error.message.replace(temporary, join(dir, name)), { cause: error });
-  }
-  return [temporary, join(dir, name)];
-}
-
-/** Names by file: as many as fit, in the order of the model. */
-function planShards(
-  state: Map<string, Tensor>,
-  limit: number,
-  dtypeOf: (tensor: Tensor) => DType,
-): string[][] {
-  const shards: string[][] = [[]];
-  let used = 0;
-  for (const [name, tensor] of state) {
-    const bytes = tensor.numel() * bytesPerElement(dtypeOf(tensor));
-    if (used > 0 && used + bytes > limit) {
-      shards.push([]);
-      used = 0;
-    }
-    (shards[shards.length - 1] as string[]).push(name);
-    used += bytes;
-  }
-  return shards;
 }

@@ -8,6 +8,7 @@ import { expect } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import {
   initializeWeights,
+  openCheckpoint,
   parseConfig,
   Qwen3ForCausalLM,
   saveModel,
@@ -106,8 +107,10 @@ export class TinyRuns {
     return this.log(name).flatMap(({ eval_loss }) => eval_loss ?? []);
   }
 
-  weights(name: string, file = "adapter_model.safetensors"): ReadonlyMap<string, Tensor> {
-    return loadSafetensors(this.path(name, file));
+  /** The tensors of an adapter, or of a `model` in one file or several. */
+  weights(name: string, what: "adapter" | "model" = "adapter"): ReadonlyMap<string, Tensor> {
+    if (what === "adapter") return loadSafetensors(this.path(name, "adapter_model.safetensors"));
+    return new Map([...openCheckpoint(this.path(name))].map(([key, { tensor }]) => [key, tensor]));
   }
 
   /** The largest relative difference between a figure of two runs, over their steps. */
@@ -118,9 +121,9 @@ export class TinyRuns {
   }
 
   /** The largest relative difference between the tensors of two runs. */
-  weightsApart(a: string, b: string, file?: string): number {
-    const [one, other] = [this.weights(a, file), this.weights(b, file)];
-    expect([...one.keys()]).toEqual([...other.keys()]);
+  weightsApart(a: string, b: string, what?: "adapter" | "model"): number {
+    const [one, other] = [this.weights(a, what), this.weights(b, what)];
+    expect([...one.keys()].sort()).toEqual([...other.keys()].sort());
     const norms = [...one].map(([name, tensor]) => {
       const wide = tensor.double();
       return wide.sub(other.get(name)!.double()).norm().item() / Math.max(1e-30, wide.norm().item());

@@ -8,7 +8,8 @@ import { afterAll } from "vitest";
 import { type LoadedRecipe, type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import type { TrainEvent, TrainResult } from "../../lib/events.js";
 import { parsePythonJson } from "../../lib/files/python-json.js";
-import { loadSafetensors, scope } from "../../lib/torch/index.js";
+import { openCheckpoint } from "../../lib/models/index.js";
+import { loadSafetensors, scope, type Tensor } from "../../lib/torch/index.js";
 import type { TrainerCallback } from "../../lib/train/loop/callbacks.js";
 import { runRecipe } from "../../lib/train/run.js";
 
@@ -154,16 +155,21 @@ export function filesOf(dir: string): string[] {
     .sort();
 }
 
-/** The adapter's or the model's file of a folder. */
+/** The adapter's or the model's file of a folder, or the index of its files. */
 export function weightsFile(dir: string): string {
-  const adapter = path.join(dir, "adapter_model.safetensors");
-  return existsSync(adapter) ? adapter : path.join(dir, "model.safetensors");
+  const files = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
+  return path.join(dir, files.find((name) => existsSync(path.join(dir, name))) as string);
+}
+
+function tensorsOf(file: string): Map<string, Tensor> {
+  if (!file.endsWith(".index.json")) return loadSafetensors(file);
+  return new Map([...openCheckpoint(path.dirname(file))].map(([name, { tensor }]) => [name, tensor]));
 }
 
 /** |a - b| / |b| over all tensors of b together, in float64. Throws where one is missing or of another shape. */
 export function distance(a: string, b: string): number {
   return scope(() => {
-    const [ours, theirs] = [loadSafetensors(a), loadSafetensors(b)];
+    const [ours, theirs] = [tensorsOf(a), tensorsOf(b)];
     let [difference, size] = [0, 0];
     for (const [name, expected] of theirs) {
       const found = ours.get(name);

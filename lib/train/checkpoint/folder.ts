@@ -35,10 +35,19 @@ const MANIFEST_SHAPE = object({
   files: table(object({ bytes: count, sha256: sha256Shape })),
 });
 type Manifest = Of<typeof MANIFEST_SHAPE>;
+/** What the manifest says of a file. */
+export type WrittenFile = Manifest["files"][string];
+/** Files of a folder, by name. */
+export type Written = Readonly<Record<string, WrittenFile>>;
 
 /** `checkpoint-500` of an output folder. */
 export function checkpointPath(outputDir: string, step: number): string {
   return path.join(outputDir, `checkpoint-${step}`);
+}
+
+/** Length and checksum of a file that was written, as the manifest has them. */
+export function measured(file: string): WrittenFile {
+  return { bytes: statSync(file).size, sha256: sha256(file) };
 }
 
 function sha256(file: string): string {
@@ -95,19 +104,21 @@ export function beginCheckpoint(outputDir: string, step: number): string {
 /**
  * Adds a manifest to what {@link beginCheckpoint} began, flushes everything and renames the folder. An earlier folder of
  * that name is replaced.
+ * @param known files that those who wrote them have flushed and measured
  * @returns the path of the checkpoint
  * @throws UserError where the disk refuses; nothing is left behind then
  */
-export function finishCheckpoint(outputDir: string, step: number): string {
+export function finishCheckpoint(outputDir: string, step: number, known: Written = {}): string {
   const final = checkpointPath(outputDir, step);
   const temporary = unfinishedPath(outputDir, step, process.pid);
   const aside = path.join(outputDir, `.checkpoint-${step}.${process.pid}.old`);
   try {
+    checkThere(temporary, known);
     const files: Manifest["files"] = {};
     for (const name of readdirSync(temporary).sort()) {
       const file = path.join(temporary, name);
-      flush(file);
-      files[name] = { bytes: statSync(file).size, sha256: sha256(file) };
+      if (known[name] === undefined) flush(file);
+      files[name] = known[name] ?? measured(file);
     }
     const manifest: Manifest = { format: 1, step, files };
     writeWhole(path.join(temporary, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
@@ -124,9 +135,25 @@ export function finishCheckpoint(outputDir: string, step: number): string {
   return final;
 }
 
+/** @throws UserError where a file that another process has written is not there, or not all of it */
+function checkThere(dir: string, known: Written): void {
+  for (const [name, { bytes }] of Object.entries(known)) {
+    const file = path.join(dir, name);
+    if (statSync(file, { throwIfNoEntry: false })?.size !== bytes)
+      throw new UserError(
+        `${file}: another process has written it, and it is not whole here; choose an output_dir that all machines share`,
+      );
+  }
+}
+
 /** Removes what {@link beginCheckpoint} began. */
 export function dropCheckpoint(outputDir: string, step: number): void {
-  rmSync(unfinishedPath(outputDir, step, process.pid), { recursive: true, force: true });
+  removeFolder(unfinishedPath(outputDir, step, process.pid));
+}
+
+/** Removes a folder into which another process may still be writing. */
+export function removeFolder(dir: string): void {
+  rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** Removes what a process that is gone left half-written, and puts back what it had set aside. */

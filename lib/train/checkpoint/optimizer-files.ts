@@ -28,20 +28,22 @@ export function saveOptimizer(dir: string, optimizer: Optimizer): void {
   saveSafetensors(path.join(dir, OPTIMIZER_FILE), optimizer.stateDict(), { format: "pt" });
 }
 
-/** Writes what process `rank` of `size` has of the state, beside the others' files. */
+/** Writes what process `rank` of `size` has of the state, beside the others' files; gives its file's name. */
 export function saveOptimizerPart(
   dir: string,
   optimizer: Optimizer,
   { rank, size }: { readonly rank: number; readonly size: number },
   extents: Extents,
-): void {
+): string {
+  const name = partFile(rank, size);
   const said = Object.fromEntries(
     [...extents].map(([name, { from, length, shape }]) => [name, [from, length, ...shape]]),
   );
-  saveSafetensors(path.join(dir, partFile(rank, size)), optimizer.stateDict(), {
+  saveSafetensors(path.join(dir, name), optimizer.stateDict(), {
     format: "pt",
     [EXTENTS]: JSON.stringify(said),
   });
+  return name;
 }
 
 /** A run of a parameter's elements in some file. */

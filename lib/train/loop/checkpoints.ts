@@ -15,12 +15,21 @@ import {
   checkpointPath,
   dropCheckpoint,
   finishCheckpoint,
+  measured,
   rotateCheckpoints,
   unfinishedPath,
+  type Written,
 } from "../checkpoint/folder.js";
 import type { LoopState } from "../checkpoint/loop-numbers.js";
 import { saveOptimizer, saveOptimizerPart } from "../checkpoint/optimizer-files.js";
-import { loadRunState, type RandomStates, saveRandom, saveRunState } from "../checkpoint/run-state.js";
+import {
+  loadRunState,
+  type RandomStates,
+  randomFile,
+  saveRandom,
+  saveRunState,
+} from "../checkpoint/run-state.js";
+import { pidOfMain, type Saving, saveTrained } from "../checkpoint/save-trained.js";
 import {
   controlState,
   loadTrainerState,
@@ -40,7 +49,7 @@ export const STATE_FILE = "trainer_state.json";
 export const ARGUMENTS_FILE = "training_args.json";
 
 /** What {@link Checkpoints} work with. */
-export interface CheckpointsOptions {
+export interface CheckpointsOptions extends Saving {
   recipe: Recipe;
   plan: Plan;
   progress: Progress;
@@ -54,7 +63,6 @@ export interface CheckpointsOptions {
   device: Device;
   strategy: Strategy;
   data: LoopState["data"];
-  save(dir: string): void;
   /** Writes what methods need beside that to go on from a checkpoint. */
   saveMethods?(dir: string): void;
   onEvent?: (event: TrainEvent) => void;
@@ -190,11 +198,12 @@ export class Checkpoints {
     const isMain = strategy.rank === 0;
     try {
       if (isMain) beginCheckpoint(outputDir, step);
-      const random = isResumable ? await this.#writeParts() : new Map<number, RandomStates>();
-      await strategy.whole(() => {
-        if (isMain) this.#fill(unfinishedPath(outputDir, step, process.pid), random, isResumable);
-      });
-      return isMain ? finishCheckpoint(outputDir, step) : checkpointPath(outputDir, step);
+      const folder = unfinishedPath(outputDir, step, await pidOfMain(strategy));
+      const { left, written } = isResumable ? await this.#writeParts(folder) : {};
+      const files = await saveTrained(this.#options, strategy, folder, written);
+      if (!isMain) return checkpointPath(outputDir, step);
+      this.#fill(folder, left);
+      return finishCheckpoint(outputDir, step, files);
     } catch (error) {
       if (isMain) dropCheckpoint(outputDir, step);
       throw error;
@@ -202,32 +211,34 @@ export class Checkpoints {
   }
 
   /**
-   * Every process writes what it alone has, side by side. Gives what rank 0 has left to write of it: its own random state,
-   * and those of processes that do not see the folder, on machines that share no disk.
+   * Every process writes what it alone has, side by side. Gives what it has written, and what rank 0 has left to write of
+   * it: its own random state, and those of processes that do not see the folder, on machines that share no disk.
    */
-  async #writeParts(): Promise<Map<number, RandomStates>> {
-    const { recipe, progress, optimizer, strategy } = this.#options;
+  async #writeParts(folder: string): Promise<{ left: Map<number, RandomStates>; written: Written }> {
+    const { optimizer, strategy } = this.#options;
     const { rank, extents } = strategy;
     const left = new Map<number, RandomStates>([[0, this.#random]]);
-    if (strategy.size === 1) return left;
-    const [[pid = 0] = []] = await strategy.gather(rank === 0 ? [process.pid] : []); // the folder is there now
-    const folder = unfinishedPath(recipe.output_dir, progress.step, pid);
-    if (extents !== undefined) saveOptimizerPart(folder, optimizer, strategy, extents);
+    const names: string[] = [];
+    if (extents !== undefined) names.push(saveOptimizerPart(folder, optimizer, strategy, extents));
     const isSeen = existsSync(folder);
-    if (rank > 0 && isSeen) saveRandom(folder, rank, this.#random);
+    if (rank > 0 && isSeen) {
+      saveRandom(folder, rank, this.#random);
+      names.push(randomFile(rank));
+    }
+    const written = Object.fromEntries(names.map((name) => [name, measured(path.join(folder, name))]));
     const sent = rank > 0 && !isSeen ? (this.#random.get("cpu")?.tolist() as number[]) : [];
     for (const [from, bytes] of (await strategy.gather(sent)).entries()) // and now all of these files are
       if (bytes.length > 0) left.set(from, new Map([["cpu", tensor(bytes, { dtype: "uint8" })]]));
-    return left;
+    return { left, written };
   }
 
-  #fill(folder: string, random: ReadonlyMap<number, RandomStates>, isResumable: boolean): void {
-    const { recipe, progress, optimizer, strategy, save } = this.#options;
+  /** Writes what is rank 0's alone. `random`: of a checkpoint that is to be resumed. */
+  #fill(folder: string, random: ReadonlyMap<number, RandomStates> | undefined): void {
+    const { recipe, progress, optimizer, strategy } = this.#options;
     try {
-      save(folder);
       saveTrainerState(this.state(), path.join(folder, STATE_FILE));
       saveArguments(recipe, folder);
-      if (!isResumable) return;
+      if (random === undefined) return;
       if (strategy.extents === undefined) saveOptimizer(folder, optimizer);
       this.#saveForResume(folder, random);
     } catch (error) {

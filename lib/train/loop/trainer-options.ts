@@ -6,6 +6,7 @@ import type { TrainingMethod } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import type { Device, GraphRecorder } from "../../torch/index.js";
+import type { DividedSaving } from "../checkpoint/save-trained.js";
 import type { Strategy } from "../strategy/strategy.js";
 import type { TrainerCallback } from "./callbacks.js";
 
@@ -35,6 +36,8 @@ export interface TrainerOptions {
   recorder?: GraphRecorder;
   /** Writes the adapter or the model, and whatever else belongs into every checkpoint, into a folder. */
   save(dir: string): void;
+  /** The same where processes keep a part of the model each; default: rank 0 gathers it, and saves. */
+  saveDivided?: DividedSaving;
   /** A verified checkpoint whose weights the model already has. */
   resume?: string;
   /** Follows the run. */

@@ -48,6 +48,7 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
     isTogether: context !== undefined,
     divide: oneProcess.divide,
     extents: undefined,
+    units: undefined,
     broadcast,
     whole: oneProcess.whole,
     async renew(parameters, work) {

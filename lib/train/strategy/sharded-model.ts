@@ -8,6 +8,7 @@ import type { CausalModel } from "../../models/causal-model.js";
 import type { Direction, Part, Passage } from "../../step/passage.js";
 import { type DType, scope, type Tensor } from "../../torch/index.js";
 import { byPart, type Named } from "./model-parts.js";
+import type { Units } from "./strategy.js";
 
 type Unit = readonly FlatShard[];
 
@@ -15,6 +16,8 @@ type Unit = readonly FlatShard[];
 export class ShardedModel implements Passage {
   /** What this process keeps of the trained parameters. */
   readonly parts: readonly OwnPart[];
+  /** The model, unit by unit. */
+  readonly units: Units;
   readonly #model: CausalModel;
   readonly #world: World;
   readonly #sharding: Sharding;
@@ -42,6 +45,11 @@ export class ShardedModel implements Passage {
     this.#embedding = unitOf(embedding);
     const own = unitOf(head);
     this.#head = isApart ? own : [...this.#embedding, ...own];
+    const units = [this.#embedding, ...this.#blocks, own].filter((unit) => unit.length > 0);
+    this.units = {
+      names: units.map((unit) => unit.flatMap(({ names }) => names)),
+      visit: (ranks, work) => this.#visit(units, ranks, work),
+    };
     this.parts = this.#all().flatMap(({ parts }) => parts);
   }
 
@@ -76,10 +84,11 @@ export class ShardedModel implements Passage {
     this.#reducing = [];
   }
 
-  /** Runs `work` with all weights in memory on rank 0; the others help to gather them. */
-  async whole<T>(work: () => Promise<T> | T): Promise<T> {
+  /** Runs `work` with all weights in memory on rank 0, or the trained ones; the others help to gather them. */
+  async whole<T>(work: () => Promise<T> | T, read?: "trained"): Promise<T> {
     if (this.#isHeld) return work();
     for (const flat of this.#all()) {
+      if (read === "trained" && !flat.isTrained) continue;
       flat.ready();
       if (this.#world.rank > 0) flat.release();
     }
@@ -102,6 +111,23 @@ export class ShardedModel implements Passage {
     if (isMain) work();
     const named = this.#model.stateDict();
     for (const flat of this.#all()) flat.renew(named);
+  }
+
+  /** In rounds of a unit for each rank: all help to gather, one after the other, what all then work on together. */
+  #visit(units: readonly Unit[], ranks: readonly number[], work: (unit: number) => void): void {
+    const place = ranks.indexOf(this.#world.rank);
+    for (let first = 0; first < units.length; first += ranks.length) {
+      const round = units.slice(first, first + ranks.length);
+      for (const [at, unit] of round.entries())
+        for (const flat of unit) {
+          flat.ready();
+          if (at !== place) flat.release();
+        }
+      const own = round[place];
+      if (own === undefined) continue;
+      work(first + place);
+      for (const flat of own) flat.release();
+    }
   }
 
   #all(): readonly FlatShard[] {

@@ -51,10 +51,13 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     get extents() {
       return extents;
     },
+    get units() {
+      return divided?.units;
+    },
     whenComplete: () => undefined, // its passage is told anyway
     reduceGradients: async () => model().settle(), // the last of them: they are reduced as they are made
     broadcast: async () => {}, // what each has was cut from rank 0's
-    whole: async (work) => (divided === undefined ? work() : divided.whole(work)),
+    whole: async (work, read) => (divided === undefined ? work() : divided.whole(work, read)),
     renew: async (_, work) => model().renew(work),
     clip: (parameters, most) => clip(world, parameters, most),
   };

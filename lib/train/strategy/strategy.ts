@@ -14,6 +14,17 @@ export interface Extent {
   readonly shape: readonly number[];
 }
 
+/** The units of a model of which each process keeps a part: its embedding, its blocks, its head. */
+export interface Units {
+  /** The names of their parameters, each in one unit. */
+  readonly names: readonly (readonly string[])[];
+  /**
+   * Gathers one after the other. `work` is called for each on one of `ranks` in turn, while all of that unit and nothing
+   * else is in memory there, and on all of them at the same time. Every process asks.
+   */
+  visit(ranks: readonly number[], work: (unit: number) => void): void;
+}
+
 /** The processes of a run, as one of them asks for them. Every rank must ask in the same order. */
 export interface Strategy {
   /** Number of this process, from 0; 0 prints and writes. */
@@ -56,10 +67,15 @@ export interface Strategy {
   divide(model: CausalModel, groups: readonly ParameterGroup[], dtype?: DType): readonly ParameterGroup[];
   /** What this process updates of each parameter, where that is a part; undefined where it is everything. */
   readonly extents: ReadonlyMap<string, Extent> | undefined;
+  /** Of a divided model; undefined where every process has all of it. */
+  readonly units: Units | undefined;
   /** Gives every process rank 0's values, before the first step. */
   broadcast(parameters: readonly Tensor[]): Promise<void>;
-  /** Runs `work` with all weights in memory on rank 0, where it reads them; the others have nothing to do in theirs. */
-  whole<T>(work: () => Promise<T> | T): Promise<T>;
+  /**
+   * Runs `work` with all weights in memory on rank 0, or the trained ones, where it reads them; the others have nothing to
+   * do in theirs.
+   */
+  whole<T>(work: () => Promise<T> | T, read?: "trained"): Promise<T>;
   /**
    * Runs on rank 0 `work`, which changes the weights; every process has them afterwards.
    * @param parameters the trained ones, asked for after that
@@ -97,6 +113,7 @@ export const oneProcess: Strategy = {
   reduceGradients: async () => {},
   divide: (_, groups) => groups,
   extents: undefined,
+  units: undefined,
   broadcast: async () => {},
   whole: async (work) => work(),
   renew: async (_, work) => work(),

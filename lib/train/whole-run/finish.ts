@@ -13,6 +13,7 @@ import { packageVersion } from "../../version.js";
 import type { DomainEvaluation } from "../before-after/domains.js";
 import { writeForgettingReport } from "../before-after/forgetting-report.js";
 import { rotateCheckpoints } from "../checkpoint/folder.js";
+import { type Saving, saveTrained } from "../checkpoint/save-trained.js";
 import { type LogEntry, saveTrainerState } from "../checkpoint/trainer-state.js";
 import { type Checkpoints, STATE_FILE, saveArguments } from "../loop/checkpoints.js";
 import type { Outcome } from "../loop/outcome.js";
@@ -52,7 +53,7 @@ function result(
 /** What a run is finished with. */
 export interface Finishing {
   /** Writes adapter or model and tokenizer into a folder. */
-  save(dir: string): void;
+  saving: Saving;
   model: CausalModel;
   weights: Weights;
   /** Names of the evaluation sets. */
@@ -89,10 +90,11 @@ export async function finishRun(
   progress.log(metrics);
   await shareBest(trainer, recipe, finishing, () => takeBest(checkpoints, recipe, weights, emit));
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
-  const scored = await strategy.whole(async () => {
-    await writeTrained(trainer, recipe, metrics, finishing, emit);
-    return domains?.finish(dir); // before an evaluation that casts the weights
-  });
+  await writeTrained(trainer, recipe, metrics, finishing, emit);
+  // before an evaluation that casts the weights
+  const scored = (await scoresDomains(finishing))
+    ? await strategy.whole(() => domains?.finish(dir))
+    : undefined;
   if (scored !== undefined) await reportForgetting(recipe, scored, dir, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
@@ -114,13 +116,18 @@ async function writeTrained(
   { checkpoints, history }: Trainer,
   recipe: Recipe,
   metrics: Record<string, number>,
-  { save, weights, evaluates }: Finishing,
+  { saving, weights, evaluates, strategy }: Finishing,
   emit: (event: TrainEvent) => void,
 ): Promise<void> {
+  const folders: string[] = [];
+  const withRest = (folder: string): void => {
+    saving.save(folder);
+    folders.push(...(weights.finish?.(folder) ?? []));
+  };
   const dir = recipe.output_dir;
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
-  save(dir);
-  for (const folder of weights.finish?.(dir) ?? []) {
+  await saveTrained({ ...saving, save: withRest }, strategy, dir);
+  for (const folder of folders) {
     saveCard(recipe, history.entries, folder);
     emit({ type: "file", path: folder, what: "adapter" });
   }
@@ -142,11 +149,18 @@ async function finishBeside(
   outcome: Outcome,
   finishing: Finishing,
 ): Promise<TrainResult> {
-  const { strategy } = finishing;
+  const { strategy, saving } = finishing;
   await shareBest(trainer, recipe, finishing);
-  await strategy.whole(() => {});
+  await saveTrained(saving, strategy, recipe.output_dir);
+  if (await scoresDomains(finishing)) await strategy.whole(() => {});
   if (recipe.do_eval) await trainer.evaluate(evaluationDtype(recipe));
   return result(trainer.progress, recipe, outcome, {});
+}
+
+/** Whether rank 0 has something to score, for which it needs the whole model. */
+async function scoresDomains({ domains, strategy }: Finishing): Promise<boolean> {
+  const [scored = 0] = await strategy.sum([Number(domains !== undefined)]);
+  return scored > 0;
 }
 
 /** The best checkpoint's weights on every rank, where the recipe asks for them: rank 0 takes them. */

@@ -38,11 +38,17 @@ export async function runJoined(
     const prepared = await prepare(loaded, emit, signal, strategy);
     const { recipe, tokenizer, weights } = prepared;
     const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted });
-    const save = (dir: string): void => {
-      weights.save(dir);
+    const beside = (dir: string): void => {
       saveTokenizer(tokenizer, dir);
       domains?.save(dir);
       if (recipe.finetuning_type === "lora") saveCard(recipe, trainer.history.entries, dir);
+    };
+    const saving = {
+      save(dir: string): void {
+        weights.save(dir);
+        beside(dir);
+      },
+      saveDivided: { shards: weights.shards, beside },
     };
     if (isAborted?.() === true) throw new AbortError("aborted before the first step");
     const trainer: Trainer = new Trainer({
@@ -57,7 +63,7 @@ export async function runJoined(
       device: prepared.device,
       checkpointing: prepared.checkpointing,
       batchesAtOnce: prepared.batchesAtOnce,
-      save,
+      ...saving,
       resume: prepared.resume,
       strategy,
       callbacks,
@@ -76,7 +82,7 @@ export async function runJoined(
           recipe,
           outcome,
           {
-            save,
+            saving,
             model: prepared.model,
             weights,
             evaluates: prepared.evaluation.map(({ name }) => name),
