@@ -36,7 +36,10 @@ const MANIFEST_SHAPE = object({
 });
 type Manifest = Of<typeof MANIFEST_SHAPE>;
 /** What the manifest says of a file. */
-export type WrittenFile = Manifest["files"][string];
+export interface WrittenFile {
+  readonly bytes: number;
+  readonly sha256: string;
+}
 /** Files of a folder, by name. */
 export type Written = Readonly<Record<string, WrittenFile>>;
 
