@@ -142,6 +142,7 @@ export const rooms = {
     "family",
     "tied-head",
     "weights",
+    "save-model",
     "families",
     "resize-vocabulary",
     "new-rows",
