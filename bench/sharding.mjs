@@ -1,9 +1,11 @@
 // The memory of a sharded run measured: full fine-tuning of a model of 12 equal blocks by N processes that have the
 // whole model each, its weights alone, or an N-th of everything (fsdp), and what a step sends. A process's memory is the
 // peak until the first step, and that of its steps, over what it had before the model; as it saves a checkpoint and then the
-// model, rank 0's over what it had after the last step. docs/distributed.md has the figures.
-//   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard]
+// model, rank 0's over what it had after the last step. `hidden` is the share of the time in which weights and gradients of
+// parts move that rank 0 computes in. docs/distributed.md has the figures.
+//   node bench/sharding.mjs [--ranks 1,2] [--steps 4] [--ways none,shard_grad_op,full_shard] [--prefetch]
 // Bytes are the loopback's, so nothing else should talk over it meanwhile. Linux.
+import diagnostics from "node:diagnostics_channel";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -19,10 +21,12 @@ const { values } = parseArgs({
     steps: { type: "string", default: "4" },
     ways: { type: "string", default: "none,shard_grad_op,full_shard" },
     model: { type: "string" }, // for a rank: the model's folder
+    prefetch: { type: "boolean", default: false }, // the next block is gathered while one computes
     way: { type: "string" },
   },
 });
 
+const PREFETCH = { forward_prefetch: true, backward_prefetch: "backward_pre" };
 const peakBytes = () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 /** From now on the peak is what comes after. */
 const resetPeak = () => writeFileSync("/proc/self/clear_refs", "5");
@@ -72,9 +76,16 @@ async function oneRank() {
     logging_steps: 1000,
     use_cpu: true,
     ...(values.way !== "none" && { fsdp: values.way }),
+    ...(values.way !== "none" && values.prefetch && { fsdp_config: PREFETCH }),
   });
   let [parameters, start, peak, saving, sent] = [0, 0, 0, 0, 0];
   let mark = { at: 0, bytes: 0 };
+  let [moving, hidden] = [0, 0];
+  let waits = { moving: 0, hidden: 0 };
+  diagnostics.subscribe("qwen-pt:waits", (times) => {
+    waits.moving += times.moving;
+    waits.hidden += times.hidden;
+  });
   const every = [];
   // ranks above 0 are told nothing: their peak is read after a time that is as good
   const timer = setInterval(() => {
@@ -96,6 +107,8 @@ async function oneRank() {
       if (event.step === 2) resetPeak();
       if (event.step > 2) {
         every.push(now.at - mark.at);
+        moving += waits.moving;
+        hidden += waits.hidden;
         sent = now.bytes - mark.bytes;
         peak = peakBytes();
       }
@@ -104,18 +117,19 @@ async function oneRank() {
         saving = -peakBytes();
       }
       mark = now;
+      waits = { moving: 0, hidden: 0 };
     },
   });
   clearInterval(timer);
   const ms = median(every);
   if (Number(process.env.RANK ?? 0) === 0)
-    console.log(JSON.stringify({ size, parameters, before, start, peak, saving, sent, ms }));
+    console.log(JSON.stringify({ size, parameters, before, start, peak, saving, sent, ms, moving, hidden }));
 }
 
 const ranks = (size, way, model) =>
   runRanks(size, 1, [
     fileURLToPath(import.meta.url),
-    ...["--model", model, "--way", way, "--steps", values.steps],
+    ...["--model", model, "--way", way, "--steps", values.steps, ...(values.prefetch ? ["--prefetch"] : [])],
   ]);
 
 if (values.model !== undefined) await oneRank();
@@ -124,12 +138,16 @@ else {
   await makeModel(dir);
   const mb = (count) => `${(count / 1e6).toFixed(0)} MB`.padStart(9);
   console.log(
-    "processes  fsdp           at start    memory    theory    saving    sent a step    theory   step ms",
+    "processes  fsdp           at start    memory    theory    saving    sent a step    theory   step ms   hidden",
   );
   for (const size of values.ranks.split(",").map(Number))
     for (const way of values.ways.split(",")) {
       if (size === 1 && way !== "none") continue;
-      const { parameters, before, start, peak, saving, sent, ms } = await ranks(size, way, dir);
+      const { parameters, before, start, peak, saving, sent, ms, moving, hidden } = await ranks(
+        size,
+        way,
+        dir,
+      );
       // weights, gradients and AdamW's two moments in float32; of what is divided an N-th, and one block's weights and
       // gradients, the latter three times on their way to the others
       const block = parameters / 12;
@@ -146,6 +164,7 @@ else {
           mb(size === 1 ? 0 : sent).padStart(12),
           mb(size * sentOf(parameters, 4, size, way)), // of all ranks together
           ms.toFixed(0).padStart(8),
+          (moving > 0 ? `${((100 * hidden) / moving).toFixed(0)} %` : "").padStart(8),
         ].join(" "),
       );
     }

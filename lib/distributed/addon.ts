@@ -63,7 +63,7 @@ export interface DistributedAddon {
     reduction: number,
     root: number,
   ): TicketHandle;
-  await(ticket: TicketHandle): void;
+  await(ticket: TicketHandle): readonly [began: number, ended: number];
   releaseMemory(tensor: Handle): void;
   restoreMemory(tensor: Handle): void;
   send(group: GroupHandle, tensor: Handle, to: number, tag: number): Promise<void>;

@@ -1,5 +1,6 @@
 // The processes of a run as one of them sees them: its rank, collectives on tensors, what is agreed on, and the end.
 // Which batches a rank has and what is done with gradients is not decided here.
+import diagnostics from "node:diagnostics_channel";
 import { messageOf } from "../errors.js";
 import { empty, type Tensor, tensor } from "../torch/index.js";
 import { packageVersion } from "../version.js";
@@ -31,6 +32,16 @@ export interface Pending {
   /** Blocks until it is done, whatever the event loop has to do. Throws what {@link World.explained} explains. */
   wait(): void;
 }
+
+/** What each {@link Pending} publishes to the channel `qwen-pt:waits` once it is done, for measurements. */
+export interface WaitTimes {
+  /** Milliseconds in which its elements moved between ranks. */
+  readonly moving: number;
+  /** Those of them in which this rank was computing. */
+  readonly hidden: number;
+}
+
+const waits = diagnostics.channel("qwen-pt:waits");
 
 /** Settings of {@link init}. */
 export interface InitOptions {
@@ -122,7 +133,15 @@ export class World {
     const addon = distributedAddon();
     const { group } = this.#parts;
     const ticket = addon.begin(group, KINDS[kind], value._handle, output?._handle ?? null, 0, 0);
-    return { wait: () => addon.await(ticket) };
+    return {
+      wait() {
+        const asked = Number(process.hrtime.bigint()) / 1e6;
+        const [began, ended] = addon.await(ticket);
+        if (!waits.hasSubscribers) return;
+        const hidden = Math.max(0, Math.min(ended, asked) - began);
+        waits.publish({ moving: ended - began, hidden } satisfies WaitTimes);
+      },
+    };
   }
 
   /** Sends a tensor to a rank; done once it has been received there under the same tag. */

@@ -163,15 +163,16 @@ Napi::Value collective(const Napi::CallbackInfo& info) {
 // begin(group, kind, tensor, output, reduction, root) -> a ticket, for a thread that will wait where it needs the result
 Napi::Value begin(const Napi::CallbackInfo& info) {
   const auto ticket = std::make_shared<Ticket>();
-  held<Group>(info[0])->start(operationOf(info), [ticket](const qwen_pt::Ended& end) { ticket->end(end.failure); });
+  held<Group>(info[0])->start(operationOf(info), [ticket](const qwen_pt::Ended& end) { ticket->end(end); });
   return giving(ticket)(info.Env());
 }
 
-// await(ticket): blocks this thread until the operation is done; throws with the code ERR_DISTRIBUTED
-void await(const Napi::CallbackInfo& info) {
-  const auto failure = held<Ticket>(info[0])->wait();
-  if (failure.empty()) return;
-  auto error = Napi::Error::New(info.Env(), failure);
+// await(ticket) -> the times between which its elements moved. Blocks this thread until the operation is done; throws with
+// the code ERR_DISTRIBUTED
+Napi::Value await(const Napi::CallbackInfo& info) {
+  const auto end = held<Ticket>(info[0])->wait();
+  if (end.failure.empty()) return givingTimes(end)(info.Env());
+  auto error = Napi::Error::New(info.Env(), end.failure);
   error.Set("code", Napi::String::New(info.Env(), "ERR_DISTRIBUTED"));
   throw error;
 }

@@ -3,32 +3,33 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <string>
+
+#include "group.h"
 
 namespace qwen_pt {
 
 class Ticket {
  public:
-  // From any thread, once; an empty text where all went well.
-  void end(const std::string& failure) {
+  // From any thread, once.
+  void end(const Ended& how) {
     const std::lock_guard lock(mutex_);
-    failure_ = failure;
+    how_ = how;
     isDone_ = true;
     changed_.notify_all();
   }
 
-  // Blocks until then; gives the failure.
-  std::string wait() {
+  // Blocks until then.
+  Ended wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return isDone_; });
-    return failure_;
+    return how_;
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   bool isDone_ = false;
-  std::string failure_;
+  Ended how_;
 };
 
 }  // namespace qwen_pt

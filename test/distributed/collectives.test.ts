@@ -93,6 +93,28 @@ describe.skipIf(process.platform !== "linux")("collectives", () => {
     expect(results(ended)).toEqual([expected, expected]);
   });
 
+  it("that a thread blocks for say how much of them it did not wait for", async () => {
+    const ended = await runRanks(
+      `const { default: diagnostics } = await import("node:diagnostics_channel");
+       const said = [];
+       diagnostics.subscribe("qwen-pt:waits", (times) => said.push(times));
+       const world = await init();
+       const value = t.zeros([4_000_000]);
+       world.begin("allReduce", value).wait();
+       const later = world.begin("allReduce", value);
+       const end = performance.now() + 2000;
+       while (performance.now() < end); // computes meanwhile
+       later.wait();
+       await world.close();
+       const [first, second] = said;
+       console.log(JSON.stringify([said.length, first.moving > 0, first.hidden < first.moving, second.hidden === second.moving]));`,
+    );
+    expect(results(ended)).toEqual([
+      [2, true, true, true],
+      [2, true, true, true],
+    ]);
+  });
+
   it("of a process that is alone do nothing", async () => {
     const [alone] = await runRanks(
       `const world = await init();
