@@ -195,6 +195,11 @@ void eightBitDecode(c10::ScalarType dtype, const int8_t* codes, float scale, int
   forProductType(dtype, [&](auto zero) { eightBitDecodeRow<decltype(zero)>(codes, scale, count, to); });
 }
 
+void eightBitDecodeAs(c10::ScalarType dtype, const int8_t* codes, float scale, int64_t count, void* to) {
+  forProductType(dtype,
+                 [&](auto zero) { eightBitDecodeNarrow(codes, scale, count, static_cast<decltype(zero)*>(to)); });
+}
+
 #if defined(CPU_CAPABILITY_AVX2)
 void fixedPointMultiply(const FixedPointTask& task) {
   forProductType(task.dtype, [&](auto zero) { fixedMultiply<decltype(zero)>(task); });
@@ -257,7 +262,7 @@ VectorKernels makeTable(const char* capability) {
           {panelWiden, panelNarrow, panelDot},
           {lowRankProjectRows, lowRankUpdateRows, lowRankReduceRows},
           {fourBitDecode, fourBitDecodeAs, fourBitArrangeRow, fourBitDot, fourBitArrangedSize},
-          {eightBitDecode},
+          {eightBitDecode, eightBitDecodeAs},
           fixedPointTable(),
           int8Table(),
           packedTable()};

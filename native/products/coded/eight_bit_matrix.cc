@@ -27,4 +27,18 @@ void EightBitMatrix::widen(int64_t row, int64_t height, int64_t column, int64_t 
   }
 }
 
+void EightBitMatrix::read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width,
+                          void* to) const {
+  // a value that was rounded to another 16 bits is rounded twice
+  if (dtype != dtype_ && dtype_ != c10::ScalarType::Float) {
+    return StoredMatrix::read(dtype, row, height, column, width, to);
+  }
+  const auto size = static_cast<int64_t>(c10::elementSize(dtype));
+  for (int64_t i = 0; i < height; ++i) {
+    const float scale = scales_[row + i] * unit_;
+    vectorKernels().eightBit.decodeNarrow(dtype, codes_ + (row + i) * columns_ + column, scale, width,
+                                          static_cast<char*>(to) + i * width * size);
+  }
+}
+
 }  // namespace qwen_pt

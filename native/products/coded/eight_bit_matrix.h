@@ -20,6 +20,7 @@ class EightBitMatrix final : public StoredMatrix {
   int64_t rows() const override { return rows_; }
   int64_t columns() const override { return columns_; }
   void widen(int64_t row, int64_t height, int64_t column, int64_t width, float* to, int64_t ld) const override;
+  void read(c10::ScalarType dtype, int64_t row, int64_t height, int64_t column, int64_t width, void* to) const override;
 
  private:
   const int8_t* codes_;

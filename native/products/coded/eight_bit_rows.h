@@ -1,4 +1,4 @@
-// Codes of 8 bits as float. Compiled once for each capability, with internal linkage.
+// Codes of 8 bits as numbers. Compiled once for each capability, with internal linkage.
 #pragma once
 
 #include "eight_bit_kernel.h"
@@ -21,14 +21,25 @@ inline void eightBitScale(const int8_t* codes, float scale, int64_t count, float
   for (; i < count; ++i) to[i] = static_cast<float>(codes[i]) * scale;
 }
 
+constexpr int64_t kEightBitTogether = 256;
+
 template <typename T>
 void eightBitDecodeRow(const int8_t* codes, float scale, int64_t count, float* to) {
-  constexpr int64_t kTogether = 256;
-  T memory[kTogether];
-  for (int64_t i = 0; i < count; i += kTogether) {
-    const int64_t some = std::min(kTogether, count - i);
+  T memory[kEightBitTogether];
+  for (int64_t i = 0; i < count; i += kEightBitTogether) {
+    const int64_t some = std::min(kEightBitTogether, count - i);
     eightBitScale(codes + i, scale, some, to + i);
     roundTo<T>(to + i, memory, some);
+  }
+}
+
+template <typename T>
+void eightBitDecodeNarrow(const int8_t* codes, float scale, int64_t count, T* to) {
+  float wide[kEightBitTogether];
+  for (int64_t i = 0; i < count; i += kEightBitTogether) {
+    const int64_t some = std::min(kEightBitTogether, count - i);
+    eightBitScale(codes + i, scale, some, wide);
+    narrow<T>(wide, to + i, some);
   }
 }
 

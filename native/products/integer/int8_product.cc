@@ -123,7 +123,8 @@ class Tokens {
 
 void multiply(const Tokens& x, const Slab& slab, const float* columnScales, const Tensor& out, float beta) {
   const int64_t rows = out.size(0), columns = slab.columns();
-  int64_t width = std::max<int64_t>(kBlockBytes / (slab.depth() * kInt8Columns), 1) * kInt8Columns;
+  // two panels meet a tile: one alone would be read as often for half of the sums
+  int64_t width = std::max<int64_t>(kBlockBytes / (slab.depth() * 2 * kInt8Columns), 1) * 2 * kInt8Columns;
   const int64_t threads = at::get_num_threads();
   while (width > kInt8Columns && (columns + width - 1) / width < 2 * threads) width = roundUp(width / 2, kInt8Columns);
   const int64_t blocks = (columns + width - 1) / width;

@@ -175,10 +175,60 @@ C10_ALWAYS_INLINE void int8Write(const Int8Task& task, int64_t row, int64_t colu
   }
 }
 
-/// Sums [Rows][Panels][kInt8Columns], added to those at `kept`, or to what x's zero is worth where they are the first.
-template <int Rows, int Panels>
+/// Where the sums of some columns go as numbers.
+template <int Panels>
+struct Int8Columns {
+  const Int8Task& task;
+  int64_t column;
+  __m512 scales[Panels];
+
+  Int8Columns(const Int8Task& of, int64_t first) : task(of), column(first) {
+    for (int64_t p = 0; p < Panels; ++p) {
+      const int64_t from = column + p * kInt8Columns;
+      const auto there = std::clamp<int64_t>(task.columns - from, 0, kInt8Columns);
+      const auto mask = static_cast<__mmask16>((1u << there) - 1);
+      scales[p] =
+          task.columnScales == nullptr ? _mm512_set1_ps(1.f) : _mm512_maskz_loadu_ps(mask, task.columnScales + from);
+    }
+  }
+
+  /// A row's, from the registers.
+  template <typename Out>
+  C10_ALWAYS_INLINE void write(int64_t row, const __m512i (&sums)[Panels]) const {
+#if defined(__AVX512BF16__)
+    if constexpr (std::is_same_v<Out, c10::BFloat16> && Panels == 2) {
+      if (column + 2 * kInt8Columns <= task.columns) return writeBoth(row, sums);
+    }
+#endif
+    unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
+      const int64_t first = column + p * kInt8Columns;
+      if (first < task.columns) int8Write<Out>(task, row, first, sums[p], scales[p]);
+    });
+  }
+
+ private:
+#if defined(__AVX512BF16__)
+  /// A whole line of bfloat16, rounded by one instruction.
+  C10_ALWAYS_INLINE void writeBoth(int64_t row, const __m512i (&sums)[Panels]) const {
+    using Vec = at::vec::Vectorized<float>;
+    const __m512 scale = _mm512_set1_ps(task.rowScales[row]);
+    auto* out = static_cast<c10::BFloat16*>(task.out) + row * task.outStride + column;
+    Vec numbers[2];
+    unrolled<2>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
+      numbers[p] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[p]), scales[p]), scale);
+      if (task.beta == 0) return;
+      numbers[p] = at::vec::fmadd(int8Load(out + p * kInt8Columns, kInt8Columns), Vec(task.beta), numbers[p]);
+    });
+    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(numbers[1], numbers[0]));
+  }
+#endif
+};
+
+/// Sums of Rows rows and Panels panels, added to those at `kept` [Rows][Panels][kInt8Columns], or to what x's zero is worth
+/// where they are the first; into the result where they are whole, from `row` on, of which there are `rows`.
+template <int Rows, int Panels, typename Out>
 void int8Tile(const uint8_t* x, int64_t stride, const int8_t* panel, int64_t panelStride, int64_t quads, int32_t* kept,
-              const int32_t* beginning) {
+              const int32_t* beginning, const Int8Columns<Panels>* into, int64_t row, int64_t rows) {
   __m512i sums[Rows][Panels];
   unrolled<Rows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
     unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
@@ -199,26 +249,15 @@ void int8Tile(const uint8_t* x, int64_t stride, const int8_t* panel, int64_t pan
     });
   }
   unrolled<Rows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
+    if (into != nullptr) {
+      // x's rows are there up to a multiple of kInt8Rows, the result's are not
+      if (i < rows) into->template write<Out>(row + i, sums[i]);
+      return;
+    }
     unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
       _mm512_storeu_si512(kept + (i * Panels + p) * kInt8Columns, sums[i][p]);
     });
   });
-}
-
-/// Sums [rows][Panels][kInt8Columns] as numbers, into the result.
-template <int Panels, typename Out>
-void int8WriteRows(const Int8Task& task, int64_t row, int64_t rows, int64_t column, const int32_t* sums) {
-  for (int64_t p = 0; p < Panels; ++p) {
-    const int64_t first = column + p * kInt8Columns;
-    const int64_t there = std::clamp<int64_t>(task.columns - first, 0, kInt8Columns);
-    if (there == 0) break;
-    const auto mask = static_cast<__mmask16>((1u << there) - 1);
-    const __m512 scales =
-        task.columnScales == nullptr ? _mm512_set1_ps(1.f) : _mm512_maskz_loadu_ps(mask, task.columnScales + first);
-    for (int64_t i = 0; i < rows; ++i) {
-      int8Write<Out>(task, row + i, first, _mm512_loadu_si512(sums + (i * Panels + p) * kInt8Columns), scales);
-    }
-  }
 }
 
 /// Columns from there on, all rows: whole tiles, then smaller ones.
@@ -226,22 +265,22 @@ template <int Panels, typename Out>
 void int8Panels(const Int8Task& task, int64_t column, int32_t* kept) {
   alignas(64) int32_t beginning[Panels * kInt8Columns];
   for (int64_t i = 0; i < Panels * kInt8Columns; ++i) beginning[i] = -kInt8Zero * task.sums[column + i];
+  const Int8Columns<Panels> result(task, column);
   const int64_t panelStride = task.quads * 4 * kInt8Columns;
   for (int64_t row = 0; row < task.rows; row += kInt8Block) {
     const int64_t rows = std::min(kInt8Block, task.rows - row);
     for (int64_t quad = 0; quad < task.quads; quad += kInt8Quads) {
       const int64_t quads = std::min(kInt8Quads, task.quads - quad);
+      const Int8Columns<Panels>* into = quad + quads == task.quads ? &result : nullptr;
       const int8_t* panel = task.panels + column * task.quads * 4 + quad * 4 * kInt8Columns;
-      // x's rows are there up to a multiple of kInt8Rows
       for (int64_t i = 0; i < rows;) {
         const bool whole = i + kInt8TileRows <= rows;
-        const auto tile = whole ? int8Tile<kInt8TileRows, Panels> : int8Tile<kInt8Rows, Panels>;
+        const auto tile = whole ? int8Tile<kInt8TileRows, Panels, Out> : int8Tile<kInt8Rows, Panels, Out>;
         tile(task.x + (row + i) * task.xStride + quad * 4, task.xStride, panel, panelStride, quads,
-             kept + i * Panels * kInt8Columns, quad == 0 ? beginning : nullptr);
+             kept + i * Panels * kInt8Columns, quad == 0 ? beginning : nullptr, into, row + i, rows - i);
         i += whole ? kInt8TileRows : kInt8Rows;
       }
     }
-    int8WriteRows<Panels, Out>(task, row, rows, column, kept);
   }
 }
 
