@@ -26,6 +26,7 @@ import type { AttentionKernel } from "../nn/index.js";
 import { readAdapterConfig } from "../peft/index.js";
 import { accelerator, buildInfo, type Device, defaultDevice, fusedKernels, isHost } from "../torch/index.js";
 import { type AdaptedRecipe, adaptModel, type ModelShards, type Weights } from "./adapters.js";
+import { float8Config } from "./float8.js";
 import { type NoCard, noCardLine } from "./no-card.js";
 import { precisionOf, upcastNorms } from "./precision.js";
 import { checkOffload, checkTrainable, integerConfig, quantizedConfig } from "./quantized.js";
@@ -65,8 +66,9 @@ export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
   const note = (text: string): void => emit({ type: "message", level: "info", text });
   const { compute } = precisionOf(recipe);
   const read = { ...readModelConfig(recipe.model_name_or_path), attention: attentionKernel(recipe) };
-  const config = integerConfig(recipe, quantizedConfig(recipe, read, compute, note), compute);
-  checkTrainable(recipe, config);
+  const quantized = integerConfig(recipe, quantizedConfig(recipe, read, compute, note), compute);
+  checkTrainable(recipe, quantized);
+  const config = float8Config(recipe, quantized, compute, emit);
   checkOffload(recipe, config);
   if (recipe.rope_parameters !== null) {
     const raw: Record<string, unknown> = { ...config.raw, rope_parameters: recipe.rope_parameters };
@@ -75,6 +77,7 @@ export function modelConfig(recipe: Recipe, emit: Emit): ModelConfig {
     return {
       ...parseModelConfig(raw, source),
       quantization: config.quantization,
+      products: config.products,
       attention: config.attention,
     };
   }

@@ -27,6 +27,8 @@ export interface ModelConfig {
   readonly dtype: DType | undefined;
   /** What the linear layers are kept in; left out or undefined: in `dtype`. */
   readonly quantization?: Quantization | undefined;
+  /** What linear layers that may train multiply in; left out: in their own numbers. A choice of the run. */
+  readonly products?: "fp8" | undefined;
   /** What attends; left out: the flash kernel. A choice of the run, not of the checkpoint. */
   readonly attention?: AttentionKernel | undefined;
   /** The object that was read; its `model_type` names the family. */

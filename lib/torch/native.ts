@@ -177,6 +177,8 @@ export interface DeviceMemory {
 export interface KernelState {
   /** What they are compiled for: `sm_90`. */
   readonly architecture: string;
+  /** The card's compute capability times ten, 90; 0 where no driver says it. */
+  readonly capability: number;
   /** Why they do not run; empty where they do. */
   readonly reason: string;
   /** NVRTC's version; empty where there is none. */

@@ -39,6 +39,7 @@ Settings settings;
 struct Device {
   std::string architecture;  // sm_90; compute_120 where the compiler does not know the card
   std::string reason;        // why there are no kernels; empty where there are
+  int capability = 0;        // times ten; 0 where no driver says it
   std::map<std::string, void*> modules, functions;
 };
 
@@ -55,7 +56,7 @@ std::string architectureFor(int capability, const std::vector<int>& known) {
 void prepare(Device& device, int index) {
   const Driver* driver = Driver::find(device.reason);
   if (!driver) return;
-  const int capability = driver->capability(index);
+  const int capability = device.capability = driver->capability(index);
   if (capability < kOldest) {
     device.reason = "the card's compute capability is " + std::to_string(capability / 10) + "." +
                     std::to_string(capability % 10) + ", below 7.5";
@@ -185,15 +186,19 @@ napi_value strings(napi_env env, std::initializer_list<std::pair<const char*, st
   return result;
 }
 
-// kernelState(index) -> {architecture, reason, compiler}: reason is empty where kernels run on that card
+// kernelState(index) -> {architecture, capability, reason, compiler}: reason is empty where kernels run on that card
 napi_value kernelState(napi_env env, Instance&, const Arguments& args) {
   const std::lock_guard<std::recursive_mutex> guard(lock);
   const Device& device = deviceOf(static_cast<int>(toInteger(env, args[0], "index")));
   std::string error;
   const Nvrtc* compiler = Nvrtc::find(error);
-  return strings(env, {{"architecture", device.architecture},
-                       {"reason", isWanted() ? device.reason : "QWEN_PT_FUSED is 0"},
-                       {"compiler", compiler ? compiler->version() : ""}});
+  napi_value state = strings(env, {{"architecture", device.architecture},
+                                   {"reason", isWanted() ? device.reason : "QWEN_PT_FUSED is 0"},
+                                   {"compiler", compiler ? compiler->version() : ""}});
+  napi_value capability;
+  check(env, napi_create_int32(env, device.capability, &capability));
+  check(env, napi_set_named_property(env, state, "capability", capability));
+  return state;
 }
 
 // compileKernels(source, architecture) -> {code: ArrayBuffer, log}; throws where it does not compile, or nothing compiles

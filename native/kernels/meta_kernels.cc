@@ -101,6 +101,20 @@ void attentionBackward(const c10::OperatorHandle& op, Stack* stack) {
   answer(op, stack, std::move(results));
 }
 
+/// self [m, k] and mat2 [k, n], scales, bias, scale of the result, dtype
+void scaledProduct(const c10::OperatorHandle& op, Stack* stack) {
+  const auto arguments = argumentsOf(op, *stack);
+  const Tensor self = arguments[0].toTensor(), mat2 = arguments[1].toTensor();
+  TORCH_CHECK(self.dim() == 2 && mat2.dim() == 2 && self.size(1) == mat2.size(0), "_scaled_mm: ", self.sizes(), " and ",
+              mat2.sizes(), " do not belong together");
+  // what a card asks for
+  TORCH_CHECK(self.size(1) % 16 == 0 && mat2.size(1) % 16 == 0 && self.stride(1) == 1 && mat2.stride(0) == 1,
+              "_scaled_mm: rows, and columns that are multiples of 16, are needed, not ", self.sizes(), " and ",
+              mat2.sizes());
+  const auto dtype = arguments[6].toOptional<at::ScalarType>().value_or(self.scalar_type());
+  answer(op, stack, {at::empty({self.size(0), mat2.size(1)}, self.options().dtype(dtype))});
+}
+
 bool isMissing(const std::string& name, const std::string& overload) {
   const auto op = c10::Dispatcher::singleton().findSchema({"aten::" + name, overload});
   return op && !op->hasKernelForDispatchKey(c10::DispatchKey::Meta);
@@ -119,6 +133,7 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
   fill(library, "embedding_dense_backward", embeddingBackward);
   fill(library, "where", where, "self");
   fill(library, "_fused_adamw_", fusedAdamW);
+  fill(library, "_scaled_mm", torch::CppFunction::makeFromBoxedFunction<scaledProduct>());
   fill(library, "_flash_attention_forward", torch::CppFunction::makeFromBoxedFunction<flashForward>());
   fill(library, "_flash_attention_backward", torch::CppFunction::makeFromBoxedFunction<attentionBackward>());
   fill(library, "_efficient_attention_forward", torch::CppFunction::makeFromBoxedFunction<efficientForward>());

@@ -1,5 +1,5 @@
 // Products with a frozen weight in each form. Dense ones are frozen_product.cc's, integers int8_product.cc's where x has more
-// than a few rows. Codes are multiplied by whatever suits the processor: in integers, through panels of float, packed as
+// than a few rows, 8-bit floats float8.cc's. Other codes are multiplied by whatever suits the processor: in integers, through panels of float, packed as
 // pairs of bfloat16, or, where it multiplies 16 bits itself otherwise and on every other device, by libtorch's product of a
 // panel in x's dtype.
 //
@@ -11,7 +11,7 @@
 #include "frozen_weight.h"
 
 #include "frozen_product.h"
-#include "kernels/cuda/four_bit.h"
+#include "kernels/launchers/four_bit.h"
 #include "kernels/round_up.h"
 #include "kernels/vector_kernels.h"
 #include "product_kind.h"
@@ -104,6 +104,12 @@ FrozenWeight::FrozenWeight(const Tensor& weight, TensorList state, int64_t colum
     return;
   }
   TORCH_CHECK(isNarrow(stored_) || stored_ == at::kFloat, "values of codes are of 16 bits or float32, not ", stored_);
+  if (isFloat8()) {
+    storedFloat8(weight, state_[0]);
+    TORCH_CHECK(weight.size(1) == columns, "codes ", weight.sizes(), " have not ", columns, " columns");
+    rows_ = weight.size(0);
+    return;
+  }
   if (isEightBits()) {
     checkEightBits(weight, state_[0]);
     if (isIntegers()) Int8Weight(weight, state_);
@@ -131,12 +137,16 @@ std::unique_ptr<StoredMatrix> FrozenWeight::matrix(at::ScalarType rounded) const
 
 int64_t FrozenWeight::panelRows() const {
   const int64_t most = isOnHost(weight_) ? kHostPanel : kDevicePanel;
-  if (isEightBits()) return std::max<int64_t>(most / columns_, 1);
+  if (isEightBits() || isFloat8()) return std::max<int64_t>(most / columns_, 1);
   const int64_t run = runLength(rows_ * columns_, FourBitState(state_).absmax.numel());
   return roundUp(std::max<int64_t>(most / columns_, 1), run);
 }
 
 Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
+  if (isFloat8()) {
+    const Tensor codes = weight_.narrow(0, first, count).view(at::kFloat8_e4m3fn);
+    return codes.to(at::kFloat).mul_(state_[0]).to(rounded).to(dtype);
+  }
   if (isEightBits()) {
     const Tensor scales = state_[0].narrow(0, first, count).mul(unit()).unsqueeze(1);
     return (weight_.narrow(0, first, count) * scales).to(rounded).to(dtype);
@@ -155,6 +165,7 @@ Tensor FrozenWeight::composedValues(int64_t first, int64_t count, at::ScalarType
 
 Tensor FrozenWeight::values(int64_t first, int64_t count, at::ScalarType dtype, at::ScalarType rounded) const {
   if (!isCodes()) return weight_.narrow(0, first, count).to(dtype);
+  if (isFloat8()) return composedValues(first, count, dtype, rounded);
   if (!isOnHost(weight_) && !isEightBits()) {
     const FourBitRows rows{rows_, columns_, first, count, dtype, rounded};
     const FourBitState state(state_);
@@ -181,15 +192,21 @@ void FrozenWeight::forPanels(at::ScalarType dtype, at::ScalarType rounded, const
   }
 }
 
-Tensor FrozenWeight::forward(const Tensor& x) const {
+Tensor FrozenWeight::forward(const Tensor& x, std::optional<Float8Matrix>* rounded8) const {
   if (!isCodes()) return frozenForward(x, weight_);
   TORCH_CHECK(x.size(1) == columns_, "x ", x.sizes(), " and a weight of ", columns_, " columns do not belong together");
+  if (isFloat8() && isFloat8Input(x.scalar_type())) {
+    std::optional<Float8Matrix> own;
+    std::optional<Float8Matrix>& input = rounded8 == nullptr ? own : *rounded8;
+    if (!input) input = toFloat8(x, Float8Format::e4m3);
+    return float8Product(*input, storedFloat8(weight_, state_[0]), x.scalar_type(), /*fast=*/true);
+  }
   Tensor out = at::empty({x.size(0), rows_}, x.options());
   if (byIntegers(x)) {
     int8Product(x, Int8Weight(weight_, state_), true, out);
     return out;
   }
-  const ProductKind kind = kindOf(x, weight_);
+  const ProductKind kind = isFloat8() ? ProductKind::native : kindOf(x, weight_);
   // as bitsandbytes: values are rounded to x's dtype here; where the gradient is made too, or of 4 bits to the stored one
   const at::ScalarType rounded = isNarrow(x.scalar_type()) ? x.scalar_type() : at::kFloat;
   if (kind == ProductKind::native) {
@@ -202,17 +219,24 @@ Tensor FrozenWeight::forward(const Tensor& x) const {
   return out;
 }
 
+Tensor FrozenWeight::float8Gradient(const Tensor& dOut, Tensor sum) const {
+  const Float8Matrix turned = storedFloat8(weight_, state_[0]).transposed();
+  const Tensor part = float8Product(toFloat8(dOut, Float8Format::e5m2), turned, dOut.scalar_type(), /*fast=*/false);
+  return sum.defined() ? sum.add_(part) : part;
+}
+
 Tensor FrozenWeight::inputGradient(const Tensor& dOut, Tensor sum) const {
   if (!isCodes()) return frozenInputGradient(dOut, weight_, sum);
   TORCH_CHECK(dOut.size(1) == rows_, "a gradient ", dOut.sizes(), " and a weight of ", rows_,
               " rows do not belong together");
+  if (isFloat8() && isFloat8Input(dOut.scalar_type())) return float8Gradient(dOut, sum);
   const bool given = sum.defined();
   if (byIntegers(dOut) && !(given && sum.stride(1) != 1)) {
     if (!given) sum = at::empty({dOut.size(0), columns_}, dOut.options());
     int8Product(dOut, Int8Weight(weight_, state_), false, sum, given);
     return sum;
   }
-  const ProductKind kind = kindOf(dOut, weight_);
+  const ProductKind kind = isFloat8() ? ProductKind::native : kindOf(dOut, weight_);
   const at::ScalarType own = isNarrow(dOut.scalar_type()) ? dOut.scalar_type() : at::kFloat;
   const at::ScalarType rounded = isEightBits() ? own : stored_;
   if (kind == ProductKind::native || (given && sum.stride(1) != 1)) {

@@ -2,6 +2,7 @@
 // are read with. Layers multiply by it in either form; of codes never more than a panel exists as numbers.
 #pragma once
 
+#include "products/coded/float8.h"
 #include "products/coded/stored_matrix.h"
 
 #include <ATen/core/Tensor.h>
@@ -16,8 +17,9 @@ namespace qwen_pt {
 class FrozenWeight {
  public:
   /// `weight` [rows, columns]. With a state: codes, of as many rows as there are for `columns`, of a weight that was of
-  /// dtype `stored`. A state of one tensor are the rows' scales (eight_bit_matrix.h), one of three goes with integers that
-  /// are multiplied as such (int8_product.h), else it is four_bit_matrix.h's.
+  /// dtype `stored`. A state of one tensor are the rows' scales (eight_bit_matrix.h), or, of bytes that are 8-bit floats,
+  /// their unit (float8.h); one of three goes with integers that are multiplied as such (int8_product.h), else it is
+  /// four_bit_matrix.h's.
   FrozenWeight(const at::Tensor& weight, at::TensorList state, int64_t columns, std::optional<at::ScalarType> stored);
 
   int64_t rows() const { return rows_; }
@@ -26,8 +28,9 @@ class FrozenWeight {
   bool isCodes() const { return !state_.empty(); }
   const at::Tensor& weight() const { return weight_; }
 
-  /// x w^T [m, rows]. Below autograd.
-  at::Tensor forward(const at::Tensor& x) const;
+  /// x w^T [m, rows]. Below autograd. `rounded`: x in 8-bit floats, made where a weight of these asks for it, for the
+  /// other weights that x meets.
+  at::Tensor forward(const at::Tensor& x, std::optional<Float8Matrix>* rounded = nullptr) const;
   /// dOut w [m, columns], added to `sum` in place where that is defined. Below autograd.
   at::Tensor inputGradient(const at::Tensor& dOut, at::Tensor sum = at::Tensor()) const;
   /// Rows [first, first + count) as numbers of a dtype, those of codes rounded to another one before.
@@ -38,12 +41,14 @@ class FrozenWeight {
   std::unique_ptr<StoredMatrix> matrix(at::ScalarType rounded) const;
 
  private:
-  bool isEightBits() const { return state_.size() == 1 || isIntegers(); }
+  bool isFloat8() const { return state_.size() == 1 && weight_.scalar_type() == at::kByte; }
+  bool isEightBits() const { return !isFloat8() && (state_.size() == 1 || isIntegers()); }
   bool isIntegers() const { return state_.size() == 3; }
   /// What a row's scale is multiplied by, of 8 bits.
   float unit() const;
   /// Whether x's product is made in integers.
   bool byIntegers(const at::Tensor& x) const;
+  at::Tensor float8Gradient(const at::Tensor& dOut, at::Tensor sum) const;
   /// Rows of which values are made at once; a multiple of a run, so that panels begin where a run does.
   int64_t panelRows() const;
   /// Calls body(first row, rows, their values).

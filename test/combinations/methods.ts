@@ -117,6 +117,8 @@ export const METHODS: Readonly<Record<string, Method>> = {
   "4 bits": { keys: { quantization_bit: 4 }, only: ["lora"], choice: "quantization" },
   "8 bits": { keys: { quantization_bit: 8 }, only: ["lora"], choice: "quantization" },
   "8-bit integers": { keys: { quantization_compute: "int8" }, only: ["lora"], choice: "quantization" },
+  "fp8 beside an adapter": { keys: { fp8: true }, only: ["lora"], choice: "quantization" },
+  fp8: { keys: { fp8: true }, only: ["full", "freeze"] },
   "chosen layers' adapters": { keys: { lora_layers: "1" }, only: ["lora"] },
 };
 
@@ -129,5 +131,7 @@ export const REFUSED: Readonly<Record<string, RegExp>> = {
   "extend_vocab + 4 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
   "extend_vocab + 8 bits": /^recipe: extend_vocab: the tables of a quantized model are not resized/,
   "elastic weights + 8-bit integers": /^recipe: ewc_lambda: .*remove quantization_compute$/,
+  "elastic weights + fp8 beside an adapter": /^recipe: ewc_lambda: .*remove fp8$/,
+  "extend_vocab + fp8 beside an adapter": /^recipe: extend_vocab: .*train without fp8$/,
   "extend_vocab + 8-bit integers": /^recipe: extend_vocab: .*train without quantization_compute$/,
 };

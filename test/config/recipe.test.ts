@@ -376,6 +376,13 @@ describe("mistakes", () => {
       /layer_offload: quantized weights are not .* quantization_bit/,
     ],
     ["layer_offload: disk\npissa_init: true", /layer_offload: remove pissa_init: its weights are no file's/],
+    ["fp8: true\nquantization_bit: 4", /fp8: the frozen layers have a format already; .* quantization_bit/],
+    ["fp8: true\nquantization_compute: int8", /fp8: .* already; remove it or quantization_compute/],
+    ["fp8: true\nfinetuning_type: lora\npissa_init: true", /remove pissa_init or fp8/],
+    ["fp8: true\nadapter_name_or_path: a,b", /adapter_name_or_path: a model of fp8 takes one adapter/],
+    ["fp8: true\nlayer_offload: disk", /layer_offload: quantized weights are not .* or fp8/],
+    ["fp8: true\nfp8_backend: te", /fp8_backend: .*no library is needed for them; set fp8_backend: auto/],
+    ["fp8: true\nfp8_backend: msamp", /fp8_backend: .*set fp8_backend: auto; available: auto, torchao/],
     ["quantization_compute: int4", /quantization_compute: expected one of int8/],
     [
       "quantization_compute: int8\nquantization_bit: 8",

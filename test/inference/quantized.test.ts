@@ -95,6 +95,7 @@ describe("a checkpoint that is quantized already", () => {
         { quantization_bit: 4, quantization_type: "fp4" },
         /quantization_type: fp4: .* quantized already, to nf4/,
       ],
+      [{ fp8: true }, /fp8: .* is quantized already \(nf4, double quantization\); remove fp8/],
       [
         { quantization_compute: "int8" },
         /quantization_compute: int8: .* is quantized already \(nf4, double quantization\); remove it/,

@@ -38,6 +38,7 @@ const CHANGES: Record<string, [RecipeInput, RecipeInput]> = {
     neftune_noise_alpha: 5,
     optim: "adafactor",
   }),
+  fp8: [{ bf16: true }, { bf16: true, fp8: true }],
   quantization_compute: [{}, { quantization_compute: "int8" }],
   optim_args: [{ optim: "sgd" }, { optim: "sgd", optim_args: "momentum=0.9" }],
   pissa_iter: [
@@ -123,6 +124,7 @@ const ELSEWHERE: Record<string, string> = {
   cuda_graphs: "the same result by fewer launches (test/train/graphed-steps.test.ts)",
   merge_micro_batches: "the same result in fewer passes (merged-batches.test.ts)",
   layer_offload: "the same result in less memory (test/train/setup/streamed-weights.test.ts)",
+  fp8_backend: "the same products by either name",
   pissa_convert: "writes files (methods.test.ts)",
   nproc_per_node: "the same result by several processes (test/train/processes.test.ts)",
   fsdp: "the same result by several processes (test/combinations/processes.test.ts)",

@@ -115,6 +115,17 @@ const working = {
     default: null,
     doc: "Further settings of the optimizer, such as momentum=0.9,nesterov=true for sgd; the others have none.",
   }),
+  fp8: flag({
+    default: false,
+    doc: "Multiply in the blocks' linear layers in 8-bit floats, on a card of compute capability 8.9 or more (elsewhere the same numbers, slower): inputs and weights as e4m3, gradients as e5m2, each matrix by a single scale. Weights beside an adapter are kept so too, a byte each (docs/quantization.md).",
+  }),
+  fp8_backend: choice({
+    default: "auto",
+    values: ["auto", "torchao"],
+    later: ["te", "msamp"],
+    reason: "the products are libtorch's own, and no library is needed for them; set fp8_backend: auto",
+    doc: "Library for fp8 in LLaMA-Factory: the scaled products of libtorch, which torchao uses, by either name.",
+  }),
   bf16: flag({ default: false, doc: "Compute in bf16 where autocast does, with fp32 trained weights." }),
   fp16: flag({ default: false, doc: "Compute in fp16 where autocast does, with loss scaling." }),
   tf32: flag({ default: null, doc: "Allow TF32 in fp32 matrix products on a GPU; null leaves it as it is." }),
@@ -163,13 +174,8 @@ const optimization = {
     "there is only one implementation of gradient checkpointing",
     anything({ default: null, doc: "Settings of gradient checkpointing." }),
   ),
-  fp8: refused(LATER, flag({ default: false, doc: "Matrix products in fp8." })),
-  fp8_backend: silent(
-    "only read beside fp8, which is refused",
-    text({ default: "auto", doc: "Library for fp8." }),
-  ),
-  fp8_enable_fsdp_float8_all_gather: silent(
-    "only read beside fp8, which is refused",
+  fp8_enable_fsdp_float8_all_gather: idle(
+    "weights are gathered as they are stored",
     flag({ default: false, doc: "Gather weights in fp8." }),
   ),
   fp16_backend: silent(OLD, text({ default: "auto", doc: "Library for fp16." })),

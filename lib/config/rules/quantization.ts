@@ -6,7 +6,7 @@ import type { Recipe } from "../schema.js";
 import { shardingOf } from "../values/sharding.js";
 
 /** Keys that keep the frozen layers in few bits. */
-type Quantizing = "quantization_bit" | "quantization_compute";
+type Quantizing = "quantization_bit" | "quantization_compute" | "fp8";
 type Fail = (key: string, why: string) => never;
 
 const OF_FOUR = ["quantization_type", "double_quantization"] as const;
@@ -18,7 +18,12 @@ export function quantizationRules({ recipe, given, notes }: Checked, setting: Se
     throw new UserError(`${setting.where(key)}: ${key}: ${why}`);
   };
   const bits = recipe.quantization_bit;
-  if (recipe.quantization_compute !== null && setting.command === "train") integers(recipe, fail);
+  if (setting.command === "train") {
+    if (recipe.quantization_compute !== null) integers(recipe, fail);
+    if (recipe.fp8) float8(recipe, fail);
+    else if (given.has("fp8_backend"))
+      notes.push(`${setting.where("fp8_backend")}: fp8_backend has no effect without fp8: true`);
+  }
   if (bits === null) {
     const idle = BESIDE.filter((key) => given.has(key));
     if (idle[0] !== undefined)
@@ -98,13 +103,23 @@ export function offloadRules({ recipe }: Checked, setting: Setting): void {
       key,
       `needs finetuning_type: lora, not ${recipe.finetuning_type}: weights that train stay in memory`,
     );
-  for (const other of ["quantization_bit", "quantization_compute"] as const)
-    if (recipe[other] !== null)
+  for (const other of ["quantization_bit", "quantization_compute", "fp8"] as const)
+    if (recipe[other] !== null && recipe[other] !== false)
       fail(key, `quantized weights are not in the model's file; remove it or ${other}`);
   if (recipe.pissa_init || recipe.train_from_scratch)
     fail(key, `remove ${recipe.pissa_init ? "pissa_init" : "train_from_scratch"}: its weights are no file's`);
   if (shardingOf(recipe) !== undefined)
     fail(key, "sharded weights are in no file; remove it, or train in one process");
+}
+
+/** Checks `fp8`: products of the blocks' layers, whose weights beside an adapter are kept so. */
+function float8(recipe: Recipe, fail: Fail): void {
+  for (const other of ["quantization_bit", "quantization_compute"] as const)
+    if (recipe[other] !== null) fail("fp8", `the frozen layers have a format already; remove it or ${other}`);
+  if (recipe.finetuning_type !== "lora") return;
+  trained(recipe, "fp8", fail);
+  if ((recipe.adapter_name_or_path ?? []).length > 1)
+    fail("adapter_name_or_path", "a model of fp8 takes one adapter; merge the others first (qwen-pt export)");
 }
 
 /** Checks `quantization_compute`: our own, beside no other format. */

@@ -5,6 +5,7 @@ const REMOVE = "请删去";
 const ONLY_BESIDE = (key: string): string => `只与 ${key} 同用时才读，而它会被拒绝`;
 
 export const REASONS: Readonly<Record<string, string>> = {
+  "weights are gathered as they are stored": "权重按存放的样子收集",
   "GaLore and APOLLO are not in this version; remove it": `这个版本没有 GaLore 和 APOLLO，${REMOVE}`,
   "LLaMA-Factory forces it off": "LLaMA-Factory 会强制关闭它",
   "LLaMA-Factory takes it in supervised fine-tuning only; remove it": `LLaMA-Factory 只在监督微调里支持它，${REMOVE}`,
@@ -52,7 +53,6 @@ export const REASONS: Readonly<Record<string, string>> = {
   "one process reads the data": "数据由一个进程读取",
   "only dense Qwen3 models are trained here; remove it": `这里只训练稠密的 Qwen3，${REMOVE}`,
   "only read beside export_quantization_bit, which is refused": ONLY_BESIDE("export_quantization_bit"),
-  "only read beside fp8, which is refused": ONLY_BESIDE("fp8"),
   "only read beside use_apollo, which is refused": ONLY_BESIDE("use_apollo"),
   "only read beside use_badam, which is refused": ONLY_BESIDE("use_badam"),
   "only read beside use_galore, which is refused": ONLY_BESIDE("use_galore"),

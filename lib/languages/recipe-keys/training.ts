@@ -24,6 +24,8 @@ export const TRAINING: Readonly<Record<string, string>> = {
   optim:
     "优化器：adamw_torch_fused 或 adamw_torch（在这里都是一次融合的 AdamW）；adamw_bnb_8bit、paged_adamw_8bit 和 paged_adamw_32bit，状态为 8 位或放在文件里（docs/zh/quantization.md）；adafactor、sgd，或程序注册的优化器。",
   optim_args: "优化器的其他设置，例如 sgd 的 momentum=0.9,nesterov=true；其余的没有。",
+  fp8: "各块的线性层用 8 位浮点相乘，需要计算能力 8.9 以上的显卡（别处数值相同，但更慢）：输入和权重用 e4m3，梯度用 e5m2，每个矩阵有自己的一个缩放。适配器旁的权重也这样存放，每个一字节（docs/zh/quantization.md）。",
+  fp8_backend: "LLaMA-Factory 中 fp8 所用的库：两个名字都是 libtorch 自己的带缩放乘法，torchao 用的也是它。",
   bf16: "在自动混合精度适用之处用 bf16 计算，被训练的权重为 fp32。",
   fp16: "在自动混合精度适用之处用 fp16 计算，带损失缩放。",
   tf32: "允许 GPU 上的 fp32 矩阵乘法使用 TF32；null 表示不改动。",

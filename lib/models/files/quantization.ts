@@ -2,12 +2,18 @@
 // transformers and bitsandbytes write it. Not here: the layers (nn/quantized), their weights (quantized-weights.ts).
 
 import { UserError } from "../../errors.js";
-import type { EightBitFormat, FourBitFormat, FourBitType, IntegerFormat } from "../../nn/index.js";
+import type {
+  EightBitFormat,
+  Float8Format,
+  FourBitFormat,
+  FourBitType,
+  IntegerFormat,
+} from "../../nn/index.js";
 import { FOUR_BIT_TYPES } from "../../nn/index.js";
 import type { DType } from "../../torch/index.js";
 
 /** What the linear layers of a model are kept in. */
-export type Quantization = (FourBitFormat | EightBitFormat | IntegerFormat) & QuantizedWhere;
+export type Quantization = (FourBitFormat | EightBitFormat | IntegerFormat | Float8Format) & QuantizedWhere;
 
 /** Which layers, and from what. */
 export interface QuantizedWhere {
@@ -63,12 +69,14 @@ function nameOf(method: unknown): string {
 
 /**
  * The object that transformers writes for a model in this format.
- * @throws UserError for integers that are multiplied as such: no checkpoint keeps them
+ * @throws UserError for what is multiplied as it is, integers or 8-bit floats: no checkpoint keeps them
  */
 export function quantizationConfig(quantization: Quantization, dtype: DType): Record<string, unknown> {
   const { skipped } = quantization;
   if (quantization.type === "int8 products")
     throw new UserError("a model in integers (quantization_compute) is not saved: save the original weights");
+  if (quantization.type === "fp8 products")
+    throw new UserError("a frozen model in fp8 is not saved: save the original weights");
   const inEight = quantization.type === "int8";
   // the threshold of a model of 4 bits, a float, is the default
   return {
@@ -90,6 +98,6 @@ export function quantizationConfig(quantization: Quantization, dtype: DType): Re
 
 /** What a sentence calls the format. */
 export function formatName(quantization: Quantization): string {
-  if (quantization.type === "int8" || quantization.type === "int8 products") return quantization.type;
+  if (!("nested" in quantization)) return quantization.type;
   return quantization.nested ? `${quantization.type}, double quantization` : quantization.type;
 }

@@ -2,7 +2,18 @@
 // checkpoint that has them so already, or from one of plain weights, a tensor at a time from the mapped file.
 
 import { UserError } from "../../errors.js";
-import { CodedLinear, IntegerLinear, Linear, Linear4bit, Linear8bit, type Module } from "../../nn/index.js";
+import {
+  CodedLinear,
+  Float8Linear,
+  FrozenFloat8Linear,
+  IntegerLinear,
+  Linear,
+  Linear4bit,
+  Linear8bit,
+  type Module,
+  type Projection,
+  suitsFloat8,
+} from "../../nn/index.js";
 import {
   type Device,
   type DType,
@@ -20,19 +31,33 @@ const HEAD = "lm_head";
 
 /** Puts a layer of fewer bits, without values, in the place of every linear layer but the head and those skipped. */
 export function quantizeLayers(model: Module, quantization: Quantization): void {
-  const isSkipped = (path: string): boolean =>
-    [HEAD, ...quantization.skipped].some((name) => path === name || `.${path}.`.includes(`.${name}.`));
-  for (const [path, layer] of [...model.namedModules()]) {
-    if (!(layer instanceof Linear) || isSkipped(path)) continue;
+  const isFloat8 = quantization.type === "fp8 products";
+  for (const [path, layer] of plainLayers(model, quantization.skipped)) {
+    if (isFloat8 && !suitsFloat8(layer.inFeatures, layer.outFeatures)) continue;
     model.replace(path, emptyLayer(layer, quantization));
     for (const parameter of layer.parameters()) parameter.dispose();
   }
 }
 
-function emptyLayer(layer: Linear, quantization: Quantization): CodedLinear {
+/** Has every linear layer but the head, where its sides allow it, multiply in 8-bit floats; weights stay what they are. */
+export function multiplyInFloat8(model: Module): void {
+  for (const [path, layer] of plainLayers(model, []))
+    if (suitsFloat8(layer.inFeatures, layer.outFeatures)) model.replace(path, Float8Linear.of(layer));
+}
+
+function plainLayers(model: Module, skipped: readonly string[]): [string, Linear][] {
+  const isSkipped = (path: string): boolean =>
+    [HEAD, ...skipped].some((name) => path === name || `.${path}.`.includes(`.${name}.`));
+  return [...model.namedModules()].filter(
+    (entry): entry is [string, Linear] => entry[1] instanceof Linear && !isSkipped(entry[0]),
+  );
+}
+
+function emptyLayer(layer: Linear, quantization: Quantization): Projection {
   const { inFeatures, outFeatures, dtype, bias } = layer;
   const options = { dtype, bias: bias !== undefined };
   if (quantization.type === "int8 products") return new IntegerLinear(inFeatures, outFeatures, options);
+  if (quantization.type === "fp8 products") return new FrozenFloat8Linear(inFeatures, outFeatures, options);
   return quantization.type === "int8"
     ? new Linear8bit(inFeatures, outFeatures, quantization, options)
     : new Linear4bit(inFeatures, outFeatures, quantization, options);

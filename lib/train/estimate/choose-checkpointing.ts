@@ -128,6 +128,7 @@ export const keepsWeights = (model: FamilyModel, recipe: Recipe): boolean =>
   recipe.finetuning_type === "lora" &&
   recipe.layer_offload === null &&
   recipe.quantization_compute === null &&
+  !recipe.fp8 &&
   model.config.quantization === undefined;
 
 /** Says, before the first step, that a run will not fit into what the machine or its container has left. */

@@ -14,10 +14,14 @@ import type { Checkpointing } from "../../step/recompute.js";
 import { bytesPerElement, type DType, isHost, type Tensor } from "../../torch/index.js";
 import { type MemoryEstimate, peakMemory, type RunSizes, type ShardingSizes } from "./peak.js";
 
-function storageOf(model: FamilyModel, recipe: Recipe): Pick<RunSizes, "stream" | "compute"> {
+function storageOf(model: FamilyModel, recipe: Recipe): Pick<RunSizes, "stream" | "compute" | "input"> {
   const embedding = [...model.inputEmbedding.parameters()][0]?.dtype ?? "float32";
   const { compute } = precisionOf(recipe);
-  return { stream: bytesPerElement(embedding), compute: bytesPerElement((compute ?? embedding) as DType) };
+  return {
+    stream: bytesPerElement(embedding),
+    compute: bytesPerElement((compute ?? embedding) as DType),
+    input: model.config.products === "fp8" ? 1 : undefined,
+  };
 }
 
 /** Bytes a token of the masks that one block's adapters keep of their dropout. */

@@ -59,6 +59,8 @@ export interface RunSizes {
   /** Bytes of an element of the stream between blocks, and of what products take and give. */
   readonly stream: number;
   readonly compute: number;
+  /** Bytes of an element of what layers keep of their inputs where that is another form than the input; left out: the very inputs. */
+  readonly input?: number | undefined;
   /** Bytes a token of the scores that one block's attention holds for its backward pass; 0 for the flash kernel. */
   readonly scores?: number;
   /** Bytes a token of what one block's attention sends to and gets from other processes. */
@@ -91,7 +93,7 @@ interface Widths {
   intermediate: number;
 }
 
-type Storage = Pick<RunSizes, "stream" | "compute">;
+type Storage = Pick<RunSizes, "stream" | "compute" | "input">;
 
 function widthsOf({ heads, kvHeads, headDim, hidden, intermediate }: BlockShape): Widths {
   return { heads, hidden, queries: heads * headDim, keys: kvHeads * headDim, intermediate };
@@ -102,7 +104,15 @@ function widthsOf({ heads, kvHeads, headDim, hidden, intermediate }: BlockShape)
  * all that share an input, unless a cast makes a copy for each), queries and keys before and after their norms, values,
  * attention's result, and gate, up and their product.
  */
-function keptByBlock({ hidden, queries, keys, intermediate }: Widths, { stream, compute }: Storage): number {
+function keptByBlock(widths: Widths, { stream, compute, input }: Storage): number {
+  const { hidden, queries, keys, intermediate } = widths;
+  // q, k, v and gate, up; then what o and down read, the second of which nobody else needs
+  if (input !== undefined)
+    return (
+      2 * hidden * stream +
+      input * (5 * hidden + queries + intermediate) +
+      compute * (3 * queries + 3 * keys + 2 * intermediate)
+    );
   const copies = stream === compute ? 2 : 5; // q, k, v and gate, up
   return 2 * hidden * stream + compute * (copies * hidden + 3 * queries + 3 * keys + 3 * intermediate);
 }

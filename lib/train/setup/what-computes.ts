@@ -49,6 +49,7 @@ function kindsFor(kinds: ProductKinds, dtype: DType): { frozen: ProductKind; oth
 /** The products of a run, those of the head apart where the layers' are made in 8-bit integers. */
 function products(computing: Computing): string {
   const others = floating(computing);
+  if (computing.recipe.fp8) return `fp8 in the blocks' layers, ${others} in the head`;
   return computing.recipe.quantization_compute === null
     ? others
     : `int8 in the frozen layers, ${others} in the head`;

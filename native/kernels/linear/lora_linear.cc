@@ -13,7 +13,7 @@
 // operators, so it runs on every device. The weights get no gradient: a caller whose base layers train does without. They
 // may be codes, each with its state after it in the list (products/frozen_weight.h).
 
-#include "kernels/cuda/lora.h"
+#include "kernels/launchers/lora.h"
 #include "products/frozen_weight.h"
 #include "products/low_rank/low_rank.h"
 #include "tensors/placement.h"
@@ -245,12 +245,13 @@ std::vector<Tensor> forwardOf(const Tensor& x, const Layers& of, TensorList give
   const Tensor h = hidden(rows, narrow, of.a, dropping, kept);
   const std::vector<int64_t> starts = rankStarts(of.a);
   std::vector<Tensor> outs;
+  std::optional<Float8Matrix> rounded;
   for (size_t i = 0; i < of.count(); ++i) {
     if (!given.empty()) {
       outs.push_back(at::alias(given[i]));
       continue;
     }
-    Tensor out = weights[i].forward(narrow);
+    Tensor out = weights[i].forward(narrow, &rounded);
     update(out, h.narrow(1, starts[i], of.a[i].size(0)), of.b[i].t(), of.scalings[i]);
     outs.push_back(out.view(shapeOf(x, weights[i].rows())));
   }

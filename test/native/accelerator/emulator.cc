@@ -5,6 +5,8 @@
 #include "adamw.cu"
 #include "cross_entropy.cu"
 #undef BOTH
+#include "float8.cu"
+#undef BOTH
 #include "four_bit.cu"
 #include "lora.cu"
 #undef ALL

@@ -54,6 +54,41 @@ describe.runIf(canEmulate)("by the emulator", () => {
     });
   });
 
+  describe("quantize_float8", () => {
+    it.each(DTYPES.flatMap((dtype) => [[dtype, [40, 64], ""] as const, [dtype, [5, 7], "_one"] as const]))(
+      "of %s %j%s: the composite's codes and unit, to the bit",
+      (dtype, shape, one) => {
+        manualSeed(5);
+        // from far below the smallest step to the largest number, with what is not finite at last
+        const x = randn([...shape])
+          .mul(
+            randn([...shape])
+              .mul(3)
+              .exp(),
+          )
+          .to(dtype);
+        for (const special of [undefined, Number.NaN, Number.NEGATIVE_INFINITY]) {
+          if (special !== undefined) x.select(0, 1).select(0, 2).fill_(special);
+          for (const wide of [false, true]) {
+            let fused: Tensor[] = [];
+            const kernels = launchedBy(() => {
+              fused = call("qwen_pt::fused_quantize_float8", x, wide) as Tensor[];
+            });
+            const name = `${suffix(dtype)}${one}`;
+            expect(kernels).toEqual({
+              [`float8_largest_${name}`]: 1,
+              [`float8_${wide ? "e5m2" : "e4m3"}_${name}`]: 1,
+            });
+            const composed = call("qwen_pt::composite_quantize_float8", x, wide) as Tensor[];
+            if (special === undefined) expect(fused[0]?.toArray()).toEqual(composed[0]?.toArray());
+            else expect((fused[1] as Tensor).item()).toBeNaN(); // and every product, whatever the codes
+            expect((fused[1] as Tensor).item()).toBe((composed[1] as Tensor).item());
+          }
+        }
+      },
+    );
+  });
+
   describe("norm_rope", () => {
     it.each(
       DTYPES.flatMap(

@@ -85,6 +85,8 @@ describe("the peak of a run", () => {
       "LoRA in 8-bit integers",
       { finetuning_type: "lora", quantization_compute: "int8", gradient_checkpointing: true },
     ],
+    ["LoRA in fp8", { finetuning_type: "lora", fp8: true, bf16: true, gradient_checkpointing: true }],
+    ["full in fp8", { finetuning_type: "full", fp8: true, bf16: true, gradient_checkpointing: false }],
     ["LoRA, selective", { finetuning_type: "lora", gradient_checkpointing: "selective" }],
     ["full, keeping all", { finetuning_type: "full", gradient_checkpointing: false }],
   ] as const)("%s: within a quarter of what is measured", async (_, keys) => {
@@ -127,6 +129,16 @@ describe("parts", () => {
     expect(weights + gradients + optimizer).toBe(2 * QWEN3_SIZES["0.6B"].parameters + 16 * 5_046_272);
   });
 
+  it("of LoRA in fp8: a byte a weight of the blocks' layers", () => {
+    const recipe = resolved({ finetuning_type: "lora", fp8: true });
+    const inFloat8 = { ...config, quantization: { type: "fp8 products", skipped: [] } as const };
+    const [plain, narrow] = [config, inFloat8].map(
+      (each) => estimateMemory(shapesOf(recipe, each), recipe, true).weights,
+    ) as [number, number];
+    const inBlocks = 28 * (1024 * (2048 + 2 * 1024) + 2048 * 1024 + 3 * 1024 * 3072);
+    expect(plain - narrow).toBe(inBlocks - 28 * 7 * 4); // less a unit each
+  });
+
   it("grow with the batch, and less with checkpointing; below the first trained block nothing is kept", () => {
     const of = (keys: RecipeInput, checkpointing: boolean) => {
       const { recipe, model: shapes } = model({ finetuning_type: "freeze", ...keys });
@@ -164,6 +176,20 @@ describe("activations of the 0.6B shape, a token and block", () => {
     const masks = kept(false, { lora_dropout: 0.1 }) - kept(false);
     expect(masks).toBe(5 * 1024 + 2048 + 3072);
     expect(kept("selective", { lora_dropout: 0.1 })).toBe(kept("selective")); // one block's at a time
+  });
+
+  it("fp8 in full training: a byte for each number that a layer multiplies its weight by", () => {
+    const keys = { finetuning_type: "full" } as const;
+    const of = (products?: "fp8") => {
+      const at = (layers: number) => {
+        const recipe = resolved({ cutoff_len: 2, per_device_train_batch_size: 1, ...keys });
+        const model = shapesOf(recipe, { ...config, num_hidden_layers: layers, products });
+        return estimateMemory(model, recipe, false).activations;
+      };
+      return (at(2) - at(1)) / 2;
+    };
+    // with a float32 stream each of q, k, v, gate and up has a narrow copy; down's input is kept for it alone
+    expect(of() - of("fp8")).toBe(5 * 1024 * (2 - 1) + 3072 * (2 - 1) - 2048);
   });
 
   it("plain attention: its scores, twice and with what is hidden", () => {

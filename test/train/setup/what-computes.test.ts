@@ -50,6 +50,19 @@ describe("what computes", () => {
     expect(productsLine(computing)).toBe(line);
   });
 
+  it("says which are 8-bit floats", () => {
+    const computing = {
+      recipe: recipe({ bf16: true, fp8: true, finetuning_type: "full" }),
+      dtype: "bfloat16",
+      kinds: avx2,
+      threads: 2,
+      hasBfloat16: false,
+    } as const;
+    expect(productsLine(computing)).toBe(
+      "products: fp8 in the blocks' layers, fp32 over bf16 weights in the head, AVX2, 2 threads",
+    );
+  });
+
   it("says which are 8-bit integers", () => {
     const computing = {
       recipe: recipe({ bf16: true, quantization_compute: "int8" }),

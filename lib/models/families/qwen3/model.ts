@@ -19,7 +19,7 @@ import {
 import type { Device, DType, Tensor } from "../../../torch/index.js";
 import { arange, op, tensor } from "../../../torch/index.js";
 import type { FamilyModel, ForwardInput } from "../../family.js";
-import { quantizeLayers } from "../../files/quantized-weights.js";
+import { multiplyInFloat8, quantizeLayers } from "../../files/quantized-weights.js";
 import { checkIds } from "../../parts/check-ids.js";
 import type { KVCache } from "../../parts/kv-cache.js";
 import type { Rope } from "../../parts/rope.js";
@@ -236,6 +236,7 @@ export class Qwen3ForCausalLM extends Module implements FamilyModel {
     }
     this.rotary = new RotaryEmbedding(config);
     if (config.quantization !== undefined) quantizeLayers(this, config.quantization);
+    if (config.products === "fp8") multiplyInFloat8(this);
   }
 
   /** The embedding, or the adapter in its place. */
