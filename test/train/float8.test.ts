@@ -8,7 +8,7 @@ import type { RecipeInput } from "../../lib/config/index.js";
 import { folder, run } from "./runs.js";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
-const STEPS = 16;
+const STEPS = 10;
 
 async function losses(keys: RecipeInput): Promise<{ losses: number[]; said: string[] }> {
   const { events } = await run({
@@ -40,7 +40,7 @@ describe("losses with fp8", () => {
   it.each([
     ["lora", { finetuning_type: "lora", lora_target: "all", learning_rate: 1e-3 }],
     ["full", { finetuning_type: "full", learning_rate: 3e-4 }],
-  ] as const)("%s: each within 0.4 %% of bf16's, their mean within 0.1 %%", async (_, keys) => {
+  ] as const)("%s: each within four thousandths of bf16, their mean within one", async (_, keys) => {
     const [half, eight] = [await losses(keys), await losses({ ...keys, fp8: true })];
     expect(eight.losses).toHaveLength(STEPS);
     const apart = eight.losses.map((loss, i) => Math.abs(loss / (half.losses[i] as number) - 1));
