@@ -41,7 +41,7 @@ const off = (a: Tensor, b: Tensor): number =>
   Number(a.detach().double().sub(b.detach().double()).norm().div(b.detach().double().norm()).item());
 
 /** Few digits, so that every sum of products is exact in float32, whatever its order. */
-const plain = (shape: number[]): Tensor => randn(shape).mul(4).round().clamp(-15, 15);
+const plain = (shape: readonly number[]): Tensor => randn(shape).mul(4).round().clamp(-15, 15);
 
 describe("rounding to 8-bit floats", () => {
   const LEAST = { e4m3: 2 ** -9, e5m2: 2 ** -16 };

@@ -7,7 +7,7 @@ import { lostCard } from "../../../lib/train/run.js";
 import { kernelLines } from "../../../lib/train/setup/fused-kernels.js";
 import { folder } from "../runs.js";
 
-const ready = { architecture: "sm_90", reason: "", compiler: "13.0" };
+const ready = { architecture: "sm_90", capability: 90, reason: "", compiler: "13.0" };
 const without = (reason: string) => kernelLines("cuda:0", { ...ready, reason }, undefined);
 
 describe("the fused kernels", () => {
