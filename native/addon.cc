@@ -16,6 +16,7 @@
 #include "tensors/generator.h"
 #include "tensors/host_allocator.h"
 #include "tensors/tensor.h"
+#include "tensors/transfers.h"
 
 namespace {
 
@@ -36,6 +37,7 @@ void fill(Napi::Env env, Napi::Object exports) {
   qwen_pt::defineRecorder(env, exports, *instance);
   qwen_pt::defineKernels(env, exports, *instance);
   qwen_pt::defineGraphs(env, exports, *instance);
+  qwen_pt::defineTransfers(env, exports, *instance);
   qwen_pt::defineSafetensors(env, exports, *instance);
 }
 

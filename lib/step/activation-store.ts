@@ -1,21 +1,11 @@
-// Where what a first pass keeps waits for the second: the memory of the device, that of the host, or a file. Tensors stay the same handles; only
-// their elements leave and come back. Which tensors, and when: see recompute.ts.
+// Where what a first pass keeps waits for the second: the memory of the device, that of the host (host-store.ts), or a file.
+// Tensors stay the same handles; only their elements leave and come back. Which tensors, and when: see recompute.ts.
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.js";
 import { makeFolder } from "../files/make-folder.js";
 import { writeError } from "../files/output-file.js";
-import {
-  type DType,
-  empty,
-  fromBytes,
-  isAccelerator,
-  keep,
-  noGrad,
-  op,
-  scope,
-  type Tensor,
-} from "../torch/index.js";
+import { empty, fromBytes, noGrad, op, scope, type Tensor } from "../torch/index.js";
 
 /** A place for tensors, by numbers that the caller gives. */
 export interface ActivationStore {
@@ -38,65 +28,8 @@ interface Place {
 
 const replace = op<(self: Tensor, source: Tensor) => Tensor>("aten::set_.source_Tensor");
 
-interface Moved {
-  readonly tensor: Tensor;
-  readonly copy: Tensor;
-}
-
-const copyInto = op<(self: Tensor, src: Tensor, nonBlocking: boolean) => Tensor>("aten::copy_");
-const emptyPinned =
-  op<(size: readonly number[], options: { dtype: DType; device: string; pin_memory: boolean }) => Tensor>(
-    "aten::empty.memory_format",
-  );
-
-/**
- * The memory of the host, for tensors of an accelerator: pinned there, so that the driver copies while the next kernels
- * are issued. Copies stand in the stream that computes: nobody waits for them, and they do not run beside its kernels.
- */
-export class HostStore implements ActivationStore {
-  readonly #moved = new Map<number, Moved[]>();
-
-  put(key: number, tensors: readonly Tensor[]): void {
-    const moved = tensors.filter(isWhole).map((tensor): Moved => {
-      const { dtype, device, shape } = tensor;
-      const copy = keep(
-        scope(() =>
-          noGrad(() =>
-            copyInto(
-              emptyPinned(shape, { dtype, device: "cpu", pin_memory: isAccelerator(device) }),
-              tensor,
-              true,
-            ),
-          ),
-        ),
-      );
-      setElements(tensor, () => empty([0], { dtype, device }));
-      return { tensor, copy };
-    });
-    this.#moved.set(key, moved);
-  }
-
-  take(key: number): void {
-    for (const { tensor, copy } of this.#moved.get(key) ?? []) {
-      const { dtype, device } = tensor;
-      setElements(tensor, () => copyInto(empty([...copy.shape], { dtype, device }), copy, true));
-      copy.dispose(); // the allocator of pinned memory waits for the copy by itself
-    }
-    this.#moved.delete(key);
-  }
-
-  clear(): void {
-    for (const { copy } of [...this.#moved.values()].flat()) copy.dispose();
-    this.#moved.clear();
-  }
-
-  close(): void {
-    this.clear();
-  }
-}
-
 /** One number in the place of many stays where it is. */
-const isWhole = ({ strides }: Tensor): boolean => !strides.every((stride) => stride === 0);
+export const isWhole = ({ strides }: Tensor): boolean => !strides.every((stride) => stride === 0);
 
 /** A file that is gone when the process is, however it ends. Reused from its beginning for every micro-step. */
 export class DiskStore implements ActivationStore {
@@ -175,6 +108,7 @@ export class DiskStore implements ActivationStore {
   }
 }
 
-function setElements(tensor: Tensor, make: () => Tensor): void {
+/** Puts the elements of what is made, or none, in the place of a tensor's. */
+export function setElements(tensor: Tensor, make: () => Tensor): void {
   scope(() => noGrad(() => replace(tensor, make())));
 }

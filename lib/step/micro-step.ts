@@ -67,13 +67,15 @@ export function inputsOf(
   { device, compute }: Pick<StepOptions, "device" | "compute">,
 ): StepInputs {
   const ids = idsOf(batch, device);
+  // positions have the dtype and device of hidden states: one token's show them; parts of rows have their shape too
+  const shown = batch.part === undefined ? ids.narrow(0, 0, 1).narrow(1, 0, 1) : ids;
   const positions = autocast(
     compute,
     () =>
       positionsOf(
         model,
         batch,
-        noGrad(() => model.embed(ids)),
+        noGrad(() => model.embed(shown)),
       ),
     device,
   );

@@ -37,3 +37,4 @@ export * from "./random.js";
 export * from "./safetensors.js";
 export * from "./scope.js";
 export { fromBytes, type IndexItem, type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.js";
+export { type Transfer, type Transfers, transfersOf } from "./transfers.js";

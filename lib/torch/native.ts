@@ -26,6 +26,11 @@ declare const graphBrand: unique symbol;
 export interface GraphHandle {
   readonly [graphBrand]: "graph";
 }
+declare const transferBrand: unique symbol;
+/** A stream that copies, or what was started in it, as native code knows it. */
+export interface TransferHandle {
+  readonly [transferBrand]: "transfer";
+}
 declare const fileBrand: unique symbol;
 /** An open safetensors file as native code knows it. */
 export interface SafetensorsHandle {
@@ -130,6 +135,9 @@ export interface Native {
   endGraph(graph: GraphHandle): void;
   replayGraph(graph: GraphHandle): void;
   freeGraph(graph: GraphHandle): void;
+  openTransfers(device: string): TransferHandle;
+  startTransfer(stream: TransferHandle, to: readonly Handle[], from: readonly Handle[]): TransferHandle;
+  followTransfer(event: TransferHandle): void;
   kernelState(index: number): KernelState;
   compileKernels(source: string, architecture: string): { code: ArrayBuffer; log: string; compiler: string };
   startRecording(): void;

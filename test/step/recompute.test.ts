@@ -2,12 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
-import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { recallable, recalling, remembering, shapeOnly } from "../../lib/nn/index.js";
-import { full } from "../../lib/peft/index.js";
-import { DiskStore, HostStore } from "../../lib/step/activation-store.js";
-import { microStep } from "../../lib/step/index.js";
-import { empty, liveTensors, manualSeed, randn, type Tensor } from "../../lib/torch/index.js";
+import { DiskStore } from "../../lib/step/activation-store.js";
+import { empty, randn, type Tensor } from "../../lib/torch/index.js";
 import { folder, history, plain, type Ran, run, weightsFile } from "../train/runs.js";
 
 const BASE: RecipeInput = { max_steps: 3, logging_steps: 1, gradient_accumulation_steps: 2, save_steps: 100 };
@@ -137,40 +134,4 @@ it("two keys that contradict each other are refused", () => {
   expect(() => resolveRecipe(keys)).toThrow(
     /gradient_checkpointing: selective and disable_gradient_checkpointing: true contradict each other/,
   );
-});
-
-describe("activations in the host's memory", () => {
-  const config = parseConfig({
-    ...{ vocab_size: 64, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 3, head_dim: 8 },
-    ...{ num_attention_heads: 4, num_key_value_heads: 2, model_type: "qwen3", tie_word_embeddings: true },
-  });
-  const ids = Int32Array.from({ length: 16 }, (_, at) => (at * 5) % 64);
-  const batch = { inputIds: ids, labels: ids, attentionMask: undefined, batch: 2, length: 8 };
-
-  it.each([true, "selective"] as const)("leave no trace in the gradients (%s)", (checkpointing) => {
-    const gradients = (store: HostStore | undefined): Tensor[] => {
-      const model = new Qwen3ForCausalLM(config, { device: "cpu" });
-      manualSeed(3);
-      initializeWeights(model);
-      full(model);
-      microStep(model, batch, { device: "cpu", compute: undefined, checkpointing, store, scale: 0.1 });
-      return model.parameters().map(({ grad }) => grad as Tensor);
-    };
-    const [stored, kept] = [gradients(new HostStore()), gradients(undefined)];
-    for (const [at, grad] of stored.entries()) expect(grad.equal(kept[at] as Tensor)).toBe(true);
-  });
-
-  it("leave their place while they wait, and what was not taken is let go", () => {
-    const store = new HostStore();
-    const tensors = [randn([3, 4]), randn([5]).to("bfloat16"), randn([1]).expand([7])];
-    const before = tensors.map((one) => one.tolist());
-    const live = liveTensors();
-    store.put(0, tensors);
-    expect(tensors.map((one) => one.numel())).toEqual([0, 0, 7]);
-    store.take(0);
-    expect([tensors.map((one) => one.tolist()), liveTensors()]).toEqual([before, live]);
-    store.put(1, tensors);
-    store.close();
-    expect(liveTensors()).toBe(live);
-  });
 });

@@ -7,6 +7,7 @@ import type { TrainEvent } from "../../lib/events.js";
 import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { addLora } from "../../lib/peft/index.js";
 import { microStepLoss } from "../../lib/step/index.js";
+import { inputsOf } from "../../lib/step/micro-step.js";
 import {
   type GraphRecorder,
   type graphRecorder,
@@ -91,6 +92,25 @@ describe("a run by graphs", () => {
     expect(said).toEqual([expect.stringMatching(why)]);
     expect(counts.recorded).toBe(0);
   });
+});
+
+it("inputs of a batch show the model one token, for the positions' dtype", () => {
+  const model = new Qwen3ForCausalLM(
+    parseConfig({
+      ...{ vocab_size: 64, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 1, head_dim: 8 },
+      ...{ num_attention_heads: 4, num_key_value_heads: 2, model_type: "qwen3", tie_word_embeddings: true },
+    }),
+    { device: "cpu", dtype: "bfloat16" },
+  );
+  const embed = vi.spyOn(model, "embed");
+  const inputIds = Int32Array.from({ length: 16 }, (_, at) => at);
+  const documents = Int32Array.of(0, 3, 8, 16);
+  for (const apart of [{}, { documents }]) {
+    const batch = { inputIds, labels: inputIds, attentionMask: undefined, batch: 2, length: 8, ...apart };
+    const { positions } = inputsOf(model, batch, { device: "cpu", compute: undefined });
+    expect((positions as unknown as { cos: Tensor }).cos.dtype).toBe("bfloat16");
+  }
+  expect(embed.mock.calls.map(([ids]) => ids.numel())).toEqual([1, 1]);
 });
 
 describe("the steps of a model", () => {
