@@ -3,7 +3,7 @@
 import type { Batch } from "../data/index.js";
 import type { Block, CausalModel, Positions } from "../models/causal-model.js";
 import { autocast, backward, type Device, type DType, noGrad, scope, type Tensor } from "../torch/index.js";
-import type { ActivationStore } from "./activation-store.js";
+import type { ActivationStore } from "./activations/activation-store.js";
 import { idsOf, positionsOf } from "./batch.js";
 import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";

@@ -16,7 +16,7 @@ import {
   setRngState,
   type Tensor,
 } from "../torch/index.js";
-import type { ActivationStore } from "./activation-store.js";
+import type { ActivationStore } from "./activations/activation-store.js";
 import { inPart } from "./passage.js";
 import { type BlockPasses, isTrained } from "./through-blocks.js";
 

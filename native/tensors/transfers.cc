@@ -1,6 +1,6 @@
 // Copies between the host's memory and an accelerator's in a stream beside the one that computes. The two are ordered by
 // events alone: a transfer begins after what was asked of the device before it, and what follows it waits on the device,
-// never on the host. Whose memory may be freed when is the caller's: lib/step/host-store.ts.
+// never on the host. Whose memory may be freed when is the caller's: lib/step/activations/host-store.ts.
 
 #include "transfers.h"
 

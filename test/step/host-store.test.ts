@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { initializeWeights, parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { full } from "../../lib/peft/index.js";
-import { HostStore } from "../../lib/step/host-store.js";
+import { HostStore } from "../../lib/step/activations/host-store.js";
 import { microStep, StepAborted } from "../../lib/step/micro-step.js";
 import {
   liveTensors,

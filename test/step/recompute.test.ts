@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type RecipeInput, resolveRecipe } from "../../lib/config/index.js";
 import { recallable, recalling, remembering, shapeOnly } from "../../lib/nn/index.js";
-import { DiskStore } from "../../lib/step/activation-store.js";
+import { DiskStore } from "../../lib/step/activations/activation-store.js";
 import { empty, randn, type Tensor } from "../../lib/torch/index.js";
 import { folder, history, plain, type Ran, run, weightsFile } from "../train/runs.js";
 

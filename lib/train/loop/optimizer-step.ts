@@ -8,7 +8,7 @@ import type { TrainEvent } from "../../events.js";
 import type { AllMethods, Figures } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { GroupRates, Optimizer } from "../../optim/index.js";
-import type { ActivationStore } from "../../step/activation-store.js";
+import type { ActivationStore } from "../../step/activations/activation-store.js";
 import { microStepLoss, StepAborted } from "../../step/micro-step.js";
 import { readTogether } from "../../step/read-together.js";
 import type { Checkpointing } from "../../step/recompute.js";

@@ -13,7 +13,7 @@ import {
   type Transfer,
   type Transfers,
   transfersOf,
-} from "../torch/index.js";
+} from "../../torch/index.js";
 import { type ActivationStore, isWhole, setElements } from "./activation-store.js";
 
 const emptyPinned =

@@ -2,10 +2,10 @@
 // Tensors stay the same handles; only their elements leave and come back. Which tensors, and when: see recompute.ts.
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
-import { UserError } from "../errors.js";
-import { makeFolder } from "../files/make-folder.js";
-import { writeError } from "../files/output-file.js";
-import { empty, fromBytes, noGrad, op, scope, type Tensor } from "../torch/index.js";
+import { UserError } from "../../errors.js";
+import { makeFolder } from "../../files/make-folder.js";
+import { writeError } from "../../files/output-file.js";
+import { empty, fromBytes, noGrad, op, scope, type Tensor } from "../../torch/index.js";
 
 /** A place for tensors, by numbers that the caller gives. */
 export interface ActivationStore {
