@@ -211,5 +211,6 @@ export function buildModel(
     },
   };
   const weights: Weights = { save, shards, load: (dir) => loadWeights(model, dir, onDevice) };
-  return { model, weights, methods: slices.size > 0 ? [new HeldSlices(model, slices)] : [] };
+  const held = slices.size > 0 ? [new HeldSlices(model, slices, building.isDividedLater)] : [];
+  return { model, weights, methods: held };
 }

@@ -1,6 +1,6 @@
 // Several methods as the loop asks them: in their order, gradients masked after all have added to them.
 import { UserError } from "../errors.js";
-import type { Figures, MethodReport, TrainingMethod } from "./training-method.js";
+import type { Division, Figures, MethodReport, TrainingMethod } from "./training-method.js";
 
 /** The methods of a run; with none of them nothing happens and nothing is computed. */
 export class AllMethods {
@@ -16,6 +16,10 @@ export class AllMethods {
     this.objective =
       owner &&
       ((batch, lossScale) => (owner.objective as NonNullable<TrainingMethod["objective"]>)(batch, lossScale));
+  }
+
+  divide(division: Division): void {
+    for (const method of this.#methods) method.divide?.(division);
   }
 
   async begin(resumed: string | undefined): Promise<void> {

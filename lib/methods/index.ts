@@ -39,7 +39,7 @@ export {
   type YearCount,
 } from "./order/time-decay.js";
 export { HeldSlices, headSlices, type Slices } from "./parts/head-masks.js";
-export type { Figures, MethodReport, TrainingMethod } from "./training-method.js";
+export type { Division, Figures, MethodReport, TrainingMethod } from "./training-method.js";
 export {
   entryPieces,
   extendTokenizer,

@@ -2,6 +2,7 @@
 // all methods in their order; it knows none of them, and a method knows neither the loop nor files but its own.
 import type { Batch } from "../data/index.js";
 import type { ObjectiveOf } from "../step/objective.js";
+import type { Tensor } from "../torch/index.js";
 
 /** Numbers by the names under which they are logged. */
 export type Figures = Readonly<Record<string, number>>;
@@ -14,8 +15,30 @@ export interface MethodReport {
   readonly lines: readonly string[];
 }
 
+/** A model of which several processes keep a part each, as a method of one of them meets it. */
+export interface Division {
+  /** This process and how many there are. */
+  readonly rank: number;
+  readonly size: number;
+  /**
+   * What this process keeps of a parameter: `part` has its elements from `from` on, in C order, and the sum of gradients;
+   * undefined for nothing.
+   */
+  partOf(parameter: Tensor): { readonly part: Tensor; readonly from: number } | undefined;
+  /**
+   * Calls `work` again and again, each time with some of the trained parameters in memory. The gradients that it leaves on
+   * them are summed over the processes and added to the parts'. Every process asks, and leaves gradients on the same ones.
+   */
+  gathered(work: (isThere: (parameter: Tensor) => boolean) => void): void;
+}
+
 /** One method at work in one run. */
 export interface TrainingMethod {
+  /**
+   * Where processes keep a part of the model each: once, before `begin`. From then on parameters are not in memory outside of
+   * a pass, and gradients are the parts'. Left out: it does not look at either.
+   */
+  divide?(division: Division): void;
   /** Once, before the first step of this process; `resumed` is the checkpoint that the run goes on from. */
   begin?(resumed: string | undefined): Promise<void> | void;
   /** Before the first micro-step of a window. What an aborted window added up is dropped here. */

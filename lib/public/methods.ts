@@ -6,6 +6,7 @@ export {
   type Decay,
   Distillation,
   type DistillationOptions,
+  type Division,
   type DrawnSource,
   distillationLoss,
   drawWeighted,

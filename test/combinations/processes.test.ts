@@ -3,17 +3,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { trainRanks } from "../distributed/ranks.js";
-import {
-  distance,
-  folder,
-  history,
-  loaded,
-  type Ran,
-  recipe,
-  relative,
-  run,
-  weightsFile,
-} from "../train/runs.js";
+import { distance, folder, history, type Ran, recipe, relative, run, weightsFile } from "../train/runs.js";
 import { BASE, METHODS, PACKINGS, TUNINGS } from "./methods.js";
 
 const rows: Record<string, RecipeInput> = { ...PACKINGS };
@@ -30,6 +20,8 @@ rows["the best model"] = {
     save_strategy: "steps",
   },
 };
+for (const tuning of ["full", "freeze"])
+  rows[`elastic weights, ${tuning}`] = { ...TUNINGS[tuning], ...METHODS["elastic weights"]!.keys };
 rows["bf16"] = { ...TUNINGS["full"], bf16: true };
 const names = Object.keys(rows);
 
@@ -40,15 +32,9 @@ const WAYS: Record<string, RecipeInput> = {
   "rows shared": { parallelism_config: { cp_size: 2 }, per_device_train_batch_size: 2 },
 };
 
-/** What whole weights are needed for, and the line that says so. */
-const REFUSED: Record<string, RegExp> = {
-  "elastic weights": /^recipe: ewc_lambda: the springs need whole weights/,
-  "chosen heads": /^recipe: freeze_trainable_heads: single heads need whole weights/,
-};
 /** What does not go with a part of the weights; and what decides which blocks are seen, and meets no weights. */
 const WHOLE_ONLY = [
-  ...["another optimizer", ...Object.keys(REFUSED)],
-  ...["language tags", "replay", "mixture by tokens", "curriculum", "time decay"],
+  ...["another optimizer", "language tags", "replay", "mixture by tokens", "curriculum", "time decay"],
 ];
 
 /** What meets rows in parts: documents, what looks at a pass or at an evaluation, rounding. */
@@ -108,9 +94,5 @@ describe.skipIf(process.platform !== "linux")("in two processes", () => {
       for (const key of Object.keys(entry).filter((one) => figures.test(one)))
         expect(relative(ours[at][key], entry[key]), `${key} of step ${entry["step"]}`).toBeLessThan(bound);
     expect(distance(weightsFile(two), weightsFile(dir))).toBeLessThan(10 * bound);
-  });
-
-  it.each(Object.entries(REFUSED))("%s: a half of the weights is refused", (name, line) => {
-    expect(() => loaded({ ...keysOf(name), nproc_per_node: 2, fsdp: "full_shard" })).toThrow(line);
   });
 });

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
+import { openCheckpoint } from "../../lib/models/index.js";
 import { trainRanks } from "./ranks.js";
 import { EVALUATED, FULL, TinyRuns } from "./tiny-runs.js";
 
@@ -83,6 +84,56 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
     const [one, two] = ["one, narrow", "narrow, divided"].map((name) => runs.weights(name, "model"));
     for (const [name, weight] of two!) expect(weight.dtype).toBe(one!.get(name)!.dtype);
     expect(two!.get("model.norm.weight")!.dtype).toBe("float32");
+  });
+
+  it("hold weights by springs, and single heads, as one process does", async () => {
+    const springs = (fisher: string) => ({
+      ...{ ewc_lambda: 50, ewc_dataset: "prose", ewc_samples: 4, weight_decay: 0.1 },
+      ewc_fisher: runs.path(`${fisher}.safetensors`), // one estimate for both
+    });
+    const held: Record<string, { keys: RecipeInput; bound: number; fsdp: string }> = {
+      "springs of an adapter": {
+        keys: { ...runs.wide, ...springs("wide") },
+        bound: 1e-9,
+        fsdp: "full_shard",
+      },
+      "springs of all": { keys: { ...FULL, ...springs("all") }, bound: 1e-4, fsdp: "shard_grad_op" },
+      "a head": {
+        keys: {
+          ...{ finetuning_type: "freeze", freeze_trainable_layers: null, freeze_trainable_heads: "1:0" },
+          ...{ learning_rate: 1e-2, weight_decay: 0.1 },
+        },
+        bound: 1e-4,
+        fsdp: "full_shard",
+      },
+    };
+    await trainRanks(
+      2,
+      Object.entries(held).map(([name, { keys, fsdp }]) =>
+        runs.recipe(`${name}, divided`, { ...keys, fsdp }),
+      ),
+    );
+    for (const [name, { keys, bound }] of Object.entries(held)) {
+      await runs.alone(name, keys);
+      const divided = `${name}, divided`;
+      expect(runs.apart(divided, name, "loss"), name).toBeLessThan(1e-5); // logged in float32
+      expect(runs.apart(divided, name, "grad_norm"), name).toBeLessThan(bound);
+      const what = name === "springs of an adapter" ? "adapter" : "model";
+      expect(runs.weightsApart(divided, name, what), name).toBeLessThan(bound);
+      if (name === "a head") continue;
+      for (const [at, step] of runs.steps(divided).slice(1).entries())
+        expect(Math.abs(step.ewc_loss! / runs.steps(name)[at + 1]!.ewc_loss! - 1), name).toBeLessThan(
+          100 * bound,
+        );
+    }
+    const [before, after] = [runs.path("model"), runs.path("a head, divided")].map((dir) =>
+      openCheckpoint(dir),
+    );
+    const query = "model.layers.1.self_attn.q_proj.weight";
+    const [was, is] = [before!, after!].map((model) => model.get(query)!.tensor);
+    const others = [was!, is!].map((weight) => weight.narrow(0, 8, 24)); // of 4 heads with 8 rows each
+    expect(others[1]!.equal(others[0]!)).toBe(true);
+    expect(is!.equal(was!)).toBe(false);
   });
 
   it("write their parts side by side, and go on from them bit for bit, as one process or as three", async () => {

@@ -35,6 +35,7 @@ interface Logged {
   epoch: number;
   step: number;
   eval_loss?: number;
+  ewc_loss?: number;
 }
 
 /** A folder with the models, and the runs in it. */

@@ -33,10 +33,6 @@ export function shardingRules(checked: Checked, setting: Setting, processes: num
     return;
   }
   const beside = (other: string, why: string): never => fail(other, `${why}; remove it, or ${key}`);
-  if (recipe.ewc_lambda !== null)
-    beside("ewc_lambda", "the springs need whole weights, of which each process has a part");
-  if (recipe.freeze_trainable_heads !== null)
-    beside("freeze_trainable_heads", "single heads need whole weights, of which each process has a part");
   for (const full of ["bf16_full_eval", "fp16_full_eval"] as const)
     if (recipe[full]) beside(full, "weights that are divided are not cast");
 }

@@ -1,10 +1,11 @@
 // Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796): a spring from every weight to what it was,
 // whose stiffness is the weight's importance on a general corpus. Estimating that importance: fisher.ts.
 
+import { UserError } from "../../errors.js";
 import type { Module } from "../../nn/index.js";
 import { LoraLinear, SavedModule } from "../../peft/index.js";
-import { keep, noGrad, scope, type Tensor, zeros } from "../../torch/index.js";
-import type { Figures, TrainingMethod } from "../training-method.js";
+import { keep, noGrad, scope, type Tensor, zeros, zerosLike } from "../../torch/index.js";
+import type { Division, Figures, TrainingMethod } from "../training-method.js";
 
 /** A weight that is trained as it is. */
 interface WholeTerm {
@@ -12,6 +13,8 @@ interface WholeTerm {
   /** What it was. */
   readonly origin: Tensor;
   readonly fisher: Tensor;
+  /** What it was is a weight of the same model. */
+  readonly isCopy?: boolean;
 }
 
 /** A weight whose change is the product of an adapter. */
@@ -33,9 +36,10 @@ export function elasticTerms(
   fisher: ReadonlyMap<string, Tensor>,
 ): ElasticTerm[] {
   const terms: ElasticTerm[] = [];
-  const whole = (parameter: Tensor, name: string): void => {
+  const whole = (parameter: Tensor, name: string, isCopy = false): void => {
     const [origin, stiffness] = [base.get(name), fisher.get(name)];
-    if (origin !== undefined && stiffness !== undefined) terms.push({ parameter, origin, fisher: stiffness });
+    if (origin !== undefined && stiffness !== undefined)
+      terms.push({ parameter, origin, fisher: stiffness, isCopy });
   };
   const nameOf = new Map([...base].map(([name, tensor]) => [tensor, name]));
   let adapted = false;
@@ -46,7 +50,7 @@ export function elasticTerms(
     } else if (module instanceof SavedModule) {
       const originals = module.original_module.parameters();
       for (const [i, copy] of module.modules_to_save.parameters().entries())
-        whole(copy, nameOf.get(originals[i] as Tensor) as string);
+        whole(copy, nameOf.get(originals[i] as Tensor) as string, true);
     } else continue;
     adapted = true;
   }
@@ -70,23 +74,70 @@ export function elasticNames(model: Module, base: ReadonlyMap<string, Tensor>): 
  * rounded to it once.
  */
 export class ElasticWeights implements TrainingMethod {
+  #terms: readonly ElasticTerm[];
+  #division: Division | undefined;
   #loss: Tensor | undefined;
 
   constructor(
-    readonly terms: readonly ElasticTerm[],
+    terms: readonly ElasticTerm[],
     readonly lambda: number,
-  ) {}
+  ) {
+    this.#terms = terms;
+  }
+
+  /** What is held, of which processes may have a part each. */
+  get terms(): readonly ElasticTerm[] {
+    return this.#terms;
+  }
+
+  /** Where processes have a part of the penalty each, it is their sum. */
+  get sharedFigures(): string[] {
+    return this.#division === undefined ? [] : ["ewc_loss"];
+  }
+
+  /**
+   * From now on has the springs of this process's parts of whole weights, and of LoRA layers those of its rows.
+   * @throws UserError for weights that are trained as copies of others that are divided too
+   */
+  divide(division: Division): void {
+    this.#division = division;
+    this.#terms = this.#terms.flatMap((term): ElasticTerm[] => {
+      if ("layer" in term) return [term];
+      const own = division.partOf(term.parameter);
+      if (term.isCopy)
+        throw new UserError(
+          "ewc_lambda: tables that are trained beside an adapter (additional_target) are not held where the model is in parts; leave one of the two out, or fsdp and deepspeed",
+        );
+      if (own === undefined) return [];
+      const { part, from } = own;
+      const slice = (whole: Tensor): Tensor =>
+        scope(() => noGrad(() => keep(whole.detach().reshape([-1]).narrow(0, from, part.numel()))));
+      return [{ parameter: part, origin: slice(term.origin), fisher: slice(term.fisher) }];
+    });
+  }
 
   /** Adds the penalty's gradient to each weight's. */
   addGradients(): void {
     scope(() =>
       noGrad(() => {
-        const [first] = this.terms;
+        const [first] = this.#terms;
         this.#loss?.dispose();
-        if (first === undefined) return;
-        const total = zeros([], { dtype: "float64", device: first.fisher.device });
-        for (const term of this.terms)
-          scope(() => void total.add_("layer" in term ? this.#ofLora(term) : this.#ofWhole(term)));
+        this.#loss = undefined;
+        const device = first?.fisher.device;
+        const total = zeros([], { dtype: "float64", ...(device !== undefined && { device }) });
+        const add = (terms: readonly ElasticTerm[]): void => {
+          for (const term of terms)
+            scope(() => void total.add_("layer" in term ? this.#ofLora(term) : this.#ofWhole(term)));
+        };
+        if (this.#division === undefined) add(this.#terms);
+        else {
+          const layers = this.#terms.filter((term) => "layer" in term);
+          add(this.#terms.filter((term) => !("layer" in term)));
+          if (layers.length > 0)
+            this.#division.gathered((isThere) =>
+              add(layers.filter(({ layer }) => isThere(layer.lora_A.weight))),
+            );
+        }
         this.#loss = keep(total.mul(this.lambda / 2));
       }),
     );
@@ -102,14 +153,23 @@ export class ElasticWeights implements TrainingMethod {
   }
 
   #ofLora({ layer: { lora_A, lora_B, scaling }, fisher }: LoraTerm): Tensor {
-    const [a, b] = [lora_A.weight, lora_B.weight]; // [rank, in], [out, rank]
-    const change = b.matmul(a).mul_(scaling); // [out, in]
-    const pull = fisher.to(change.dtype).mul(change);
+    const [from, rows] = this.#rowsOf(fisher.size(0));
+    const own = (whole: Tensor): Tensor => whole.narrow(0, from, rows);
+    const [a, b] = [lora_A.weight, own(lora_B.weight)]; // [rank, in], [rows, rank]
+    const change = b.matmul(a).mul_(scaling); // [rows, in]
+    const pull = own(fisher).to(change.dtype).mul(change);
     const value = change.mul_(pull).sum();
     pull.mul_(this.lambda * scaling);
-    addTo(b, pull.matmul(a.t()));
+    addTo(lora_B.weight, pull.matmul(a.t()), from);
     addTo(a, b.t().matmul(pull));
     return value;
+  }
+
+  /** Of a layer's outputs those whose springs are this process's. */
+  #rowsOf(count: number): [from: number, rows: number] {
+    const { rank, size } = this.#division ?? { rank: 0, size: 1 };
+    const from = Math.floor((count * rank) / size);
+    return [from, Math.floor((count * (rank + 1)) / size) - from];
   }
 
   /** `ewc_loss`: the penalty at the window's weights. */
@@ -122,8 +182,14 @@ function wide({ dtype }: Tensor): "float64" | "float32" {
   return dtype === "float64" ? "float64" : "float32";
 }
 
-function addTo(parameter: Tensor, gradient: Tensor): void {
+/** Adds to a parameter's gradient, from row `from` on. */
+function addTo(parameter: Tensor, gradient: Tensor, from = 0): void {
+  const isWhole = gradient.size(0) === parameter.size(0);
+  if (parameter.grad === undefined && isWhole) {
+    parameter.grad = gradient.to(parameter.dtype);
+    return;
+  }
+  parameter.grad ??= zerosLike(parameter.detach());
   const { grad } = parameter;
-  if (grad === undefined) parameter.grad = gradient.to(parameter.dtype);
-  else grad.add_(gradient.to(grad.dtype));
+  grad.narrow(0, from, gradient.size(0)).add_(gradient.to(grad.dtype));
 }

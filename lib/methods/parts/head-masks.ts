@@ -3,8 +3,10 @@
 import { UserError } from "../../errors.js";
 import type { HeadSizes } from "../../models/index.js";
 import type { Module } from "../../nn/index.js";
-import { keep, noGrad, scope, type Tensor } from "../../torch/index.js";
-import type { TrainingMethod } from "../training-method.js";
+import { fromBytes, keep, noGrad, op, scope, type Tensor } from "../../torch/index.js";
+import type { Division, TrainingMethod } from "../training-method.js";
+
+const maskedScatter = op<(self: Tensor, mask: Tensor, source: Tensor) => Tensor>("aten::masked_scatter_");
 
 /** What is trained of one parameter: ranges [from, to) along a dimension. */
 export interface Slices {
@@ -59,13 +61,12 @@ export function headSlices(
   return found;
 }
 
+/** Elements that a step must not change. */
 interface Held {
-  readonly parameter: Tensor;
-  readonly dimension: 0 | 1;
-  readonly from: number;
-  readonly length: number;
-  /** What the held part was when training began: a step must not change it. */
-  readonly values: Tensor;
+  /** Zeroes their gradients. */
+  clear(): void;
+  /** Puts back their values, which are those of when this was made. */
+  restore(): void;
 }
 
 /**
@@ -74,42 +75,79 @@ interface Held {
  * optimizer's state of such a parameter is whole.
  */
 export class HeldSlices implements TrainingMethod {
-  readonly #held: readonly Held[];
+  readonly #parameters: ReadonlyMap<string, Tensor>;
+  readonly #slices: ReadonlyMap<string, Slices>;
+  #held: readonly Held[];
 
-  constructor(model: Module, slices: ReadonlyMap<string, Slices>) {
-    const parameters = model.stateDict();
-    this.#held = [...slices].flatMap(([name, { dimension, ranges }]) => {
-      const parameter = parameters.get(name) as Tensor;
-      return gaps(ranges, parameter.size(dimension)).map(([from, to]) => {
-        const part = () =>
-          parameter
-            .detach()
-            .narrow(dimension, from, to - from)
-            .clone();
-        const values = keep(scope(() => noGrad(part)));
-        return { parameter, dimension, from, length: to - from, values };
-      });
+  /** @param isDividedLater nothing is copied before {@link HeldSlices.divide} */
+  constructor(model: Module, slices: ReadonlyMap<string, Slices>, isDividedLater = false) {
+    this.#parameters = model.stateDict();
+    this.#slices = slices;
+    this.#held = isDividedLater ? [] : this.#each(heldRanges);
+  }
+
+  /** From now on holds what this process keeps of the parameters. */
+  divide({ partOf }: Division): void {
+    this.#held = this.#each((parameter, slices) => {
+      const own = partOf(parameter);
+      return own === undefined ? [] : [heldElements(own.part, own.from, parameter.shape, slices)];
     });
   }
 
   /** Zeroes the gradients of what is held. */
   maskGradients(): void {
-    this.#each(({ parameter: { grad }, dimension, from, length }) => {
-      grad?.narrow(dimension, from, length).zero_();
-    });
+    for (const held of this.#held) scope(() => noGrad(() => held.clear()));
   }
 
   /** Puts back what weight decay has moved. */
   afterStep(): void {
-    this.#each(({ parameter, dimension, from, length, values }) => {
-      parameter.detach().narrow(dimension, from, length).copy_(values);
-    });
+    for (const held of this.#held) scope(() => noGrad(() => held.restore()));
   }
 
-  #each(body: (held: Held) => void): void {
-    scope(() => noGrad(() => this.#held.forEach(body)));
+  #each(made: (parameter: Tensor, slices: Slices) => Held[]): Held[] {
+    return [...this.#slices].flatMap(([name, slices]) => made(this.#parameters.get(name) as Tensor, slices));
   }
 }
+
+/** What slices leave out of a parameter. */
+function heldRanges(parameter: Tensor, { dimension, ranges }: Slices): Held[] {
+  return gaps(ranges, parameter.size(dimension)).map(([from, to]) => {
+    const within = (tensor: Tensor): Tensor => tensor.narrow(dimension, from, to - from);
+    const values = kept(() => within(parameter.detach()).clone());
+    return {
+      clear() {
+        const { grad } = parameter;
+        if (grad !== undefined) within(grad).zero_();
+      },
+      restore: () => void within(parameter.detach()).copy_(values),
+    };
+  });
+}
+
+/** The same of a part of it, [length], that begins at element `from`. */
+function heldElements(
+  part: Tensor,
+  from: number,
+  shape: readonly number[],
+  { dimension, ranges }: Slices,
+): Held {
+  const size = shape[dimension] as number;
+  const inner = shape.slice(dimension + 1).reduce((product, one) => product * one, 1);
+  const isHeld = new Uint8Array(size);
+  for (const [first, end] of gaps(ranges, size)) isHeld.fill(1, first, end);
+  const of = Uint8Array.from(
+    { length: part.numel() },
+    (_, at) => isHeld[Math.floor((from + at) / inner) % size] as number,
+  );
+  const mask = keep(fromBytes(of, [of.length], "bool"));
+  const values = kept(() => part.detach().maskedSelect(mask));
+  return {
+    clear: () => void part.grad?.maskedFill_(mask, 0),
+    restore: () => void maskedScatter(part.detach(), mask, values),
+  };
+}
+
+const kept = (made: () => Tensor): Tensor => keep(scope(() => noGrad(made)));
 
 /** What ranges leave out of 0 .. size. */
 function gaps(ranges: Slices["ranges"], size: number): [from: number, to: number][] {

@@ -69,6 +69,7 @@ export class Trainer {
     this.#best = new BestMetric(recipe);
     this.#store = storeOf(recipe, device);
     this.optimizer = recipeOptimizer(recipe, model, strategy);
+    if (strategy.division !== undefined) this.#methods.divide(strategy.division);
     this.#rates = ratesOf(recipe, this.optimizer.groups, plan);
     this.#windows = new TrainingWindows({
       ...options,

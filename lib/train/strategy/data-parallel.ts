@@ -49,6 +49,7 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
     divide: oneProcess.divide,
     extents: undefined,
     units: undefined,
+    division: undefined,
     broadcast,
     whole: oneProcess.whole,
     async renew(parameters, work) {

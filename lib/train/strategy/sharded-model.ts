@@ -4,6 +4,7 @@
 // and talked about is flat-shard.ts; when a pass enters what, lib/step says.
 import type { Sharding } from "../../config/index.js";
 import { FlatShard, type OwnPart, type World } from "../../distributed/index.js";
+import type { Division } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Direction, Part, Passage } from "../../step/passage.js";
 import { type DType, scope, type Tensor } from "../../torch/index.js";
@@ -18,6 +19,8 @@ export class ShardedModel implements Passage {
   readonly parts: readonly OwnPart[];
   /** The model, unit by unit. */
   readonly units: Units;
+  /** The same as methods meet it. */
+  readonly division: Division;
   readonly #model: CausalModel;
   readonly #world: World;
   readonly #sharding: Sharding;
@@ -49,6 +52,30 @@ export class ShardedModel implements Passage {
     this.units = {
       names: units.map((unit) => unit.flatMap(({ names }) => names)),
       visit: (ranks, work) => this.#visit(units, ranks, work),
+    };
+    const byName = new Map<string, Tensor>(model.namedParameters());
+    const parametersOf = (unit: Unit): Tensor[] =>
+      unit.flatMap(({ names }) => names.map((name) => byName.get(name) as Tensor));
+    const owned = new Map(
+      units.flat().flatMap(({ parts }) => parts.map((own) => [byName.get(own.name), own] as const)),
+    );
+    this.division = {
+      rank: world.rank,
+      size: world.size,
+      partOf: (parameter) => owned.get(parameter),
+      gathered(work) {
+        for (const unit of units) {
+          const trained = unit.filter(({ isTrained }) => isTrained);
+          const there = new Set(parametersOf(trained));
+          for (const flat of trained) flat.ready();
+          work((parameter) => there.has(parameter));
+          for (const flat of trained) {
+            flat.reduce();
+            flat.settle();
+            flat.release();
+          }
+        }
+      },
     };
     this.parts = this.#all().flatMap(({ parts }) => parts);
   }

@@ -54,6 +54,9 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     get units() {
       return divided?.units;
     },
+    get division() {
+      return divided?.division;
+    },
     whenComplete: () => undefined, // its passage is told anyway
     reduceGradients: async () => model().settle(), // the last of them: they are reduced as they are made
     broadcast: async () => {}, // what each has was cut from rank 0's

@@ -1,6 +1,7 @@
 // What several processes change about a run, as the loop asks for it: a few points, of which one process is the trivial
 // case. How the processes talk to each other is in lib/distributed; what a step computes is in loop/.
 import type { Batch } from "../../data/index.js";
+import type { Division } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { clipGradNorm, gradNorm, type ParameterGroup } from "../../optim/index.js";
 import type { Part } from "../../step/passage.js";
@@ -69,6 +70,8 @@ export interface Strategy {
   readonly extents: ReadonlyMap<string, Extent> | undefined;
   /** Of a divided model; undefined where every process has all of it. */
   readonly units: Units | undefined;
+  /** How methods meet that model; undefined where every process has all of it. */
+  readonly division: Division | undefined;
   /** Gives every process rank 0's values, before the first step. */
   broadcast(parameters: readonly Tensor[]): Promise<void>;
   /**
@@ -114,6 +117,7 @@ export const oneProcess: Strategy = {
   divide: (_, groups) => groups,
   extents: undefined,
   units: undefined,
+  division: undefined,
   broadcast: async () => {},
   whole: async (work) => work(),
   renew: async (_, work) => work(),

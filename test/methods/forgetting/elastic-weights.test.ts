@@ -57,6 +57,19 @@ function adapted(): Qwen3ForCausalLM {
   return model;
 }
 
+it("tables that are trained beside an adapter are refused where the model is in parts", () => {
+  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
+  addLora(model, { rank: 2, modulesToSave: ["embed_tokens"] });
+  const base = baseWeights(model);
+  const springs = new ElasticWeights(elasticTerms(model, base, base), LAMBDA);
+  const division = { rank: 0, size: 2, partOf: () => undefined, gathered: () => {} };
+  expect(() => springs.divide(division)).toThrow(
+    new UserError(
+      "ewc_lambda: tables that are trained beside an adapter (additional_target) are not held where the model is in parts; leave one of the two out, or fsdp and deepspeed",
+    ),
+  );
+});
+
 describe("against PyTorch", () => {
   let errors: Record<string, number>;
   let fisher: Fisher;

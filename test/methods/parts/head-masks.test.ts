@@ -83,6 +83,45 @@ function each(tensor: Tensor, body: (value: number, row: number, column: number)
   for (const [i, value] of values.entries()) body(value, Math.floor(i / width), i % width);
 }
 
+describe("parts of parameters, as processes keep them", () => {
+  it("have the same elements held, rows and columns, wherever they are cut", () => {
+    const { model, slices } = training();
+    microStep(model, batch, options);
+    for (const rank of [0, 1]) {
+      const parts = new Map<Tensor, { part: Tensor; from: number }>();
+      for (const name of slices.keys()) {
+        const parameter = model.stateDict().get(name)!;
+        const [cut, size] = [777, parameter.numel()]; // in the middle of a row
+        const [from, length] = rank === 0 ? [0, cut] : [cut, size - cut];
+        const own = (tensor: Tensor) =>
+          noGrad(() => tensor.detach().flatten().narrow(0, from, length).clone());
+        const part = own(parameter);
+        part.grad = own(parameter.grad!);
+        parts.set(parameter, { part, from });
+      }
+      const held = new HeldSlices(model, slices, true);
+      held.divide({ rank, size: 2, partOf: (parameter) => parts.get(parameter), gathered: () => {} });
+      held.maskGradients();
+      const values = [...parts.values()].map(({ part }) => part.clone());
+      for (const { part } of parts.values()) noGrad(() => part.add_(1));
+      held.afterStep();
+      for (const [at, [parameter, { part, from }]] of [...parts].entries()) {
+        const name = [...slices.keys()][at]!;
+        const width = parameter.size(1);
+        const gradient = part.grad!.toArray() as Float32Array;
+        const plain = noGrad(() => parameter.grad!.flatten()).toArray() as Float32Array;
+        const [now, before] = [part, values[at]!].map((one) => one.detach().toArray() as Float32Array);
+        for (let i = 0; i < gradient.length; i++) {
+          const [row, column] = [Math.floor((from + i) / width), (from + i) % width];
+          const trained = trainedAt(name, row, column);
+          expect(gradient[i]).toBe(trained ? plain[from + i] : 0);
+          expect(now![i] === before![i]).toBe(!trained);
+        }
+      }
+    }
+  });
+});
+
 describe("a step", () => {
   it("asks for gradients of these matrices alone", () => {
     const { model } = training();
