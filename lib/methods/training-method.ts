@@ -17,8 +17,9 @@ export interface MethodReport {
 
 /** A model of which several processes keep a part each, as a method of one of them meets it. */
 export interface Division {
-  /** This process and how many there are. */
+  /** Number of this process, from 0. */
   readonly rank: number;
+  /** Number of processes. */
   readonly size: number;
   /**
    * What this process keeps of a parameter: `part` has its elements from `from` on, in C order, and the sum of gradients;
