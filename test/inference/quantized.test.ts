@@ -91,6 +91,7 @@ describe("a checkpoint that is quantized already", () => {
       ],
       [{ pissa_init: true }, /pissa_init: .* is quantized: it has no singular vectors/],
       [{ resize_vocab: true }, /resize_vocab: .* is quantized: its tables are not resized/],
+      [{ extend_vocab: 10 }, /extend_vocab: .* is quantized: its tables are not resized/],
       [
         { quantization_bit: 4, quantization_type: "fp4" },
         /quantization_type: fp4: .* quantized already, to nf4/,

@@ -91,6 +91,29 @@ export const MODELS: Mistake[] = [
     line: /model\/config\.json: model_type: "qwen3_moe" is not supported; supported are dense Qwen3 models .*/,
   },
   {
+    name: "weights that AWQ quantized, beside a key for bitsandbytes'",
+    keys: { quantization_bit: 4, finetuning_type: "lora" },
+    make: (room) =>
+      room.json("model/config.json", {
+        quantization_config: {
+          bits: 4,
+          group_size: 128,
+          quant_method: "awq",
+          version: "gemm",
+          zero_point: true,
+        },
+      }),
+    line: /model\/config\.json: quantization_config: weights of AWQ are not read; take the model's original weights, with quantization_bit: 4/,
+  },
+  {
+    name: "weights that GPTQ quantized",
+    make: (room) =>
+      room.json("model/config.json", {
+        quantization_config: { bits: 4, group_size: 128, quant_method: "gptq", desc_act: false, sym: true },
+      }),
+    line: /model\/config\.json: quantization_config: weights of GPTQ are not read; take the model's original weights/,
+  },
+  {
     name: "broken config.json",
     make: (room) => room.write("model/config.json", '{\n  "model_type": "qwen3",\n  "vocab_size": \n}\n'),
     line: /model\/config\.json:4: /,

@@ -34,6 +34,16 @@ export const VOCABULARY: Mistake[] = [
     line: /extend_vocab: tokenizer\.json is not of the form that entries are learned for/,
   },
   {
+    name: "a learned vocabulary for a model in 4 bits",
+    keys: { extend_vocab: 10, quantization_bit: 4, finetuning_type: "lora" },
+    line: /recipe\.yaml:\d+: extend_vocab: the tables of a quantized model are not resized; remove it, or train without quantization_bit/,
+  },
+  {
+    name: "a vocabulary resized for integers",
+    keys: { resize_vocab: true, quantization_compute: "int8", finetuning_type: "lora" },
+    line: /recipe\.yaml:\d+: resize_vocab: the tables of a quantized model are not resized; .* without quantization_compute/,
+  },
+  {
     name: "a learned vocabulary for an adapter",
     keys: { extend_vocab: 10, adapter_name_or_path: "adapter" },
     line: /recipe\.yaml:\d+: extend_vocab: an adapter is trained on with the vocabulary that it was made for; export/,

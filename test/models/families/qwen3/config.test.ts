@@ -154,6 +154,19 @@ describe("refuses, in one line with file and key,", () => {
       "quantization_config: weights of GPTQ are not read; take the model's original weights",
     ],
     [
+      "AWQ's weights",
+      {
+        quantization_config: {
+          bits: 4,
+          group_size: 128,
+          quant_method: "awq",
+          version: "gemm",
+          zero_point: true,
+        },
+      },
+      "quantization_config: weights of AWQ are not read; take the model's original weights",
+    ],
+    [
       "weights of no method",
       { quantization_config: { bits: 4 } },
       "weights of an unnamed method are not read",
