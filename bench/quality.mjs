@@ -1,12 +1,15 @@
 // What the ways of making products do to what is learned: held-out loss after 200 LoRA steps of the embedded model on the
 // essays, in bf16 by each way, and with the frozen layers in 8-bit integers, against float32 from the same weights, over
 // three seeds. The adapter is scored over the original weights. `curve`: how far a mean of ten steps' training losses is
-// from float32's at most.
+// from float32's at most. And what fewer bits do: perplexity before and after over each base, and of its adapter over the
+// original weights.
 //   node bench/quality.mjs [--quick]
+// A bench that was interrupted goes on: a training that is finished is not run again.
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { Rows } from "./harness/rows.mjs";
 import { child, root, table } from "./harness/subject.mjs";
 import { ensureFloat32 } from "./programs/float32_model.mjs";
 
@@ -17,6 +20,15 @@ const WAYS = {
   int8: { products: "int16", keys: { quantization_compute: "int8" } },
 };
 const MODES = Object.keys(WAYS);
+
+/** Bases in fewer bits: the recipe's keys. The processor's own products. */
+const BITS = {
+  "16 bits": {},
+  NF4: { quantization_bit: 4 },
+  FP4: { quantization_bit: 4, quantization_type: "fp4" },
+  "8 bits (LLM.int8)": { quantization_bit: 8 },
+  "int8 products": { quantization_compute: "int8" },
+};
 const SEEDS = [1, 2, 3];
 
 /**
@@ -28,36 +40,68 @@ export async function run({ folder, quick = false }) {
   const bf16 = path.join(root, "examples", "model");
   const float32 = ensureFloat32(bf16, path.join(folder, "embedded-float32"));
   const steps = quick ? 20 : 200;
-  const trained = (model, seed, mode) => {
+  const rows = new Rows(folder, "quality", { quick });
+  const trained = (model, seed, mode) =>
+    rows.row(`${mode ?? "float32"}, seed ${seed}`, () => trainOne(model, seed, mode));
+  const trainOne = (model, seed, mode) => {
     process.stderr.write(`quality: seed ${seed}, ${mode ?? "float32"}\n`);
     const options = {
       model,
       exact: float32,
       data: path.join(root, "examples", "data"),
-      output: path.join(folder, "out-quality", mode ?? "float32"),
+      output: path.join(folder, "out-quality", (mode ?? "float32").replaceAll(/\W+/g, "-")),
       seed,
       steps,
       bf16: mode !== undefined,
-      keys: WAYS[mode]?.keys ?? {},
+      keys: WAYS[mode]?.keys ?? BITS[mode] ?? {},
+      isBase: BITS[mode] !== undefined,
     };
     // layers this small gain nothing from a second thread, and one thread always sums in the same order
     const env = { QWEN_PT_PRODUCTS: WAYS[mode]?.products, OMP_NUM_THREADS: "1" };
     return child("programs/quality_run.mjs", [JSON.stringify(options)], env);
   };
-  const lines = (quick ? SEEDS.slice(0, 1) : SEEDS).map((seed) => {
-    const { loss: base, curve: baseCurve } = trained(float32, seed);
-    const modes = MODES.map((mode) => {
-      const { loss, exactLoss, curve } = trained(bf16, seed, mode);
+  const lines = [];
+  const seeds = quick ? SEEDS.slice(0, 1) : SEEDS;
+  for (const seed of seeds) {
+    const { loss: base, curve: baseCurve } = await trained(float32, seed);
+    const line = { seed, float32: base };
+    for (const mode of MODES) {
+      const { loss, exactLoss, curve } = await trained(bf16, seed, mode);
       const apart = Math.max(...curve.map((value, i) => Math.abs(value / baseCurve[i] - 1)));
-      return [
-        mode,
-        { loss, difference: loss / base - 1, exactDifference: exactLoss / base - 1, curve: apart },
-      ];
+      const differences = { difference: loss / base - 1, exactDifference: exactLoss / base - 1 };
+      line[mode] = { loss, ...differences, curve: apart };
+    }
+    lines.push(line);
+  }
+  const bits = [];
+  for (const name of Object.keys(BITS)) {
+    const runs = [];
+    for (const seed of seeds) runs.push(await trained(bf16, seed, name));
+    const of = (losses) => losses.map(Math.exp);
+    bits.push({
+      name,
+      before: Math.exp(runs[0].beforeLoss),
+      after: of(runs.map((one) => one.ownLoss)),
+      original: of(runs.map((one) => one.loss)),
     });
-    return { seed, float32: base, ...Object.fromEntries(modes) };
-  });
+  }
   print(lines);
-  return { steps, lines };
+  printBits(bits);
+  rows.clear();
+  return { steps, lines, bits };
+}
+
+function printBits(bits) {
+  const three = (values) => values.map((value) => value.toFixed(2)).join(" ");
+  table([
+    ["perplexity over a base of", "before", "after, each seed", "the adapters over the original weights"],
+    ...bits.map(({ name, before, after, original }) => [
+      name,
+      before.toFixed(2),
+      three(after),
+      three(original),
+    ]),
+  ]);
 }
 
 function print(lines) {

@@ -1,7 +1,8 @@
 // Fewer bits beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4, in FP4, in 8 bits
 // and multiplied in 8-bit integers, in turn, on one machine: tokens/s, peak memory of the process, seconds around the steps
 // (loading and quantizing among them), losses; then how fast each is quantized on load, in GB/s of the 16-bit file.
-//   node bench/quantized.mjs [--quick] [--only WORD] [--model FOLDER]
+//   node bench/quantized.mjs [--quick] [--only WORD] [--model FOLDER] [--again]
+// A bench that was interrupted goes on: a turn that is finished is not run again, unless --again says so.
 // --only measures the rows whose names contain a word, beside 16-bit LoRA.
 // --model measures NF4 alone on another model's folder: bench/make_shapes.mjs writes larger ones.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
 import { measure } from "./harness/processes.mjs";
+import { Rows } from "./harness/rows.mjs";
 import {
   child,
   cli,
@@ -50,9 +52,14 @@ async function trainOnce(folder, model, name, keys, steps) {
   };
 }
 
-/** @param {{folder: string, quick?: boolean, only?: string, model?: string}} options `quick`: one turn of one step */
-export async function run({ folder, quick = false, only = "", model: given }) {
+/**
+ * @param {{folder: string, quick?: boolean, only?: string, model?: string, again?: boolean}} options `quick`: one turn of
+ *   one step
+ */
+export async function run({ folder, quick = false, only = "", model: given, again = false }) {
   mkdirSync(folder, { recursive: true });
+  const rows = new Rows(folder, "quantized", { quick, given });
+  if (again) rows.clear();
   const model = given ?? ensureModel(folder, await ensureReference());
   const all = Object.keys(BASES);
   const names =
@@ -63,8 +70,11 @@ export async function run({ folder, quick = false, only = "", model: given }) {
   const runs = Object.fromEntries(names.map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn++) {
     for (const name of names) {
-      process.stderr.write(`quantized: ${name}, turn ${turn + 1} of ${turns}\n`);
-      runs[name].push(await trainOnce(folder, model, name, BASES[name], quick ? 1 : 2));
+      const measureTurn = () => {
+        process.stderr.write(`quantized: ${name}, turn ${turn + 1} of ${turns}\n`);
+        return trainOnce(folder, model, name, BASES[name], quick ? 1 : 2);
+      };
+      runs[name].push(await rows.row(`${name}, turn ${turn}`, measureTurn));
     }
   }
   const found = {};
@@ -78,7 +88,7 @@ export async function run({ folder, quick = false, only = "", model: given }) {
     };
   }
   const base = found[names[0]];
-  const rows = Object.entries(found).map(([name, one]) => [
+  const lines = Object.entries(found).map(([name, one]) => [
     name,
     one.tokensPerSecond.toFixed(1),
     (one.tokensPerSecond / base.tokensPerSecond).toFixed(3),
@@ -86,24 +96,32 @@ export async function run({ folder, quick = false, only = "", model: given }) {
     one.aroundSeconds.toFixed(1),
     one.losses.map((loss) => loss.toFixed(3)).join(" "),
   ]);
-  table([["base", "tokens/s", "ratio", "peak", "s around the steps", "losses"], ...rows]);
-  const loads = loading(model);
+  table([["base", "tokens/s", "ratio", "peak", "s around the steps", "losses"], ...lines]);
+  const loads = await rows.row("loading", () => loading(model));
+  rows.clear();
+  printLoads(loads);
   return { runs: found, loads };
 }
 
-/** Seconds of loading a model, by what its layers are kept in. */
+/** Seconds of loading a model and bytes of its file, by what its layers are kept in. */
 function loading(model) {
-  const seconds = {};
-  const rows = [];
+  const found = {};
   for (const type of [null, "nf4", "fp4", "int8", "int8 products"]) {
     const once = () => child("programs/load_quantized.mjs", [JSON.stringify({ model, type })]);
     const turns = [once(), once(), once()];
-    const middle = median(turns.map((one) => one.seconds));
-    seconds[type ?? "bfloat16"] = middle;
-    rows.push([type ?? "bfloat16", middle.toFixed(2), (turns[0].bytes / middle / 1e9).toFixed(2)]);
+    const seconds = median(turns.map((one) => one.seconds));
+    found[type ?? "bfloat16"] = { seconds, bytes: turns[0].bytes };
   }
-  table([["on load", "s", "GB/s"], ...rows]);
-  return seconds;
+  return found;
+}
+
+function printLoads(found) {
+  const lines = Object.entries(found).map(([type, { seconds, bytes }]) => [
+    type,
+    seconds.toFixed(2),
+    (bytes / seconds / 1e9).toFixed(2),
+  ]);
+  table([["on load", "s", "GB/s"], ...lines]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -112,6 +130,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       quick: { type: "boolean", default: false },
       only: { type: "string" },
       model: { type: "string" },
+      again: { type: "boolean", default: false },
     },
   });
   await run({ folder: `${root}/.bench`, ...values });

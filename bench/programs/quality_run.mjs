@@ -1,5 +1,6 @@
 // One training and its held-out loss in a separate process: node bench/programs/quality_run.mjs '{"model": ..., "seed": 1, ...}'.
-// Prints one line of JSON. The held-out text is scored as it was trained, and, if `exact` names one, on the float32 model.
+// Prints one line of JSON. The held-out text is scored over the original weights in the precision of the training, and, if
+// that was bf16, over the float32 model `exact`; and, of a base in fewer bits (`isBase`), over that base before and after.
 import { readFileSync } from "node:fs";
 import {
   openModel,
@@ -9,8 +10,9 @@ import {
   totalScore,
   train,
 } from "../../dist/index.js";
+import { readModelConfig } from "../../dist/models/index.js";
 
-const { model, exact, data, output, seed, steps, bf16, keys } = JSON.parse(process.argv[2]);
+const { model, exact, data, output, seed, steps, bf16, keys, isBase } = JSON.parse(process.argv[2]);
 await train({
   model_name_or_path: model,
   stage: "pt",
@@ -46,11 +48,27 @@ const [entry] = readDatasetInfo(data, ["prose_heldout"]);
 const texts = [];
 for await (const text of readDocuments(entry)) texts.push(text);
 
-async function lossOf(base, compute) {
-  const opened = await openModel({ model: base, adapters: [output], device: "cpu" });
+/** Held-out loss; with `own`, over the base that the recipe's keys make. */
+async function lossOf(base, compute, { adapters = [output], own = false } = {}) {
+  const opened = await openModel({ model: base, adapters, device: "cpu", ...(own && quantizing(base)) });
   const options = { device: "cpu", length: 512, compute };
   return totalScore(await scoreDocuments(opened.model, opened.tokenizer, texts, options)).loss;
 }
 
-const loss = await lossOf(model, bf16 ? "bfloat16" : undefined);
-console.log(JSON.stringify({ loss, curve, exactLoss: bf16 ? await lossOf(exact) : loss }));
+/** How `openModel` is told of the base. */
+function quantizing(base) {
+  const { quantization_bit: bits = null, quantization_type = "nf4", quantization_compute } = keys;
+  if (quantization_compute !== undefined)
+    return { config: { ...readModelConfig(base), quantization: { type: "int8 products", skipped: [] } } };
+  const quantize = { quantization_bit: bits, quantization_type, double_quantization: true };
+  return { quantize: { ...quantize, model_name_or_path: base } };
+}
+
+const compute = bf16 ? "bfloat16" : undefined;
+const loss = await lossOf(model, compute);
+const losses = { loss, exactLoss: bf16 ? await lossOf(exact) : loss };
+if (isBase) {
+  losses.beforeLoss = await lossOf(model, compute, { adapters: [], own: true });
+  losses.ownLoss = await lossOf(model, compute, { own: true });
+}
+console.log(JSON.stringify({ ...losses, curve }));

@@ -56,7 +56,15 @@ function products({ modes }) {
   return blocks;
 }
 
-const quality = ({ steps, lines: seeds }) => ({
+/** Results of before bases in fewer bits were compared have none. */
+const bitsTable = (bits) => {
+  const range = (values) => `${number(Math.min(...values))} to ${number(Math.max(...values))}`;
+  const head = ["base", "perplexity before", "after, three seeds", "the adapters over the original weights"];
+  const cells = (one) => [one.name, number(one.before), range(one.after), range(one.original)];
+  return bits && { bits: lines(head, bits, cells) };
+};
+
+const quality = ({ steps, lines: seeds, bits }) => ({
   losses: lines(
     [`seed, ${steps} steps`, "float32", "panels", "relatively", "int16", "relatively"],
     seeds,
@@ -69,6 +77,7 @@ const quality = ({ steps, lines: seeds }) => ({
       ]),
     ],
   ),
+  ...bitsTable(bits),
 });
 
 const busy = ({ lines: settings, ratio }) => ({
