@@ -1,8 +1,7 @@
 // What the ways of making products do to what is learned: held-out loss after 200 LoRA steps of the embedded model on the
 // essays, in bf16 by each way, and with the frozen layers in 8-bit integers, against float32 from the same weights, over
 // three seeds. The adapter is scored over the original weights. `curve`: how far a mean of ten steps' training losses is
-// from float32's at most. And what fewer bits do: perplexity before and after over each base, and of its adapter over the
-// original weights.
+// from float32's at most.
 //   node bench/quality.mjs [--quick]
 // A bench that was interrupted goes on: a training that is finished is not run again.
 import { mkdirSync } from "node:fs";
@@ -20,15 +19,6 @@ const WAYS = {
   int8: { products: "int16", keys: { quantization_compute: "int8" } },
 };
 const MODES = Object.keys(WAYS);
-
-/** Bases in fewer bits: the recipe's keys. The processor's own products. */
-const BITS = {
-  "16 bits": {},
-  NF4: { quantization_bit: 4 },
-  FP4: { quantization_bit: 4, quantization_type: "fp4" },
-  "8 bits (LLM.int8)": { quantization_bit: 8 },
-  "int8 products": { quantization_compute: "int8" },
-};
 const SEEDS = [1, 2, 3];
 
 /**
@@ -49,12 +39,11 @@ export async function run({ folder, quick = false }) {
       model,
       exact: float32,
       data: path.join(root, "examples", "data"),
-      output: path.join(folder, "out-quality", (mode ?? "float32").replaceAll(/\W+/g, "-")),
+      output: path.join(folder, "out-quality", mode ?? "float32"),
       seed,
       steps,
       bf16: mode !== undefined,
-      keys: WAYS[mode]?.keys ?? BITS[mode] ?? {},
-      isBase: BITS[mode] !== undefined,
+      keys: WAYS[mode]?.keys ?? {},
     };
     // layers this small gain nothing from a second thread, and one thread always sums in the same order
     const env = { QWEN_PT_PRODUCTS: WAYS[mode]?.products, OMP_NUM_THREADS: "1" };
@@ -73,35 +62,9 @@ export async function run({ folder, quick = false }) {
     }
     lines.push(line);
   }
-  const bits = [];
-  for (const name of Object.keys(BITS)) {
-    const runs = [];
-    for (const seed of seeds) runs.push(await trained(bf16, seed, name));
-    const of = (losses) => losses.map(Math.exp);
-    bits.push({
-      name,
-      before: Math.exp(runs[0].beforeLoss),
-      after: of(runs.map((one) => one.ownLoss)),
-      original: of(runs.map((one) => one.loss)),
-    });
-  }
   print(lines);
-  printBits(bits);
   rows.clear();
-  return { steps, lines, bits };
-}
-
-function printBits(bits) {
-  const three = (values) => values.map((value) => value.toFixed(2)).join(" ");
-  table([
-    ["perplexity over a base of", "before", "after, each seed", "the adapters over the original weights"],
-    ...bits.map(({ name, before, after, original }) => [
-      name,
-      before.toFixed(2),
-      three(after),
-      three(original),
-    ]),
-  ]);
+  return { steps, lines };
 }
 
 function print(lines) {

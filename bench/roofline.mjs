@@ -1,8 +1,9 @@
 // What the machine's matrix products allow, and the share of it that training reaches: (the step's products at their
 // measured rates + attention alone) / the step, LoRA, bfloat16, 1,024 tokens, nothing computed twice. Products, attention
 // and whole micro-steps are measured in turn, in one process. And attention beside libtorch's own, by length. The products
-// are libtorch's: of bfloat16 where the processor multiplies it, of float32 elsewhere.
-//   node bench/roofline.mjs [--quick]
+// are libtorch's: of bfloat16 where the processor multiplies it, of float32 elsewhere. With --base the frozen layers are in
+// fewer bits, and the layers' products are their own: the head's stay libtorch's.
+//   node bench/roofline.mjs [--quick] [--base nf4|fp4|8bit|int8]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
@@ -10,6 +11,24 @@ import { multipliesBf16, processorHere } from "./harness/processor.mjs";
 import { ensureModel, median, root, table } from "./harness/subject.mjs";
 
 const TOKENS = 1024;
+
+/** What --base names: how the frozen layers are kept (lib/models/files/quantization.ts). */
+const FORM = { skipped: [], from: "bfloat16" };
+const BASES = {
+  nf4: { type: "nf4", nested: true, run: 64, ...FORM },
+  fp4: { type: "fp4", nested: true, run: 64, ...FORM },
+  "8bit": { type: "int8", threshold: 6, ...FORM },
+  int8: { type: "int8 products", ...FORM },
+};
+
+/** Where a product's layer is in a block. */
+const PATHS = {
+  q: ["self_attn", "q_proj"],
+  "k, v": ["self_attn", "k_proj"],
+  o: ["self_attn", "o_proj"],
+  "gate, up": ["mlp", "gate_proj"],
+  down: ["mlp", "down_proj"],
+};
 
 /** Layers' products [in, out] with how many there are, and the head. */
 function productsOf({ hidden_size: d, num_attention_heads, num_key_value_heads, head_dim, ...config }) {
@@ -41,15 +60,16 @@ function timed(rounds, body) {
 }
 
 /**
- * @param {{folder: string, processor: string, quick?: boolean}} options `quick`: fewer rounds, attention up to 2,048
- *   tokens
+ * @param {{folder: string, processor: string, quick?: boolean, base?: string}} options `quick`: fewer rounds, attention
+ *   up to 2,048 tokens; `base`: of BASES
  */
-export async function run({ folder, processor, quick = false }) {
+export async function run({ folder, processor, quick = false, base }) {
   const torch = { ...(await import("../dist/index.js")), ...(await import("../dist/public/nn.js")) };
+  const { readModelConfig } = await import("../dist/models/index.js");
   const { addLora, autocast, backward, call, causalAttention, loadModel, microStep, noGrad, randn, scope } =
     torch;
   const directory = ensureModel(folder, await ensureReference());
-  const model = loadModel(directory);
+  const model = loadModel(directory, { ...readModelConfig(directory), quantization: BASES[base] });
   addLora(model, { rank: 8 });
   model.train();
   const { config } = model;
@@ -75,15 +95,28 @@ export async function run({ folder, processor, quick = false }) {
     return seconds;
   };
   const products = productsOf(config);
+  /** Seconds of a frozen layer's product forward, and of its input's gradient. */
+  const ownProducts = (name, x, y) => {
+    const [part, field] = PATHS[name];
+    const layer = model.layers[1][part][field].base_layer;
+    const forward = timed(rounds, () => scope(() => noGrad(() => void layer.forward(x))));
+    const both = timed(rounds, () => scope(() => backward(layer.forward(x.detach().requiresGrad_()), y)));
+    return [forward, both - forward];
+  };
+  const libtorchProducts = (x, w, y) => [
+    timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", x, w.t())))),
+    timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", y, w)))),
+  ];
   const turns = [];
   for (let turn = 0; turn < (quick ? 1 : 3); turn++) {
     process.stderr.write(`roofline: turn ${turn + 1}\n`);
     const rates = {};
     let seconds = 0;
     for (const { name, inner, outer, count, rows = TOKENS } of products) {
-      const [x, w, y] = [factor(rows, inner), factor(outer, inner), factor(rows, outer)];
-      const forward = timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", x, w.t()))));
-      const back = timed(rounds, () => scope(() => noGrad(() => void call("aten::mm", y, w))));
+      const isOwn = base !== undefined && PATHS[name] !== undefined;
+      const made = isOwn ? bf16 : factor;
+      const [x, w, y] = [made(rows, inner), made(outer, inner), made(rows, outer)];
+      const [forward, back] = isOwn ? ownProducts(name, x, y) : libtorchProducts(x, w, y);
       for (const each of [x, w, y]) each.dispose();
       rates[name] = (4 * rows * inner * outer) / (forward + back) / 1e9;
       seconds += count * (forward + back) * (TOKENS / rows);
@@ -106,6 +139,7 @@ export async function run({ folder, processor, quick = false }) {
   const middle = turns.find((turn) => turn.share === share);
   const found = {
     dtype,
+    base,
     rates: Object.fromEntries(
       products.map(({ name }) => [name, median(turns.map(({ rates }) => rates[name]))]),
     ),
@@ -150,9 +184,9 @@ function blockParts({ model, autocast, backward, bf16, scope, noGrad, rounds }) 
   return { blockForward: forward, blockBoth: both };
 }
 
-function print({ dtype, rates, products, attention, step, share, attentionByLength, parts }) {
+function print({ dtype, base, rates, products, attention, step, share, attentionByLength, parts }) {
   table([
-    [`${dtype} products, forward and input's gradient`, "GFLOP/s"],
+    [`${base === undefined ? dtype : `${base}'s`} products, forward and input's gradient`, "GFLOP/s"],
     ...Object.entries(rates).map(([name, rate]) => [name, rate.toFixed(0)]),
   ]);
   const percent = (seconds) => `${((100 * seconds) / step).toFixed(1)} %`;
@@ -181,6 +215,12 @@ function print({ dtype, rates, products, attention, step, share, attentionByLeng
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  await run({ folder: `${root}/.bench`, processor: await processorHere(), quick: values.quick });
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, base: { type: "string" } },
+  });
+  if (values.base !== undefined && BASES[values.base] === undefined) {
+    console.error(`--base is one of ${Object.keys(BASES).join(", ")}, not ${values.base}`);
+    process.exit(1);
+  }
+  await run({ folder: `${root}/.bench`, processor: await processorHere(), ...values });
 }

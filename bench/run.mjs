@@ -18,6 +18,7 @@ const SECTIONS = [
   "products",
   "quantized",
   "quality",
+  "bits",
   "busy",
   "roofline",
   "ladder",

@@ -34,7 +34,7 @@ export class Rows {
     return this.#rows[name];
   }
 
-  /** The section is finished, or begins anew. */
+  /** The section is finished, or its rows are to be measured anew. */
   clear() {
     this.#rows = {};
     rmSync(this.#file, { force: true });

@@ -1,6 +1,6 @@
 // One training and its held-out loss in a separate process: node bench/programs/quality_run.mjs '{"model": ..., "seed": 1, ...}'.
-// Prints one line of JSON. The held-out text is scored over the original weights in the precision of the training, and, if
-// that was bf16, over the float32 model `exact`; and, of a base in fewer bits (`isBase`), over that base before and after.
+// Prints one line of JSON. The held-out text is scored over the original weights in the precision of the training; over the
+// float32 model `exact` if one is named; and with `isBase` over the base that was trained on, before and after.
 import { readFileSync } from "node:fs";
 import {
   openModel,
@@ -66,7 +66,8 @@ function quantizing(base) {
 
 const compute = bf16 ? "bfloat16" : undefined;
 const loss = await lossOf(model, compute);
-const losses = { loss, exactLoss: bf16 ? await lossOf(exact) : loss };
+const losses = { loss };
+if (exact !== undefined) losses.exactLoss = bf16 ? await lossOf(exact) : loss;
 if (isBase) {
   losses.beforeLoss = await lossOf(model, compute, { adapters: [], own: true });
   losses.ownLoss = await lossOf(model, compute, { own: true });

@@ -56,15 +56,14 @@ function products({ modes }) {
   return blocks;
 }
 
-/** Results of before bases in fewer bits were compared have none. */
-const bitsTable = (bits) => {
+function bits({ bases }) {
   const range = (values) => `${number(Math.min(...values))} to ${number(Math.max(...values))}`;
   const head = ["base", "perplexity before", "after, three seeds", "the adapters over the original weights"];
   const cells = (one) => [one.name, number(one.before), range(one.after), range(one.original)];
-  return bits && { bits: lines(head, bits, cells) };
-};
+  return { bases: lines(head, bases, cells) };
+}
 
-const quality = ({ steps, lines: seeds, bits }) => ({
+const quality = ({ steps, lines: seeds }) => ({
   losses: lines(
     [`seed, ${steps} steps`, "float32", "panels", "relatively", "int16", "relatively"],
     seeds,
@@ -77,7 +76,6 @@ const quality = ({ steps, lines: seeds, bits }) => ({
       ]),
     ],
   ),
-  ...bitsTable(bits),
 });
 
 const busy = ({ lines: settings, ratio }) => ({
@@ -213,6 +211,7 @@ export const sections = {
   peers,
   products,
   quality,
+  bits,
   busy,
   roofline,
   ladder,
