@@ -34,7 +34,7 @@ export class Rows {
     return this.#rows[name];
   }
 
-  /** The section is finished, or its rows are to be measured anew. */
+  /** Forgets the rows: the section is finished, or all are to be measured again. */
   clear() {
     this.#rows = {};
     rmSync(this.#file, { force: true });

@@ -29,7 +29,7 @@ it("goes on with the rows that are finished, of the same settings alone", async 
   expect(measured).toEqual(["a", "b", "a of others"]);
 });
 
-it("measures anew once the section is finished", async () => {
+it("keeps nothing of a finished section", async () => {
   const rows = new Rows(folder, "finished", {});
   await rows.row("a", async () => 1);
   rows.clear();
