@@ -5,10 +5,8 @@ import type { Recipe } from "../config/index.js";
 import { UserError } from "../errors.js";
 import type { Emit } from "../events.js";
 import { formatName, type ModelConfig } from "../models/index.js";
+import { FLOAT8_CAPABILITY } from "../nn/index.js";
 import { accelerator, type DType, defaultDevice, fusedKernels } from "../torch/index.js";
-
-/** Ada Lovelace's: the first whose tensor cores take 8-bit floats. */
-const LEAST_CAPABILITY = 89;
 
 /**
  * The configuration with products in 8-bit floats, where the recipe asks for them: weights that an adapter is trained
@@ -45,6 +43,6 @@ export function float8Config(
  * @param capability its compute capability times ten; 0 where it is not known
  */
 export function cardProblem(capability: number): string | undefined {
-  if (capability === 0 || capability >= LEAST_CAPABILITY) return undefined;
+  if (capability === 0 || capability >= FLOAT8_CAPABILITY) return undefined;
   return `fp8: this card's compute capability is ${Math.floor(capability / 10)}.${capability % 10}, and products of 8-bit floats need 8.9 or more: remove fp8 (bf16: true is next), or train on another card`;
 }

@@ -24,6 +24,7 @@ export {
   CodedLinear,
   dynamicLevels,
   type EightBitFormat,
+  FLOAT8_CAPABILITY,
   type Float8Format,
   Float8Linear,
   FOUR_BIT_TYPES,

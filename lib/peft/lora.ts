@@ -4,7 +4,7 @@
 import type { Layer, Projection } from "../nn/index.js";
 import { Linear, Module, recallable, recomputeAll } from "../nn/index.js";
 import type { DType, Tensor } from "../torch/index.js";
-import { autocastDType, dropout, noGrad, op, scope } from "../torch/index.js";
+import { autocastDType, dropout, loraLinear, noGrad, op, scope } from "../torch/index.js";
 import { doraForward, doraMerged, firstMagnitude } from "./dora.js";
 import { type PissaInit, pissaParts } from "./pissa.js";
 import type { TokenIndices } from "./token-rows.js";
@@ -34,20 +34,6 @@ export interface LoraConfig {
   /** dtype of trained whole modules; A and B are always float32, as PEFT has them. Default float32. */
   savedDtype?: DType;
 }
-
-const fused =
-  op<
-    (
-      x: Tensor,
-      weights: readonly Tensor[],
-      a: readonly Tensor[],
-      b: readonly Tensor[],
-      scalings: readonly number[],
-      dropout: number,
-      wide: DType | undefined,
-      stored: DType,
-    ) => Tensor[]
-  >("qwen_pt::lora_linear");
 
 const recall = op<
   (
@@ -187,7 +173,7 @@ export class LoraLinear extends Module {
     const b = loras.map(({ lora_B }) => lora_B.weight);
     const scalings = loras.map(({ scaling }) => scaling);
     const rate = this.training ? this.dropout : 0;
-    const plain = (): Tensor[] => fused(x, weights, a, b, scalings, rate, undefined, stored);
+    const plain = (): Tensor[] => loraLinear(x, weights, a, b, scalings, rate, undefined, stored);
     return recallable(plain, plain, (given) =>
       recall(x, weights, a, b, scalings, given, rate, undefined, stored),
     );

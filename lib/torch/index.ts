@@ -27,6 +27,7 @@ export {
   linear,
   linearCrossEntropy,
   linearCrossEntropyInto,
+  loraLinear,
   rmsNorm,
   scaledDotProductAttention,
   stack,

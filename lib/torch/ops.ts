@@ -488,6 +488,25 @@ export const linearCrossEntropyInto = op<
   ) => Tensor
 >("qwen_pt::linear_cross_entropy_into");
 
+/**
+ * Frozen linear layers of one input, each with its low-rank update: y_i = x W_i^T + scaling_i (x A_i^T) B_i^T, x read once.
+ * `weights` are each layer's tensor, followed by what its codes are read with where it is in codes; `dropout` is of the
+ * adapters' input, in dtype `wide`; values of codes are rounded to `stored`.
+ */
+export const loraLinear =
+  op<
+    (
+      x: Tensor,
+      weights: readonly Tensor[],
+      a: readonly Tensor[],
+      b: readonly Tensor[],
+      scalings: readonly number[],
+      dropout?: number,
+      wide?: DType,
+      stored?: DType,
+    ) => Tensor[]
+  >("qwen_pt::lora_linear");
+
 // Copies and conversions.
 /** A copy with its own storage, which autograd follows. */
 export const clone = op<(self: Tensor) => Tensor>("aten::clone");

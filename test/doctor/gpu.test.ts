@@ -48,10 +48,10 @@ describe("the examination", () => {
     const failed = [...report.parity, ...report.runs].filter(({ passed }) => !passed);
     expect(failed).toEqual([]);
     expect(code).toBe(0);
-    expect(host.text).toMatch(/^\d+ checks agree, 19 operators timed\n$/);
+    expect(host.text).toMatch(/^\d+ checks agree, 21 operators timed\n$/);
     // float32 is not float64: a comparison of nothing with nothing would give zeros
     const distances = report.parity
-      .filter(({ dtype }) => dtype !== "float64")
+      .filter(({ name, dtype }) => dtype !== "float64" && !name.includes("8-bit floats")) // no float64 of these
       .map(({ distance }) => distance);
     expect(distances.length).toBeGreaterThan(25);
     expect(distances.every((distance) => (distance as number) > 1e-9)).toBe(true);

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { fusedKernels } from "../../torch/index.js";
 import { packageVersion } from "../../version.js";
 import type { Facts } from "../facts.js";
+import { float8Parity } from "./float8.js";
 import { modelParity } from "./model.js";
 import { operatorParity } from "./operators.js";
 import { describeMachine, type GpuReport, scrubbed } from "./report.js";
@@ -48,7 +49,7 @@ export async function examine(
   { device, quick = false, onStage }: ExamineOptions,
 ): Promise<GpuReport> {
   onStage?.("operators beside the processor's float64");
-  const operators = operatorParity(device);
+  const operators = [...operatorParity(device), ...float8Parity(device)];
   onStage?.("a tiny Qwen3 beside the processor's float64");
   const model = modelParity(device);
   const steps = quick ? 4 : 20;

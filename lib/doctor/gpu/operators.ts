@@ -9,6 +9,7 @@ import {
   embedding,
   linear,
   linearCrossEntropy,
+  loraLinear,
   manualSeed,
   op,
   randn,
@@ -30,16 +31,6 @@ const integers = (values: number[], device: Device): Tensor => tensor(values, { 
 const fusedNorm = op<(x: Tensor, weight: Tensor, eps: number) => Tensor>("qwen_pt::rms_norm");
 const addedNorm =
   op<(x: Tensor, residual: Tensor, weight: Tensor, eps: number) => [Tensor, Tensor]>("qwen_pt::add_rms_norm");
-const loraLinear =
-  op<
-    (
-      x: Tensor,
-      weights: readonly Tensor[],
-      a: readonly Tensor[],
-      b: readonly Tensor[],
-      scalings: readonly number[],
-    ) => Tensor[]
-  >("qwen_pt::lora_linear");
 const normRope =
   op<(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: number) => Tensor>("qwen_pt::norm_rope");
 const labels = Array.from({ length: 70 }, (_, at) => (at % 7 === 3 ? -100 : (at * 37) % 101));

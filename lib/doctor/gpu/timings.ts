@@ -15,6 +15,7 @@ import {
   type Tensor,
   tensor,
 } from "../../torch/index.js";
+import { float8Works } from "./float8.js";
 
 /** Qwen3-0.6B; `small` is for trying the measurement itself. */
 export interface Shapes {
@@ -197,7 +198,8 @@ export function timings(device: Device, shapes: Shapes): Timing[] {
     ...attention(shapes, dtype, device),
     loss(shapes, dtype, device),
   ]);
-  return [...works, optimizer(shapes, device)].map(({ prepare, flop, bytes, ...work }) => {
+  const narrow = float8Works(shapes.tokens, shapes.hidden, shapes.intermediate, device);
+  return [...works, ...narrow, optimizer(shapes, device)].map(({ prepare, flop, bytes, ...work }) => {
     try {
       const milliseconds = scope(() => measure(device, prepare()));
       const perSecond = (amount: number | undefined, unit: number) =>

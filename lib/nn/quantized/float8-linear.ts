@@ -12,6 +12,9 @@ const product =
 /** What both sides of a weight of 8-bit floats are multiples of. */
 const MULTIPLE = 16;
 
+/** Compute capability, times ten, of the first cards whose tensor cores take 8-bit floats: Ada Lovelace's. */
+export const FLOAT8_CAPABILITY = 89;
+
 /** Whether a layer of these sizes can be multiplied in 8-bit floats. */
 export function suitsFloat8(inFeatures: number, outFeatures: number): boolean {
   return inFeatures % MULTIPLE === 0 && outFeatures % MULTIPLE === 0;

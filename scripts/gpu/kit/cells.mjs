@@ -45,6 +45,8 @@ const every = () =>
         ["LoRA", {}],
         ["full", whole],
         ["QLoRA", { quantization_bit: 4 }],
+        ["LoRA in fp8", { fp8: true }],
+        ["full in fp8", { ...whole, pure_bf16: false, bf16: true, fp8: true }],
       ].flatMap(([how, keys]) =>
         [false, "selective", true].map((gradient_checkpointing) => [
           `${how}, ${rows} rows, ${gradient_checkpointing} recomputed, ${env === composed ? "composed" : "fused"}`,
