@@ -93,6 +93,27 @@ it.skipIf(!linux).concurrent(
   },
 );
 
+it.skipIf(!linux).concurrent(
+  "the store stays until every rank has read of a fault, whoever reads of it first",
+  async ({ expect }) => {
+    // threads that compute read nothing themselves: each rank's heartbeat does, in its own rhythm
+    const ended = await runRanks(
+      `const world = await init({ timeoutSeconds: 1.8e8, heartbeatSeconds: 12 });
+       await after(300 * rank);
+       if (rank === 1) {
+         await after(1000);
+         await world.fail(new Error("no such file"));
+         process.exit(1);
+       }
+       for (;;);`,
+      { size: 5 },
+    );
+    expect(ended.map(({ code }) => code)).toEqual([1, 1, 1, 1, 1]);
+    expect(ended[0]!.err.trim()).toBe("error: rank 1: no such file");
+    expect(ended.slice(1).map(({ err }) => err)).toEqual(["", "", "", ""]);
+  },
+);
+
 it.skipIf(!linux).concurrent("ranks that differ are told apart by rank 0", async ({ expect }) => {
   const ended = await runRanks(
     `${init}

@@ -38,6 +38,11 @@ std::string seconds(int64_t ms) {
 
 std::string beatKey(int rank) { return "beat/" + std::to_string(rank); }
 
+void say(const std::string& text) {
+  const std::string line = "\nerror: " + text + "\n";
+  if (write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(1);
+}
+
 }  // namespace
 
 struct HeartbeatParts {
@@ -61,13 +66,29 @@ struct HeartbeatParts {
   void obey(const std::string& fault);
   std::string seenFromHere(const std::string& text) const;
   [[noreturn]] void die(const std::string& text, bool prints);
+  [[noreturn]] void dieKnowing(const std::string& text, bool prints, int living);
 };
 
 // Not exit(): destructors would wait for whoever is silent.
 void HeartbeatParts::die(const std::string& text, bool prints) {
-  if (prints) {
-    const std::string line = "\nerror: " + text + "\n";
-    if (write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(1);
+  if (prints) say(text);
+  _exit(1);
+}
+
+// Of a fault that is in the store: rank 0, with which the store ends, waits until the `living` have read it too, as long
+// as that may take them.
+void HeartbeatParts::dieKnowing(const std::string& text, bool prints, int living) {
+  handled = true;
+  if (prints) say(text);
+  try {
+    const auto start = Clock::now();
+    auto gone = store.add("left", 1);
+    while (settings.rank == 0 && gone < living && elapsed(start) < intervalMs + 5000) {
+      std::this_thread::sleep_for(milliseconds(20));
+      gone = store.add("left", 0);
+    }
+  } catch (...) {
+    // the store is gone, and with it whoever could have been told
   }
   _exit(1);
 }
@@ -80,11 +101,8 @@ std::string HeartbeatParts::seenFromHere(const std::string& text) const {
 
 void HeartbeatParts::obey(const std::string& fault) {
   if (handled) return;
-  if (fault[0] == kReported) {
-    store.add("left", 1);
-    die(fault.substr(1), settings.rank == 0);
-  }
-  die(seenFromHere(fault.substr(1)), true);
+  if (fault[0] == kReported) dieKnowing(fault.substr(1), settings.rank == 0, settings.size);
+  dieKnowing(seenFromHere(fault.substr(1)), true, settings.size - 1);
 }
 
 void HeartbeatParts::round(int64_t beat, std::string& lastSign, int64_t& lastChange) {
@@ -104,7 +122,7 @@ void HeartbeatParts::round(int64_t beat, std::string& lastSign, int64_t& lastCha
   const std::string text = "rank " + std::to_string(next) + " has given no sign of life for " + seconds(silence);
   store.set("fault", kSilent + text);
   store.get("fault", found);  // an answer: the request has arrived
-  if (!handled) die(seenFromHere(text), true);
+  if (!handled) dieKnowing(seenFromHere(text), true, settings.size - 1);
 }
 
 void HeartbeatParts::beats() {
