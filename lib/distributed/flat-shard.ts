@@ -158,21 +158,22 @@ export class FlatShard {
     received.dispose();
   }
 
+  /** Whether all of these are other tensors than the parameters so far. */
+  differs(named: ReadonlyMap<string, Tensor>): boolean {
+    return this.#members.every(({ name, parameter }) => named.get(name) !== parameter);
+  }
+
   /**
-   * Gives every rank its part of what rank 0 has, where the parameters are whole now.
-   * @param named rank 0's, where they may be other tensors than before
+   * Gives every rank its part of what rank 0 has: in its parameters, which are whole there now, or in place of them.
+   * @param named rank 0's
    */
   renew(named: ReadonlyMap<string, Tensor>): void {
-    if (!this.isTrained) {
-      this.release();
-      return;
-    }
+    if (!this.#isWhole) distributedAddon().restoreMemory(this.#whole._handle);
     if (this.#world.rank === 0)
       for (const member of this.#members) {
         const found = named.get(member.name) as Tensor;
         if (found !== member.parameter) this.#takeIn(member, found);
       }
-    else distributedAddon().restoreMemory(this.#whole._handle);
     this.#isWhole = true;
     this.#world.begin("broadcast", this.#whole).wait();
     this.#keepOwn();

@@ -9,17 +9,16 @@ import { BASE, METHODS, PACKINGS, TUNINGS } from "./methods.js";
 const rows: Record<string, RecipeInput> = { ...PACKINGS };
 for (const [name, { keys, only }] of Object.entries(METHODS))
   rows[name] = { ...TUNINGS[only?.[0] ?? "lora"], ...keys };
-rows["the best model"] = {
-  ...TUNINGS["full"],
-  ...{
-    val_size: 0.2,
-    eval_strategy: "steps",
-    eval_steps: 2,
-    per_device_eval_batch_size: 1,
-    load_best_model_at_end: true,
-    save_strategy: "steps",
-  },
+const best: RecipeInput = {
+  val_size: 0.2,
+  eval_strategy: "steps",
+  eval_steps: 2,
+  per_device_eval_batch_size: 1,
+  load_best_model_at_end: true,
+  save_strategy: "steps",
 };
+rows["the best model"] = { ...TUNINGS["full"], ...best };
+for (const tuning of ["lora", "freeze"]) rows[`the best model, ${tuning}`] = { ...TUNINGS[tuning], ...best };
 for (const tuning of ["full", "freeze"])
   rows[`elastic weights, ${tuning}`] = { ...TUNINGS[tuning], ...METHODS["elastic weights"]!.keys };
 rows["bf16"] = { ...TUNINGS["full"], bf16: true };

@@ -128,16 +128,25 @@ export class ShardedModel implements Passage {
     }
   }
 
-  /** Gives every process its part of what `work` leaves of the weights on rank 0. */
-  renew(work: () => void): void {
+  /**
+   * Gives every process its part of what `work` leaves of the trained weights on rank 0, where it meets them, or puts others
+   * in their place.
+   */
+  async renew(work: () => void, how: "changes" | "replaces"): Promise<void> {
     const isMain = this.#world.rank === 0;
-    for (const flat of this.#all()) {
-      flat.ready();
-      if (!isMain) flat.release();
-    }
+    const trained = this.#all().filter(({ isTrained }) => isTrained);
+    if (how === "changes")
+      for (const flat of trained) {
+        flat.ready();
+        if (!isMain) flat.release();
+      }
     if (isMain) work();
     const named = this.#model.stateDict();
-    for (const flat of this.#all()) flat.renew(named);
+    // one after the other: of weights that were replaced there is no more in memory than that
+    const [replaced = 0] = await this.#world.sum([
+      Number(isMain && trained.every((flat) => flat.differs(named))),
+    ]);
+    if (how === "changes" || replaced > 0) for (const flat of trained) flat.renew(named);
   }
 
   /** In rounds of a unit for each rank: all help to gather, one after the other, what all then work on together. */

@@ -61,7 +61,7 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     reduceGradients: async () => model().settle(), // the last of them: they are reduced as they are made
     broadcast: async () => {}, // what each has was cut from rank 0's
     whole: async (work, read) => (divided === undefined ? work() : divided.whole(work, read)),
-    renew: async (_, work) => model().renew(work),
+    renew: (_, work, how) => model().renew(work, how),
     clip: (parameters, most) => clip(world, parameters, most),
   };
 }

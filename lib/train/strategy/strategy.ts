@@ -82,8 +82,9 @@ export interface Strategy {
   /**
    * Runs on rank 0 `work`, which changes the weights; every process has them afterwards.
    * @param parameters the trained ones, asked for after that
+   * @param how whether it writes into the trained parameters, or puts others in the place of all or none of them
    */
-  renew(parameters: () => readonly Tensor[], work: () => void): Promise<void>;
+  renew(parameters: () => readonly Tensor[], work: () => void, how: "changes" | "replaces"): Promise<void>;
   /** The norm of all gradients together, which it clips to `most` where that is above 0; undefined for no gradients. */
   clip(parameters: readonly Tensor[], most: number): Tensor | undefined;
   /** Runs what fills a cache: on rank 0 first, then on the others, which wait however long it takes. */

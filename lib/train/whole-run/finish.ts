@@ -167,7 +167,7 @@ async function scoresDomains({ domains, strategy }: Finishing): Promise<boolean>
 async function shareBest(
   { optimizer }: Trainer,
   recipe: Recipe,
-  { model, strategy }: Finishing,
+  { model, strategy, weights }: Finishing,
   take: () => void = () => {},
 ): Promise<void> {
   if (!recipe.load_best_model_at_end) return take();
@@ -176,7 +176,7 @@ async function shareBest(
     const now = model.stateDict(); // a model's file puts other tensors in place of the trained ones
     return names.map((name) => now.get(name) as Tensor);
   };
-  await strategy.renew(trained, take);
+  await strategy.renew(trained, take, weights.shards === undefined ? "changes" : "replaces");
 }
 
 /** Writes what was forgotten and what was gained, where the recipe asks for it. */
