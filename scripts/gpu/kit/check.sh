@@ -60,7 +60,8 @@ facts() {
   nvidia-smi 2>&1 | head -20
   uname -r; node --version; g++ --version | head -1; cmake --version | head -1
   python3 -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
-  python3 -c 'import transformers, peft; print("transformers", transformers.__version__, "peft", peft.__version__)' || true
+  # by name: importing them takes a minute where the disk is slow
+  python3 -c 'from importlib.metadata import version as v; print("transformers", v("transformers"), "peft", v("peft"))' || true
 }
 
 export here work
