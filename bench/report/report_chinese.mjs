@@ -95,6 +95,7 @@ const PHRASES = [
     "$1：$2 个算子的耗时与 Python 之比的中位数，张量小到只剩调用开销：记录梯度时 $3，不记录时 $4（$5）。",
   ],
   [/(\d) M tokens/g, "$1 M 词元"],
+  [/(\d) to (\d)/g, "$1 至 $2"],
 ];
 
 /** A cell; "AVX2: tokens/s" is the processor and a cell. */
