@@ -4,7 +4,6 @@
   "variables": {
     "libtorch%": "<!(node scripts/libtorch.mjs --print root)",
     "avx2_count": "<!(node scripts/sources.mjs avx2 --count)",
-    "avx512_count": "<!(node scripts/sources.mjs avx512 --count)",
   },
   "target_defaults": {
     # the first has one header in place of libtorch's, which asks for Python's: a target's own folders come after these
@@ -59,15 +58,26 @@
       "defines": ["CPU_CAPABILITY=AVX2", "CPU_CAPABILITY_AVX2"],
       "cflags": ["-mavx2", "-mfma", "-mf16c"],
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX2"]}},
-    }]}],
-    ["target_arch=='x64' and <(avx512_count)>0", {"targets": [{
+    }, {
+      "target_name": "kernels_avx2vnni",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.mjs avx2vnni)"],
+      "defines": ["CPU_CAPABILITY=AVX2VNNI", "CPU_CAPABILITY_AVX2"],
+      "cflags": ["-mavx2", "-mfma", "-mf16c", "-mavxvnni"],
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX2"]}},
+    }, {
       "target_name": "kernels_avx512",
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.mjs avx512)"],
       "defines": ["CPU_CAPABILITY=AVX512", "CPU_CAPABILITY_AVX512"],
-      "cflags": [
-        "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
-      ],
+      "cflags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c", "-mavx512bf16"],
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}},
+    }, {
+      "target_name": "kernels_avx512vnni",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.mjs avx512vnni)"],
+      "defines": ["CPU_CAPABILITY=AVX512VNNI", "CPU_CAPABILITY_AVX512"],
+      "cflags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"],
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}},
     }]}],
     ["OS=='linux'", {"targets": [{
@@ -89,8 +99,9 @@
     "target_name": "qwen_pt",
     "sources": ["<!@(node scripts/sources.mjs)"],
     "conditions": [
-      ["target_arch=='x64' and <(avx2_count)>0", {"dependencies": ["kernels_avx2"]}],
-      ["target_arch=='x64' and <(avx512_count)>0", {"dependencies": ["kernels_avx512"]}],
+      ["target_arch=='x64' and <(avx2_count)>0", {
+        "dependencies": ["kernels_avx2", "kernels_avx2vnni", "kernels_avx512", "kernels_avx512vnni"],
+      }],
       ["OS=='linux'", {
         "libraries": ["<(libtorch)/lib/libtorch_cpu.so", "<(libtorch)/lib/libc10.so"],
         "ldflags": ["-Wl,-z,now", "-Wl,-rpath,<(libtorch)/lib"],

@@ -1,4 +1,5 @@
-// Lists native/'s C++ files for binding.gyp, which cannot search folders: `node scripts/sources.mjs [avx2|avx512 [--count]]`.
+// Lists native/'s C++ files for binding.gyp, which cannot search folders: `node scripts/sources.mjs
+// [avx2|avx2vnni|avx512|avx512vnni [--count]]`.
 // Without an argument: every file that runs on any processor; `text`, `distributed`: those of the addons that tokenize,
 // and talk to other processes. CMakeLists.txt searches for itself, by the same rule.
 import { readdirSync } from "node:fs";
@@ -32,7 +33,7 @@ function mainSources(folder) {
 
 /** Paths from the project's root, forward slashes, sorted. */
 export function nativeSources(capability = "any", folder = root) {
-  const capabilityOf = (file) => file.match(/\.(avx2|avx512)\.cc$/)?.[1] ?? "any";
+  const capabilityOf = (file) => file.match(/\.(avx[a-z0-9]+)\.cc$/)?.[1] ?? "any";
   return mainSources(folder)
     .filter((file) => capabilityOf(file) === capability)
     .sort();

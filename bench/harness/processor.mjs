@@ -31,6 +31,12 @@ const KINDS = {
     onednn: "AVX512_CORE_BF16",
     mkl: "AVX512",
   },
+  AVX512_VNNI: {
+    flags: ["avx512f", "avx512_vnni"],
+    aten: "avx512",
+    onednn: "AVX512_CORE_VNNI",
+    mkl: "AVX512",
+  },
   AVX512: { flags: ["avx512f"], aten: "avx512", onednn: "AVX512_CORE", mkl: "AVX512" },
   AVX2_VNNI: { flags: ["avx2", "avx_vnni"], aten: "avx2", onednn: "AVX2_VNNI", mkl: "AVX2" },
   AVX2: { flags: ["avx2"], aten: "avx2", onednn: "AVX2", mkl: "AVX2" },

@@ -13,7 +13,10 @@ export type ProductKind = "native" | "packed" | "panels" | "int16";
 
 /** What 16-bit products run on in this process, by the weight's dtype. */
 export interface ProductKinds {
-  /** `AVX2`, `AVX512` (without BF16), `AVX512_BF16`, `AMX`, or libtorch's word on other machines. */
+  /**
+   * `AVX2`, `AVX2_VNNI`, `AVX512` (without BF16), `AVX512_VNNI` (the same), `AVX512_BF16`, `AMX`, or libtorch's word on other
+   * machines.
+   */
   readonly processor: string;
   /** Of a frozen weight, by dtype. */
   readonly frozen: Readonly<Record<"bfloat16" | "float16", ProductKind>>;
@@ -23,7 +26,7 @@ export interface ProductKinds {
 
 /** What a kind of products asks of the processor, and the operator that says whether it is there. */
 const NEEDS: Readonly<Record<string, { operator: string; processor: string }>> = {
-  int16: { operator: "qwen_pt::has_fixed_point_products", processor: "AVX2" },
+  int16: { operator: "qwen_pt::has_fixed_point_products", processor: "AVX2, or AVX-512 with VNNI" },
   packed: { operator: "qwen_pt::has_packed_products", processor: "AVX512_BF16" },
 };
 

@@ -1,6 +1,7 @@
 // The vector kernels for any processor, and which of the tables this one gets.
 
-#include "vector_kernels_table.h"
+#include "capabilities/vector_kernels_table.h"
+#include "products/processor.h"
 
 #include <ATen/Version.h>
 #include <torch/library.h>
@@ -11,21 +12,12 @@ namespace qwen_pt {
 
 namespace {
 
-#if defined(__x86_64__) || defined(_M_X64)
-/// libtorch's AVX512 says nothing of products of bfloat16 and of bytes, which Skylake's generation lacks.
-bool multipliesNarrow() {
-#if defined(__GNUC__)
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
-#endif
-}
-#endif
-
 const VectorKernels& choose() {
 #if defined(__x86_64__) || defined(_M_X64)
   const std::string capability = at::get_cpu_capability();
-  if (capability == "AVX512" && multipliesNarrow()) return vectorKernelsAvx512();
+  const Instructions& has = instructions();
+  if (has.integers512) return has.bfloat16 ? vectorKernelsAvx512() : vectorKernelsAvx512Vnni();
+  if (has.integers256) return vectorKernelsAvx2Vnni();
   if (capability == "AVX512" || capability == "AVX2") return vectorKernelsAvx2();
 #endif
   return vectorKernelsDefault();

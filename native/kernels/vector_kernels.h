@@ -34,14 +34,19 @@ struct VectorKernels {
   PackedKernel packed;
 };
 
-/// Those for this processor. libtorch's ATEN_CPU_CAPABILITY (default, avx2, avx512) lowers the choice, as it does
-/// libtorch's own.
+/// Those for this processor. ATEN_CPU_CAPABILITY (default, avx2, avx512) and ONEDNN_MAX_CPU_ISA lower the choice, as they do
+/// libtorch's and oneDNN's own.
 const VectorKernels& vectorKernels();
 
 const VectorKernels& vectorKernelsDefault();
 #if defined(__x86_64__) || defined(_M_X64)
 const VectorKernels& vectorKernelsAvx2();
+/// With dot products of integers (AVX-VNNI).
+const VectorKernels& vectorKernelsAvx2Vnni();
+/// With dot products of bfloat16 and of integers.
 const VectorKernels& vectorKernelsAvx512();
+/// With those of integers alone.
+const VectorKernels& vectorKernelsAvx512Vnni();
 #endif
 
 }  // namespace qwen_pt

@@ -19,42 +19,44 @@ std::string upper(const char* text) {
   return word;
 }
 
-struct Arithmetic16 {
-  bool bfloat16, half, tiles;
-};
-
-/// oneDNN multiplies 16-bit numbers for libtorch, and ONEDNN_MAX_CPU_ISA lowers what it uses.
-Arithmetic16 arithmetic() {
-  if (at::get_cpu_capability() != "AVX512") return {false, false, false};
+/// oneDNN multiplies 16-bit numbers for libtorch, and ONEDNN_MAX_CPU_ISA lowers what it uses: so it does here.
+Instructions look() {
   const std::string most = upper(std::getenv("ONEDNN_MAX_CPU_ISA"));
   const bool any = most.empty() || most == "DEFAULT" || most == "ALL";
-  const bool tiles = any || most.find("AMX") != std::string::npos;
-  const bool half = tiles || most.find("FP16") != std::string::npos;
-  const bool bfloat16 = half || most.find("BF16") != std::string::npos;
-  return {bfloat16 && __builtin_cpu_supports("avx512bf16"), half && __builtin_cpu_supports("avx512fp16"),
-          tiles && __builtin_cpu_supports("amx-bf16")};
+  const auto names = [&](const char* word) { return most.find(word) != std::string::npos; };
+  const bool tiles = any || names("AMX"), half = tiles || names("FP16"), bfloat16 = half || names("BF16");
+  const bool integers512 = bfloat16 || names("AVX512_CORE_VNNI");
+  const bool integers256 = any || names("AVX512") || names("AVX2_VNNI");
+  const std::string capability = at::get_cpu_capability();
+  const bool wide = capability == "AVX512";
+  Instructions found{};
+  found.bfloat16 = wide && bfloat16 && __builtin_cpu_supports("avx512bf16");
+  found.half = wide && half && __builtin_cpu_supports("avx512fp16");
+  found.tiles = wide && tiles && __builtin_cpu_supports("amx-bf16");
+  found.integers512 = wide && integers512 && __builtin_cpu_supports("avx512vnni");
+  found.integers256 = capability == "AVX2" && integers256 && __builtin_cpu_supports("avxvnni");
+  return found;
 }
 #else
-struct Arithmetic16 {
-  bool bfloat16, half, tiles;
-};
-
-Arithmetic16 arithmetic() { return {true, true, false}; }
+Instructions look() { return {true, true, false, false, false}; }
 #endif
-
-const Arithmetic16& found() {
-  static const Arithmetic16 arithmetic16 = arithmetic();
-  return arithmetic16;
-}
 
 std::string nameOf() {
   const std::string capability = at::get_cpu_capability();
+  const Instructions& has = instructions();
+  if (capability == "AVX2") return has.integers256 ? "AVX2_VNNI" : "AVX2";
   if (capability != "AVX512") return capability == "DEFAULT" ? "default" : capability;
-  if (found().tiles) return "AMX";
-  return found().bfloat16 ? "AVX512_BF16" : "AVX512";
+  if (has.tiles) return "AMX";
+  if (has.bfloat16) return "AVX512_BF16";
+  return has.integers512 ? "AVX512_VNNI" : "AVX512";
 }
 
 }  // namespace
+
+const Instructions& instructions() {
+  static const Instructions found = look();
+  return found;
+}
 
 const std::string& processorKind() {
   static const std::string name = nameOf();
@@ -62,8 +64,8 @@ const std::string& processorKind() {
 }
 
 bool multipliesNatively(c10::ScalarType dtype) {
-  if (dtype == c10::ScalarType::BFloat16) return found().bfloat16;
-  if (dtype == c10::ScalarType::Half) return found().half;
+  if (dtype == c10::ScalarType::BFloat16) return instructions().bfloat16;
+  if (dtype == c10::ScalarType::Half) return instructions().half;
   return true;
 }
 

@@ -59,8 +59,8 @@ ProductKind frozenProductKind(c10::ScalarType dtype) {
   const ProductKind kind = productKind(dtype);
   if (dtype != at::kBFloat16 && dtype != at::kHalf) return kind;
   if (wanted() == "int16" && hasFixedPoint()) return ProductKind::int16;
-  // With AVX-512 the float product has vectors twice as long, which the integers here have not.
-  const bool better = kind == ProductKind::panels && wanted().empty() && hasFixedPoint() && processorKind() == "AVX2";
+  // AVX-512 without products of integers has float vectors twice as long as AVX2's integers.
+  const bool better = kind == ProductKind::panels && wanted().empty() && hasFixedPoint() && processorKind() != "AVX512";
   return better ? ProductKind::int16 : kind;
 }
 
@@ -69,7 +69,7 @@ ProductKind productKindNamed(std::string_view name) {
   if (name == "panels") return ProductKind::panels;
   TORCH_CHECK(name == "packed" || name == "int16", "kind must be native, packed, panels or int16, not ", name);
   TORCH_CHECK(name != "packed" || hasPackedProducts(), "packed products need AVX512_BF16");
-  TORCH_CHECK(name != "int16" || hasFixedPoint(), "int16 products need AVX2");
+  TORCH_CHECK(name != "int16" || hasFixedPoint(), "int16 products need AVX2, or AVX-512 with VNNI");
   return name == "packed" ? ProductKind::packed : ProductKind::int16;
 }
 

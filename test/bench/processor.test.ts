@@ -17,19 +17,21 @@ describe("the kind that computes", () => {
     ["Zen 4", "AVX512", zen4, {}, "AVX512_BF16"],
     ["Zen 3", "AVX2", ["avx2"], {}, "AVX2"],
     ["Sapphire Rapids", "AVX512", [...zen4, "avx_vnni", "amx_bf16"], {}, "AMX_BF16"],
-    ["Ice Lake", "AVX512", ["avx2", "avx512f", "avx512_vnni"], {}, "AVX512"],
+    ["Ice Lake", "AVX512", ["avx2", "avx512f", "avx512_vnni"], {}, "AVX512_VNNI"],
+    ["Skylake", "AVX512", ["avx2", "avx512f"], {}, "AVX512"],
     ["Alder Lake", "AVX2", ["avx2", "avx_vnni"], {}, "AVX2_VNNI"],
     ["none of them", "DEFAULT", ["sse4_2"], {}, "DEFAULT"],
     // libtorch alone is lowered, or oneDNN alone
     ["Zen 4 with libtorch's AVX2", "AVX2", zen4, {}, "AVX2"],
-    ["Zen 4 with oneDNN's AVX-512", "AVX512", zen4, { ONEDNN_MAX_CPU_ISA: "AVX512_CORE_VNNI" }, "AVX512"],
+    ["Zen 4 with oneDNN's VNNI", "AVX512", zen4, { ONEDNN_MAX_CPU_ISA: "AVX512_CORE_VNNI" }, "AVX512_VNNI"],
+    ["Zen 4 with oneDNN's AVX-512", "AVX512", zen4, { ONEDNN_MAX_CPU_ISA: "AVX512_CORE" }, "AVX512"],
     ["a small letter", "AVX512", zen4, { ONEDNN_MAX_CPU_ISA: "avx2" }, "AVX2"],
   ])("%s", (_, capability, flags, env, kind) => {
     expect(processorOf({ capability, flags, env })).toBe(kind);
   });
 
   it("is what a lowered machine measures as", () => {
-    const everything = ["avx2", "avx_vnni", "avx512f", "avx512_bf16", "amx_bf16"];
+    const everything = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"];
     for (const name of processors) {
       const env = lowered(name.toLowerCase(), everything);
       expect(processorOf({ capability: env.ATEN_CPU_CAPABILITY, flags: everything, env })).toBe(name);

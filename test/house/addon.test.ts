@@ -33,10 +33,11 @@ describe("the two build files", () => {
     const found = readdirSync(path.join(root, "native"), { recursive: true, encoding: "utf8" })
       .map((name) => `native/${name.split(path.sep).join("/")}`)
       .filter((name) => name.endsWith(".cc") && !apart.includes(path.posix.dirname(name)));
-    const listed = ["any", "avx2", "avx512", "text", "distributed"].flatMap((capability) =>
-      spawnSync(process.execPath, ["scripts/sources.mjs", capability], { cwd: root, encoding: "utf8" })
-        .stdout.split("\n")
-        .filter((name) => name !== ""),
+    const listed = ["any", "avx2", "avx2vnni", "avx512", "avx512vnni", "text", "distributed"].flatMap(
+      (capability) =>
+        spawnSync(process.execPath, ["scripts/sources.mjs", capability], { cwd: root, encoding: "utf8" })
+          .stdout.split("\n")
+          .filter((name) => name !== ""),
     );
     // the main addon and the one that tokenizes both read JSON
     expect(listed.sort()).toEqual([...found, "native/files/json_scanner.cc"].sort());

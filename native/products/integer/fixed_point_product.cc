@@ -25,19 +25,7 @@ constexpr int64_t kSlab = 1 << 22;        // integers of a weight that are packe
 constexpr int64_t kDepth = 4096;          // of a sum in integers: a longer one would leave x too few bits
 constexpr int64_t kBlockBytes = 1 << 18;  // of packed panels that meet the rows of x from a core's cache
 
-const FixedPointKernel& choose() {
-  const VectorKernels& own = vectorKernels();
-#if defined(__x86_64__) || defined(_M_X64)
-  // AVX2's serve a processor with AVX-512 as well
-  if (own.fixedPoint.multiply == nullptr && &own != &vectorKernelsDefault()) return vectorKernelsAvx2().fixedPoint;
-#endif
-  return own.fixedPoint;
-}
-
-const FixedPointKernel& kernel() {
-  static const FixedPointKernel& chosen = choose();
-  return chosen;
-}
+const FixedPointKernel& kernel() { return vectorKernels().fixedPoint; }
 
 struct Integers {
   Tensor memory;

@@ -1,7 +1,8 @@
 // Products of 16-bit integers with sums of 32 bits, on AVX2: vpmaddwd multiplies and adds two pairs in every 32 bits, twice
 // as many numbers an instruction as float has. Weights are 12 bits a row (scaled by their largest); each row of x gets as
-// many bits as provably keep every sum below 2^31, by Cauchy and Schwarz: |x . w| <= |x| |w|. Compiled once for each
-// capability, with internal linkage; where there is no AVX2 the table is empty.
+// many bits as provably keep every sum below 2^31, by Cauchy and Schwarz: |x . w| <= |x| |w|. With AVX-VNNI one instruction,
+// vpdpwssd, adds to the sum as well. Compiled once for each capability, with internal linkage; AVX-512 has its own sums
+// (fixed_point_vnni_rows.h), and AVX2's of everything else.
 #pragma once
 
 #include "fixed_point_kernel.h"
@@ -179,8 +180,12 @@ float fixedQuantizeToken(const In* x, const float* factors, int64_t width, doubl
 /// of registers: half of the speed.
 C10_ALWAYS_INLINE __m256i fixedAdd(__m256i sum, __m256i a, __m256i b) {
 #if defined(__GNUC__)
+#if defined(__AVXVNNI__)
+  asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+#else
   __m256i product;
   asm("vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b));
+#endif
   return sum;
 #else
   return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));

@@ -151,9 +151,9 @@ constexpr int kInt8TileRows = 12, kInt8TilePanels = 2;
 constexpr int64_t kInt8Block = 16 * kInt8TileRows;
 constexpr int64_t kInt8Quads = 512;
 
-/// Sixteen sums of a row as numbers, `columns` of them there, into the result.
-template <typename Out>
-C10_ALWAYS_INLINE void int8Write(const Int8Task& task, int64_t row, int64_t column, __m512i sums, __m512 columnScale) {
+/// Sixteen sums of a row as numbers, as many as there are columns, into the result.
+template <typename Out, typename Task>
+C10_ALWAYS_INLINE void int8Write(const Task& task, int64_t row, int64_t column, __m512i sums, __m512 columnScale) {
   using Vec = at::vec::Vectorized<float>;
   const __m512 scale = _mm512_set1_ps(task.rowScales[row]);
   Vec numbers = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), columnScale), scale);
@@ -175,14 +175,14 @@ C10_ALWAYS_INLINE void int8Write(const Int8Task& task, int64_t row, int64_t colu
   }
 }
 
-/// Where the sums of some columns go as numbers.
-template <int Panels>
+/// Where the sums of some columns go as numbers, of a task of integers, 8 bits or 16.
+template <int Panels, typename Task = Int8Task>
 struct Int8Columns {
-  const Int8Task& task;
+  const Task& task;
   int64_t column;
   __m512 scales[Panels];
 
-  Int8Columns(const Int8Task& of, int64_t first) : task(of), column(first) {
+  Int8Columns(const Task& of, int64_t first) : task(of), column(first) {
     for (int64_t p = 0; p < Panels; ++p) {
       const int64_t from = column + p * kInt8Columns;
       const auto there = std::clamp<int64_t>(task.columns - from, 0, kInt8Columns);

@@ -1,9 +1,42 @@
 // What products.test.ts runs in a process that has been told how to multiply: every form of a product, against float64.
-import { call, manualSeed, noGrad, productKinds, randn, scope } from "../../../dist/index.js";
+import { createHash } from "node:crypto";
+import { call, manualSeed, noGrad, productKinds, randn, scope, tensor } from "../../../dist/index.js";
 
 export { call, productKinds };
 
 const distance = (a, reference) => a.double().sub(reference).norm().item() / reference.norm().item();
+
+/** What multiplies integers here, and a digest of its results: whole tiles and rests of them, several slabs, long sums. */
+export function integerProducts() {
+  const digest = createHash("sha256");
+  let state = 1;
+  const numbers = (rows, columns, dtype) => {
+    const values = Float32Array.from({ length: rows * columns }, () => {
+      state = (state * 1103515245 + 12345) % 2 ** 31;
+      return (state >> 8) / 2 ** 22 - 1;
+    });
+    return tensor(values, { shape: [rows, columns] }).to(dtype);
+  };
+  for (const [tokens, outer, inner, dtype] of [
+    [128, 96, 64, "bfloat16"],
+    [67, 35, 70, "bfloat16"],
+    [13, 40, 33, "float16"],
+    [66, 24, 5000, "bfloat16"],
+    [17, 9000, 512, "bfloat16"],
+  ]) {
+    const [x, w, dOut] = [
+      numbers(tokens, inner, dtype),
+      numbers(outer, inner, dtype),
+      numbers(tokens, outer, dtype),
+    ];
+    for (const result of [
+      call("qwen_pt::product", x, w, true, "int16"),
+      call("qwen_pt::product", dOut, w, false, "int16"),
+    ])
+      digest.update(new Uint8Array(result.float().toArray().buffer));
+  }
+  return [call("qwen_pt::kernel_capability"), digest.digest("hex")];
+}
 
 /** How far each form of a product is from float64, relatively; of small matrices, or some sizes as large. */
 export function matmulCases(times = 1) {

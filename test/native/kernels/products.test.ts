@@ -15,6 +15,7 @@ import {
   type Tensor,
   zeros,
 } from "../../../lib/torch/index.js";
+import { processorFlags } from "../../../lib/torch/machine/processor.js";
 
 type Kind = "panels" | "int16" | "packed";
 const product = (x: Tensor, w: Tensor, transposed: boolean, kind: Kind): Tensor =>
@@ -131,7 +132,7 @@ describe("int16", () => {
 
 /** Runs a script that prints JSON, in a process with these variables. */
 function inProcess(script: string, env: Record<string, string>): unknown {
-  const source = `import { call, matmulCases, productKinds } from ${JSON.stringify(new URL("./product-process.mjs", import.meta.url).href)};
+  const source = `import { call, integerProducts, matmulCases, productKinds } from ${JSON.stringify(new URL("./product-process.mjs", import.meta.url).href)};
     console.log(JSON.stringify(${script}));`;
   const out = execFileSync(process.execPath, ["--input-type=module", "-e", source], {
     env: { ...process.env, ...env },
@@ -151,10 +152,10 @@ describe("a process", () => {
   });
 
   it.runIf(productKinds().processor === "AVX512_BF16")(
-    "on AVX512_BF16 packs bfloat16, and float16 is widened",
+    "on AVX512_BF16 packs bfloat16, and float16 is widened, or multiplied in integers where it is frozen",
     () => {
       const kinds = inProcess('call("qwen_pt::product_kinds")', { QWEN_PT_PRODUCTS: "" });
-      expect(kinds).toEqual(["AVX512_BF16", "packed", "panels", "packed", "panels"]);
+      expect(kinds).toEqual(["AVX512_BF16", "packed", "int16", "packed", "panels"]);
     },
   );
 
@@ -174,9 +175,44 @@ describe("a process", () => {
     expect(kinds).toEqual(["AVX2", "int16", "int16", "panels", "panels"]);
   });
 
+  const flags = processorFlags() ?? [];
+  const kinds = [
+    ["AVX2", "avx2", "AVX2", ["avx2"]],
+    ["AVX2_VNNI", "avx2", "AVX2_VNNI", ["avx2", "avx_vnni"]],
+    ["AVX512_VNNI", "avx512", "AVX512_CORE_VNNI", ["avx512f", "avx512_vnni"]],
+    ["AVX512", "avx512", "AVX512_CORE_BF16", ["avx512f", "avx512_vnni", "avx512_bf16"]],
+  ] as const;
+  const here = kinds.filter(([, , , needed]) => needed.every((flag) => flags.includes(flag)));
+
+  it.runIf(here.length > 1)(
+    "multiplies the same integers to the same result, whatever kernel does it",
+    () => {
+      const found = here.map(([kind, aten, onednn]) => {
+        const env = { ATEN_CPU_CAPABILITY: aten, ONEDNN_MAX_CPU_ISA: onednn };
+        const [capability, digest] = inProcess("integerProducts()", env) as [string, string];
+        expect(capability).toBe(kind);
+        return digest;
+      });
+      expect(new Set(found).size).toBe(1);
+    },
+  );
+
+  it.runIf(here.length > 1)(
+    "multiplies frozen weights in integers where it has instructions for them",
+    () => {
+      for (const [kind, aten, onednn] of here.slice(0, 3)) {
+        const env = { ATEN_CPU_CAPABILITY: aten, ONEDNN_MAX_CPU_ISA: onednn, QWEN_PT_PRODUCTS: "" };
+        const found = inProcess('call("qwen_pt::product_kinds")', env);
+        expect(found).toEqual([kind, "int16", "int16", "panels", "panels"]);
+      }
+    },
+  );
+
   it("says what it does here", () => {
     const { processor, frozen, other } = productKinds();
-    expect(["AVX2", "AVX512", "AVX512_BF16", "AMX", "default"]).toContain(processor);
+    expect(["AVX2", "AVX2_VNNI", "AVX512", "AVX512_VNNI", "AVX512_BF16", "AMX", "default"]).toContain(
+      processor,
+    );
     expect(["native", "packed", "panels", "int16"]).toContain(frozen.bfloat16);
     expect(["native", "panels"]).toContain(other.float16 as DType | string);
   });

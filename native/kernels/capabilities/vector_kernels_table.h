@@ -2,36 +2,24 @@
 // capability's flags. Everything has internal linkage but the function that hands the table out.
 #pragma once
 
+#include "for_dtype.h"
 #include "kernels/attention/attention_backward.h"
 #include "kernels/linear/cross_entropy_rows.h"
 #include "kernels/linear/quantize_rows.h"
 #include "kernels/rows/adamw_runs.h"
 #include "kernels/rows/norm_rows.h"
 #include "kernels/rows/swiglu_rows.h"
+#include "kernels/vector_kernels.h"
 #include "products/coded/eight_bit_rows.h"
 #include "products/coded/four_bit_dots.h"
 #include "products/coded/four_bit_rows.h"
-#include "products/integer/fixed_point_rows.h"
-#include "products/integer/int8_rows.h"
-#include "products/integer/int8_vnni_rows.h"
+#include "products/integer/integer_tables.h"
 #include "products/low_rank/low_rank_rows.h"
 #include "products/packed/packed_rows.h"
 #include "products/panels/panel_rows.h"
-#include "vector_kernels.h"
 
 namespace qwen_pt {
 namespace {
-
-/// Calls `body` with a value of the C++ type of `dtype`; what is none of the four was refused before.
-template <typename Body>
-void forType(c10::ScalarType dtype, const Body& body) {
-  switch (dtype) {
-    case c10::ScalarType::BFloat16: return body(c10::BFloat16());
-    case c10::ScalarType::Half: return body(c10::Half());
-    case c10::ScalarType::Double: return body(double());
-    default: return body(float());
-  }
-}
 
 int64_t attentionForwardScratch(const AttentionProblem& problem) {
   int64_t bytes = 0;
@@ -110,16 +98,6 @@ void crossEntropyRows(const CrossEntropyProblem& problem, int64_t first, int64_t
   forType(problem.dtype, [&](auto zero) { CrossEntropyRows<decltype(zero)>::rows(problem, first, end); });
 }
 
-/// The same for what a product reads and writes: 16 bits or float.
-template <typename Body>
-void forProductType(c10::ScalarType dtype, const Body& body) {
-  switch (dtype) {
-    case c10::ScalarType::BFloat16: return body(c10::BFloat16());
-    case c10::ScalarType::Half: return body(c10::Half());
-    default: return body(float());
-  }
-}
-
 void panelWiden(c10::ScalarType dtype, const void* from, float* to, int64_t count) {
   forProductType(dtype, [&](auto zero) { widen(static_cast<const decltype(zero)*>(from), to, count); });
 }
@@ -136,12 +114,6 @@ void panelDot(c10::ScalarType dtype, const float* x, int64_t xStride, int64_t m,
   forProductType(dtype, [&](auto zero) {
     dotRows(x, xStride, m, static_cast<const decltype(zero)*>(rows), rowStride, count, width, out, outStride);
   });
-}
-
-/// The same for what is of 16 bits.
-template <typename Body>
-void forNarrowType(c10::ScalarType dtype, const Body& body) {
-  return dtype == c10::ScalarType::Half ? body(c10::Half()) : body(c10::BFloat16());
 }
 
 void lowRankProjectRows(const LowRankInput& of, int64_t first, int64_t end, const float* a, int64_t aStride,
@@ -199,56 +171,6 @@ void eightBitDecodeAs(c10::ScalarType dtype, const int8_t* codes, float scale, i
   forProductType(dtype,
                  [&](auto zero) { eightBitDecodeNarrow(codes, scale, count, static_cast<decltype(zero)*>(to)); });
 }
-
-#if defined(CPU_CAPABILITY_AVX2)
-void fixedPointMultiply(const FixedPointTask& task) {
-  forProductType(task.dtype, [&](auto zero) { fixedMultiply<decltype(zero)>(task); });
-}
-
-double fixedPointQuantizeRows(c10::ScalarType dtype, const void* rows, int64_t rowStride, int64_t count, int64_t width,
-                              int16_t* to, int64_t stride, float* scales) {
-  double most = 0;
-  forProductType(dtype, [&](auto zero) {
-    most = fixedQuantizeRows(static_cast<const decltype(zero)*>(rows), rowStride, count, width, to, stride, scales);
-  });
-  return most;
-}
-
-float fixedPointQuantizeToken(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, double norm,
-                              int16_t* to, int64_t stride) {
-  float unit = 0;
-  forProductType(dtype, [&](auto zero) {
-    unit = fixedQuantizeToken(static_cast<const decltype(zero)*>(x), factors, width, norm, to, stride);
-  });
-  return unit;
-}
-
-FixedPointKernel fixedPointTable() {
-  return {fixedPointQuantizeRows, fixedPackColumns, fixedPackDepth, fixedPointQuantizeToken, fixedPointMultiply};
-}
-
-#else
-FixedPointKernel fixedPointTable() { return {}; }
-#endif
-
-#if defined(CPU_CAPABILITY_AVX2) || (defined(CPU_CAPABILITY_AVX512) && defined(__AVX512VNNI__))
-float int8Token(c10::ScalarType dtype, const void* x, const float* factors, int64_t width, uint8_t* to,
-                int64_t stride) {
-  float unit = 0;
-  forProductType(dtype, [&](auto zero) {
-    unit = int8QuantizeToken(static_cast<const decltype(zero)*>(x), factors, width, to, stride);
-  });
-  return unit;
-}
-
-void int8MultiplyAny(const Int8Task& task) {
-  forProductType(task.dtype, [&](auto zero) { int8Multiply<decltype(zero)>(task); });
-}
-
-Int8Kernel int8Table() { return {int8QuantizeRows, int8PackColumns, int8PackDepth, int8Token, int8MultiplyAny}; }
-#else
-Int8Kernel int8Table() { return {}; }
-#endif
 
 VectorKernels makeTable(const char* capability) {
   return {capability,
