@@ -54,12 +54,14 @@ struct HeartbeatParts {
   int64_t intervalMs = 1000;
   std::atomic<bool> ended{false};
   std::atomic<bool> handled{false};  // JavaScript says itself why this rank ends
+  std::atomic<int64_t> dyingMs{-1};  // since when this rank ends by a fault that it has told
   std::atomic<bool> stopWanted{false};
   std::atomic<bool> stopSeen{false};
   std::atomic<int64_t> lastRoundMs{0};
   Clock::time_point start = Clock::now();
 
   int64_t now() const { return elapsed(start); }
+  int64_t lastWordsMs() const { return intervalMs + 5000; }
   void beats();
   void watch();
   void round(int64_t beat, std::string& lastSign, int64_t& lastChange);
@@ -80,10 +82,10 @@ void HeartbeatParts::die(const std::string& text, bool prints) {
 void HeartbeatParts::dieKnowing(const std::string& text, bool prints, int living) {
   handled = true;
   if (prints) say(text);
+  dyingMs = now();
   try {
-    const auto start = Clock::now();
     auto gone = store.add("left", 1);
-    while (settings.rank == 0 && gone < living && elapsed(start) < intervalMs + 5000) {
+    while (settings.rank == 0 && gone < living && now() - dyingMs < lastWordsMs()) {
       std::this_thread::sleep_for(milliseconds(20));
       gone = store.add("left", 0);
     }
@@ -152,6 +154,7 @@ void HeartbeatParts::watch() {
     std::this_thread::sleep_for(milliseconds(std::min<int64_t>(100, intervalMs)));
     if (now() - before > settings.limitMs / 2) lastRoundMs = now();
     before = now();
+    if (dyingMs >= 0 && now() - dyingMs > 2 * lastWordsMs()) _exit(1);
     const int64_t silence = now() - lastRoundMs;
     if (silence < settings.limitMs || ended || handled) continue;
     die(seenFromHere("the process that keeps the store (rank 0, or torchrun) has not answered for " + seconds(silence)),
