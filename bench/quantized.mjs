@@ -1,5 +1,5 @@
 // Fewer bits beside 16-bit LoRA: the tutorial's recipe on the 0.6B shape with the base in bfloat16, in NF4, in FP4, in 8 bits
-// and multiplied in 8-bit integers, in turn, on one machine: tokens/s, peak memory of the process, seconds around the steps
+// and multiplied in 8-bit integers, beside LLaMA-Factory's and Unsloth's QLoRA, in turn, on one machine: tokens/s, peak memory of the process, seconds around the steps
 // (loading and quantizing among them), losses; then how fast each is quantized on load, in GB/s of the 16-bit file.
 //   node bench/quantized.mjs [--quick] [--only WORD] [--model FOLDER] [--again]
 // A bench that was interrupted goes on: a turn that is finished is not run again, unless --again says so.
@@ -10,6 +10,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
+import { ensureBitsandbytes, ensureLlamaFactory } from "./environments/llamafactory.mjs";
+import { ensureUnsloth } from "./environments/unsloth.mjs";
 import { measure } from "./harness/processes.mjs";
 import { Rows } from "./harness/rows.mjs";
 import {
@@ -32,15 +34,42 @@ const BASES = {
   "int8 products": { quantization_compute: "int8" },
 };
 
-async function trainOnce(folder, model, name, keys, steps) {
+/** The peers' QLoRA, with bitsandbytes' products; Unsloth decides by itself how much it computes again. */
+const PEERS = {
+  "LLaMA-Factory, NF4": { program: "llamafactory", keys: { quantization_bit: 4 } },
+  "Unsloth, NF4": { program: "unsloth", keys: { quantization_bit: 4, unsloth_checkpointing: "unsloth" } },
+};
+
+/** The command that trains a recipe, with what it needs installed. */
+async function commandOf(program, folder, recipe, output) {
+  if (program === "llamafactory") {
+    const peer = ensureLlamaFactory(folder);
+    ensureBitsandbytes(peer);
+    return [peer.cli, ["train", recipe]];
+  }
+  if (program === "unsloth") {
+    const { python, refused } = await ensureUnsloth(folder);
+    if (refused !== undefined) throw new Error(`Unsloth: ${refused}`);
+    return [python, [path.join(root, "bench", "programs", "unsloth_loop.py"), recipe, output]];
+  }
+  return [process.execPath, [cli, "train", recipe]];
+}
+
+async function trainOnce(folder, model, name, { keys, program }, steps) {
   const id = name.replaceAll(/[^a-z0-9]+/gi, "-").toLowerCase();
   const output = path.join(folder, `quantized-${id}`);
   rmSync(output, { recursive: true, force: true });
   const recipe = path.join(folder, `quantized-${id}.yaml`);
   writeFileSync(recipe, tutorialRecipe(model, output, { max_steps: steps, ...keys }));
   const log = path.join(folder, `quantized-${id}.log`);
-  const env = { ...process.env, QWEN_PT_CACHE: path.join(folder, "cache") };
-  const run = await measure(process.execPath, [cli, "train", recipe], { cwd: folder, env, log });
+  const env = {
+    ...process.env,
+    HF_HOME: path.join(folder, "huggingface"),
+    HF_DATASETS_CACHE: path.join(folder, "datasets"),
+    QWEN_PT_CACHE: path.join(folder, "cache"),
+  };
+  const [command, args] = await commandOf(program, folder, recipe, output);
+  const run = await measure(command, args, { cwd: folder, env, log });
   if (run.status !== 0) throw new Error(`${name} failed: see ${log}`);
   const read = (file) => JSON.parse(readFileSync(path.join(output, file), "utf8"));
   const { train_runtime: seconds } = read("train_results.json");
@@ -61,7 +90,9 @@ export async function run({ folder, quick = false, only = "", model: given, agai
   const rows = new Rows(folder, "quantized", { quick, given });
   if (again) rows.clear();
   const model = given ?? ensureModel(folder, await ensureReference());
-  const all = Object.keys(BASES);
+  const own = Object.fromEntries(Object.entries(BASES).map(([name, keys]) => [name, { keys }]));
+  const contestants = { ...own, ...PEERS };
+  const all = Object.keys(contestants);
   const names =
     given === undefined
       ? all.filter((name, i) => i === 0 || name.includes(only))
@@ -72,7 +103,7 @@ export async function run({ folder, quick = false, only = "", model: given, agai
     for (const name of names) {
       const measureTurn = () => {
         process.stderr.write(`quantized: ${name}, turn ${turn + 1} of ${turns}\n`);
-        return trainOnce(folder, model, name, BASES[name], quick ? 1 : 2);
+        return trainOnce(folder, model, name, contestants[name], quick ? 1 : 3);
       };
       runs[name].push(await rows.row(`${name}, turn ${turn}`, measureTurn));
     }

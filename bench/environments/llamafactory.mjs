@@ -29,6 +29,12 @@ function run(command, args) {
     throw new Error(`${command} ${args.join(" ")}: ${done.stderr.trim().split("\n").at(-1)}`);
 }
 
+/** Installs what LLaMA-Factory's QLoRA needs where it is missing. */
+export function ensureBitsandbytes({ python }) {
+  if (spawnSync(python, ["-c", "import bitsandbytes"], { stdio: "ignore" }).status === 0) return;
+  run(python, ["-m", "pip", "install", "-q", "--no-deps", "bitsandbytes==0.50.2"]);
+}
+
 /**
  * Installs LLaMA-Factory where it is missing. LLAMAFACTORY_ENV names an environment that has it already.
  * @returns {{python: string, cli: string}}

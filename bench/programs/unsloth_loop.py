@@ -15,7 +15,7 @@ recipe = yaml.safe_load(open(sys.argv[1]))
 output = sys.argv[2]
 length = recipe["cutoff_len"]
 model, tokenizer = FastLanguageModel.from_pretrained(
-    model_name=recipe["model_name_or_path"], max_seq_length=length, dtype=None, load_in_4bit=False
+    model_name=recipe["model_name_or_path"], max_seq_length=length, dtype=None, load_in_4bit=recipe.get("quantization_bit") == 4
 )
 dtype = str(model.dtype).removeprefix("torch.")
 model = FastLanguageModel.get_peft_model(
