@@ -32,11 +32,11 @@ function machines() {
       const measured = Object.entries(found);
       const [, { machine, at, version, settings }] =
         measured.find(([section]) => section === "peers") ?? measured[0];
-      // machines of one kind differ in their system's version, if at all: the day says enough
+      // what a machine says of itself does not tell all of one kind apart: the day does
       const others = measured.flatMap(([section, one]) => {
-        if (one.machine === machine && one.version === version) return [];
-        const day = one.machine === machine ? "" : ` of ${one.at.slice(0, 10)}`;
-        return [`${section}: version ${one.version}${day}`];
+        const day = one.at.slice(0, 10);
+        if (day === at.slice(0, 10) && one.version === version) return [];
+        return [`${section}: version ${one.version} of ${day}`];
       });
       const played =
         settings === undefined

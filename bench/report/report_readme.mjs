@@ -103,7 +103,8 @@ export function peersInShort(peers, language) {
 /** Where both computed in the same numbers: the largest relative difference of a loss. */
 function apart({ found: { results } }) {
   const same = ["qwen-pt, LoRA, float32", SHORT].filter((name) => results[name] !== undefined);
-  const names = same.length > 0 ? same : Object.keys(results).filter((name) => name.startsWith("qwen-pt"));
+  const ours = Object.keys(results).filter((name) => /^qwen-pt(?!.*pure_bf16)/.test(name));
+  const names = same.length > 0 ? same : ours;
   return Math.max(...names.map((name) => results[name].lossDifference));
 }
 
@@ -154,4 +155,4 @@ export function claims(kept) {
 
 /** The losses alone, in Chinese. */
 export const lossesInChinese = (peers) =>
-  `这两步的损失与 LLaMA-Factory 相对相差不超过 ${Math.max(...Object.values(peers).map(apart)).toExponential(1)}。`;
+  `这几步的损失与 LLaMA-Factory 相对相差不超过 ${Math.max(...Object.values(peers).map(apart)).toExponential(1)}。`;

@@ -63,6 +63,26 @@ function bits({ bases }) {
   return { bases: lines(head, bases, cells) };
 }
 
+function quantized({ runs, loads }) {
+  const [{ tokensPerSecond: base }] = Object.values(runs);
+  const head = ["base", "tokens/s", "ratio", "peak memory", "s before and after the steps", "losses"];
+  const gigabytesPerSecond = ({ seconds, bytes }) => number(bytes / seconds / 1e9);
+  return {
+    runs: lines(head, Object.entries(runs), ([name, one]) => [
+      name,
+      rate(one.tokensPerSecond),
+      number(one.tokensPerSecond / base),
+      gigabytes(one.peakBytes),
+      number(one.aroundSeconds, 1),
+      one.losses.map((loss) => number(loss, 3)).join(", "),
+    ]),
+    loads: lines(["read from the 16-bit file as", "GB/s"], Object.entries(loads), ([name, one]) => [
+      name,
+      gigabytesPerSecond(one),
+    ]),
+  };
+}
+
 const quality = ({ steps, lines: seeds }) => ({
   losses: lines(
     [`seed, ${steps} steps`, "float32", "panels", "relatively", "int16", "relatively"],
@@ -211,6 +231,7 @@ export const sections = {
   peers,
   products,
   quality,
+  quantized,
   bits,
   busy,
   roofline,
