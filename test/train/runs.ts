@@ -155,10 +155,10 @@ export function filesOf(dir: string): string[] {
     .sort();
 }
 
-/** The adapter's or the model's file of a folder, or the index of its files. */
+/** The adapter's or the model's file of a folder, or the index of its files; where there is none, the model's. */
 export function weightsFile(dir: string): string {
   const files = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
-  return path.join(dir, files.find((name) => existsSync(path.join(dir, name))) as string);
+  return path.join(dir, files.find((name) => existsSync(path.join(dir, name))) ?? "model.safetensors");
 }
 
 function tensorsOf(file: string): Map<string, Tensor> {
