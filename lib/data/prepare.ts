@@ -118,8 +118,16 @@ async function tokenize(
   const short = evaluation.find((set) => set.blocks.length === 0);
   if (short !== undefined) throw tooLittleHeld(recipe, short);
   const notes = [...cache.notes, ...(arranged?.notes ?? [])];
-  const { warnings } = cache;
+  const warnings = [...cache.warnings, ...slowEncoding(tokenizer)];
   return { blocks, sources: sourced?.blocks.sources, summary, evaluation, notes, warnings };
+}
+
+/** What to say of a tokenizer that nothing quick encodes for. */
+function slowEncoding({ dir, engine, encodeRows }: Tokenizer): string[] {
+  if (engine !== "script" || encodeRows !== undefined) return [];
+  return [
+    `tokenizer: that of ${dir} is not of Qwen's form, and JavaScript encodes it, ten times as slowly as the package tokenizers would: npm install tokenizers`,
+  ];
 }
 
 /** The training documents of each dataset: all of them, or those that the policy takes. */

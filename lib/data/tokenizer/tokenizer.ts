@@ -34,7 +34,7 @@ export interface Tokenizer {
   readonly replaced: boolean;
   /** SHA-256 of all that decides which ids a text becomes. */
   readonly fingerprint: string;
-  /** Which engine tokenizes: the Rust one, or the pure JavaScript one where no binary loads. */
+  /** Which engine tokenizes: the Rust one where the package tokenizers is installed and loads, else the pure JavaScript one. */
   readonly engine: EngineName;
   /** Tokens, added ones included. */
   readonly vocabSize: number;
@@ -287,7 +287,9 @@ async function engineMaker(
   const native = await nativeEngines(text);
   if (native !== undefined) return native;
   if (wanted === "native")
-    throw unusable(file, new Error("the package tokenizers has no binary for this system"));
+    throw new UserError(
+      `${file}: the package tokenizers is not installed, or has no binary for this system: npm install tokenizers`,
+    );
   return scriptEngines(text, config);
 }
 

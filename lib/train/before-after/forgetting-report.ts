@@ -1,13 +1,13 @@
 // forgetting_report.txt, .json and .png: what a run cost in general text and what it gained in its own domain, from the
 // figures before and after that domains.ts takes.
 import path from "node:path";
-import type { EChartsOption } from "echarts";
 import type { Recipe } from "../../config/index.js";
 import type { DomainReport } from "../../evaluate/domain-report.js";
 import type { Score } from "../../evaluate/score.js";
 import { scoreTable } from "../../evaluate/score-table.js";
 import { writeWhole } from "../../files/output-file.js";
 import { canDraw, drawChart, NO_CHARTS } from "../output/chart.js";
+import { type Figure, roundInterval } from "../output/figure.js";
 
 /** General text, which is not to be forgotten, or held-out text of what is trained on. */
 export type Role = "general" | "domain";
@@ -79,7 +79,7 @@ export async function writeForgettingReport(
   const figures = { sets: sets.map((set) => ({ ...set, change: changes(set) })), recipe: settings(recipe) };
   writeWhole(json, `${JSON.stringify(figures, null, 2)}\n`);
   if (!(await canDraw())) return { files: [text, json], lines: [...lines, NO_CHARTS] };
-  writeWhole(picture, await drawChart(chart(sets), sets.map(({ data }) => data).join()));
+  writeWhole(picture, await drawChart(figureOf(sets)));
   return { files: [text, json, picture], lines };
 }
 
@@ -106,31 +106,25 @@ const share = ({ accuracy }: Score): string => `${(100 * accuracy).toFixed(1)} %
 const COLOURS = { before: "#a5c9e1", after: "#1f77b4" };
 
 /** Bits per character before and after, a pair of bars a set. */
-function chart(sets: readonly ReportedSet[]): EChartsOption {
-  const bars = (moment: "before" | "after") => ({
-    type: "bar" as const,
-    name: moment,
-    color: COLOURS[moment],
-    data: sets.map((set) => set[moment].bitsPerCharacter),
-    label: {
-      show: true,
-      position: "top" as const,
-      formatter: ({ value }: { value?: unknown }) => Number(value).toFixed(3),
-    },
-  });
+function figureOf(sets: readonly ReportedSet[]): Figure {
+  const moments = ["before", "after"] as const;
+  const most = Math.max(
+    ...sets.flatMap((set) => moments.map((moment) => set[moment].bitsPerCharacter)),
+    1e-6,
+  );
+  // room above the highest bar for its value
+  const interval = roundInterval(1.08 * most, 6);
+  const max = Math.ceil((1.08 * most) / interval) * interval;
   return {
-    animation: false,
-    backgroundColor: "#ffffff",
-    title: {
-      text: "bits per character, before and after",
-      left: "center",
-      top: 14,
-      textStyle: { fontSize: 15 },
-    },
-    grid: { left: 78, right: 28, top: 80, bottom: 58 },
-    legend: { top: 42 },
-    xAxis: { type: "category", data: sets.map(({ data, role }) => `${data} (${role})`) },
-    yAxis: { type: "value", name: "bits per character", nameLocation: "middle", nameGap: 52 },
-    series: [bars("before"), bars("after")],
+    title: "bits per character, before and after",
+    x: sets.map(({ data, role }) => `${data} (${role})`),
+    y: { name: "bits per character", min: 0, max, interval, label: String },
+    marks: moments.map((moment) => ({
+      kind: "bars" as const,
+      name: moment,
+      color: COLOURS[moment],
+      heights: sets.map((set) => set[moment].bitsPerCharacter),
+    })),
+    legend: "above",
   };
 }
