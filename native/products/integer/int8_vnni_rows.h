@@ -1,13 +1,13 @@
 // Products of 8-bit integers with sums of 32 bits, by AVX512_VNNI: vpdpbusd multiplies unsigned by signed bytes and adds
 // four products to every 32 bits at once, which cannot saturate. So a row of weights has 8 bits of its largest here, where
-// AVX2's sums of 16 bits (int8_rows.h) leave about 7. Two panels of columns meet twelve rows of x, a sum for each pair in
-// the registers. Compiled once for each capability, with internal linkage.
+// AVX2's sums of 16 bits (int8_rows.h) leave about 7. Compiled once for each capability, with internal linkage.
 #pragma once
 
 #include "int8_kernel.h"
 #include "kernels/linear/matrix_tile.h"
 #include "kernels/transpose16.h"
 #include "products/panels/panel_rows.h"
+#include "vnni_tiles.h"
 
 #include <algorithm>
 #include <cmath>
@@ -104,29 +104,11 @@ void int8PackDepth(const int8_t* rows, int64_t rowStride, int64_t count, int64_t
   }
 }
 
-/// 16 numbers of any type as float, `n` of them there.
-template <typename In>
-C10_ALWAYS_INLINE at::vec::Vectorized<float> int8Load(const In* from, int64_t n) {
-  if (n == 16) {
-    if constexpr (std::is_same_v<In, c10::BFloat16>) {
-      const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-      return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-    } else if constexpr (std::is_same_v<In, c10::Half>) {
-      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-    } else {
-      return _mm512_loadu_ps(from);
-    }
-  }
-  alignas(64) float rest[16] = {};
-  for (int64_t i = 0; i < n; ++i) rest[i] = static_cast<float>(from[i]);
-  return _mm512_load_ps(rest);
-}
-
 template <typename In>
 float int8QuantizeToken(const In* x, const float* factors, int64_t width, uint8_t* to, int64_t stride) {
   using Vec = at::vec::Vectorized<float>;
   const auto each = [&](int64_t i, int64_t n) C10_ALWAYS_INLINE_ATTRIBUTE {
-    const Vec numbers = int8Load(x + i, n);
+    const Vec numbers = loadNumbers(x + i, n);
     return factors == nullptr ? numbers : numbers * loadSome<Vec>(factors + i, n);
   };
   const float largest = int8Largest<Vec>(width, each);
@@ -145,153 +127,22 @@ float int8QuantizeToken(const In* x, const float* factors, int64_t width, uint8_
   return largest / 127;
 }
 
-/// Rows of x in a tile, and panels of columns.
-constexpr int kInt8TileRows = 12, kInt8TilePanels = 2;
-/// Rows of x that meet panels before the next, and quads of a sum before the next.
-constexpr int64_t kInt8Block = 16 * kInt8TileRows;
-constexpr int64_t kInt8Quads = 512;
+/// Eight bits in tiles (vnni_tiles.h): four products to a sum at once, and rows that x's zero is taken from.
+struct Int8Dots {
+  using Task = Int8Task;
+  static constexpr int64_t kTogether = 4, kFewRows = kInt8Rows, kTileRows = 3 * kInt8Rows;
 
-/// Sixteen sums of a row as numbers, as many as there are columns, into the result.
-template <typename Out, typename Task>
-C10_ALWAYS_INLINE void int8Write(const Task& task, int64_t row, int64_t column, __m512i sums, __m512 columnScale) {
-  using Vec = at::vec::Vectorized<float>;
-  const __m512 scale = _mm512_set1_ps(task.rowScales[row]);
-  Vec numbers = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), columnScale), scale);
-  Out* out = static_cast<Out*>(task.out) + row * task.outStride + column;
-  const int64_t columns = task.columns - column;
-  if (columns < kInt8Columns) {
-    alignas(64) float line[kInt8Columns];
-    numbers.store(line);
-    PanelRows<Out>::narrow(line, out, columns, 1, task.beta);
-    return;
+  static int64_t depth(const Task& task) { return task.quads; }
+  static int32_t beginning(const Task& task, int64_t column) { return -kInt8Zero * task.sums[column]; }
+  static C10_ALWAYS_INLINE __m512i add(__m512i sums, __m512i x, __m512i weights) {
+    return _mm512_dpbusd_epi32(sums, x, weights);
   }
-  if (task.beta != 0) numbers = at::vec::fmadd(int8Load(out, kInt8Columns), Vec(task.beta), numbers);
-  if constexpr (std::is_same_v<Out, c10::BFloat16>) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), at::vec::cvtfp32_bf16(numbers));
-  } else if constexpr (std::is_same_v<Out, c10::Half>) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), at::vec::cvtfp32_fp16(numbers));
-  } else {
-    numbers.store(out);
-  }
-}
-
-/// Where the sums of some columns go as numbers, of a task of integers, 8 bits or 16.
-template <int Panels, typename Task = Int8Task>
-struct Int8Columns {
-  const Task& task;
-  int64_t column;
-  __m512 scales[Panels];
-
-  Int8Columns(const Task& of, int64_t first) : task(of), column(first) {
-    for (int64_t p = 0; p < Panels; ++p) {
-      const int64_t from = column + p * kInt8Columns;
-      const auto there = std::clamp<int64_t>(task.columns - from, 0, kInt8Columns);
-      const auto mask = static_cast<__mmask16>((1u << there) - 1);
-      scales[p] =
-          task.columnScales == nullptr ? _mm512_set1_ps(1.f) : _mm512_maskz_loadu_ps(mask, task.columnScales + from);
-    }
-  }
-
-  /// A row's, from the registers.
-  template <typename Out>
-  C10_ALWAYS_INLINE void write(int64_t row, const __m512i (&sums)[Panels]) const {
-#if defined(__AVX512BF16__)
-    if constexpr (std::is_same_v<Out, c10::BFloat16> && Panels == 2) {
-      if (column + 2 * kInt8Columns <= task.columns) return writeBoth(row, sums);
-    }
-#endif
-    unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
-      const int64_t first = column + p * kInt8Columns;
-      if (first < task.columns) int8Write<Out>(task, row, first, sums[p], scales[p]);
-    });
-  }
-
- private:
-#if defined(__AVX512BF16__)
-  /// A whole line of bfloat16, rounded by one instruction.
-  C10_ALWAYS_INLINE void writeBoth(int64_t row, const __m512i (&sums)[Panels]) const {
-    using Vec = at::vec::Vectorized<float>;
-    const __m512 scale = _mm512_set1_ps(task.rowScales[row]);
-    auto* out = static_cast<c10::BFloat16*>(task.out) + row * task.outStride + column;
-    Vec numbers[2];
-    unrolled<2>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
-      numbers[p] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[p]), scales[p]), scale);
-      if (task.beta == 0) return;
-      numbers[p] = at::vec::fmadd(int8Load(out + p * kInt8Columns, kInt8Columns), Vec(task.beta), numbers[p]);
-    });
-    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(numbers[1], numbers[0]));
-  }
-#endif
 };
-
-/// Sums of Rows rows and Panels panels, added to those at `kept` [Rows][Panels][kInt8Columns], or to what x's zero is worth
-/// where they are the first; into the result where they are whole, from `row` on, of which there are `rows`.
-template <int Rows, int Panels, typename Out>
-void int8Tile(const uint8_t* x, int64_t stride, const int8_t* panel, int64_t panelStride, int64_t quads, int32_t* kept,
-              const int32_t* beginning, const Int8Columns<Panels>* into, int64_t row, int64_t rows) {
-  __m512i sums[Rows][Panels];
-  unrolled<Rows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-    unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
-      const int32_t* from = beginning != nullptr ? beginning : kept + i * Panels * kInt8Columns;
-      sums[i][p] = _mm512_loadu_si512(from + p * kInt8Columns);
-    });
-  });
-  for (int64_t step = 0; step < quads; ++step, x += 4, panel += 4 * kInt8Columns) {
-    __m512i weights[Panels];
-    unrolled<Panels>([&](auto p)
-                         C10_ALWAYS_INLINE_ATTRIBUTE { weights[p] = _mm512_loadu_si512(panel + p * panelStride); });
-    unrolled<Rows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-      int32_t quad;
-      std::memcpy(&quad, x + i * stride, sizeof quad);
-      const __m512i four = _mm512_set1_epi32(quad);
-      unrolled<Panels>(
-          [&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE { sums[i][p] = _mm512_dpbusd_epi32(sums[i][p], four, weights[p]); });
-    });
-  }
-  unrolled<Rows>([&](auto i) C10_ALWAYS_INLINE_ATTRIBUTE {
-    if (into != nullptr) {
-      // x's rows are there up to a multiple of kInt8Rows, the result's are not
-      if (i < rows) into->template write<Out>(row + i, sums[i]);
-      return;
-    }
-    unrolled<Panels>([&](auto p) C10_ALWAYS_INLINE_ATTRIBUTE {
-      _mm512_storeu_si512(kept + (i * Panels + p) * kInt8Columns, sums[i][p]);
-    });
-  });
-}
-
-/// Columns from there on, all rows: whole tiles, then smaller ones.
-template <int Panels, typename Out>
-void int8Panels(const Int8Task& task, int64_t column, int32_t* kept) {
-  alignas(64) int32_t beginning[Panels * kInt8Columns];
-  for (int64_t i = 0; i < Panels * kInt8Columns; ++i) beginning[i] = -kInt8Zero * task.sums[column + i];
-  const Int8Columns<Panels> result(task, column);
-  const int64_t panelStride = task.quads * 4 * kInt8Columns;
-  for (int64_t row = 0; row < task.rows; row += kInt8Block) {
-    const int64_t rows = std::min(kInt8Block, task.rows - row);
-    for (int64_t quad = 0; quad < task.quads; quad += kInt8Quads) {
-      const int64_t quads = std::min(kInt8Quads, task.quads - quad);
-      const Int8Columns<Panels>* into = quad + quads == task.quads ? &result : nullptr;
-      const int8_t* panel = task.panels + column * task.quads * 4 + quad * 4 * kInt8Columns;
-      for (int64_t i = 0; i < rows;) {
-        const bool whole = i + kInt8TileRows <= rows;
-        const auto tile = whole ? int8Tile<kInt8TileRows, Panels, Out> : int8Tile<kInt8Rows, Panels, Out>;
-        tile(task.x + (row + i) * task.xStride + quad * 4, task.xStride, panel, panelStride, quads,
-             kept + i * Panels * kInt8Columns, quad == 0 ? beginning : nullptr, into, row + i, rows - i);
-        i += whole ? kInt8TileRows : kInt8Rows;
-      }
-    }
-  }
-}
 
 template <typename Out>
 void int8Multiply(const Int8Task& task) {
-  constexpr int64_t kWidth = kInt8TilePanels * kInt8Columns;
-  alignas(64) int32_t kept[kInt8Block * kWidth];
-  const int64_t panels = roundUp(task.columns, kInt8Columns);
-  int64_t column = 0;
-  for (; column + kWidth <= panels; column += kWidth) int8Panels<kInt8TilePanels, Out>(task, column, kept);
-  if (column < panels) int8Panels<1, Out>(task, column, kept);
+  static_assert(kInt8Columns == kTileColumns);
+  multiplyTiles<Int8Dots, Out>(task);
 }
 
 #endif
