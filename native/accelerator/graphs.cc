@@ -2,8 +2,10 @@
 
 #include "graphs.h"
 
+#include "binding/external.h"
 #include "libraries.h"
 
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -29,22 +31,14 @@ void find(void* handle, const char* name, Function*& into) {
   if (!into) throw CodedError("ERR_ARGUMENT", std::string("the library of graphs has no ") + name);
 }
 
-struct Graph {
-  void* made = nullptr;
-};
-
-void finalizeGraph(node_api_basic_env, void* data, void*) {
-  auto* graph = static_cast<Graph*>(data);
-  if (graph->made) library.free(graph->made);
-  delete graph;
-}
+/// What the library made, null once it is freed.
+using Graph = std::unique_ptr<void, void (*)(void*)>;
+using GraphHandle = External<Graph, HandleKind::Graph>;
 
 Graph& graphOf(napi_env env, napi_value value) {
-  void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) != napi_ok || !static_cast<Graph*>(data)->made) {
-    throw CodedError("ERR_ARGUMENT", "argument 'graph' must be a graph that was not freed");
-  }
-  return *static_cast<Graph*>(data);
+  Graph* graph = GraphHandle::find(env, value);
+  if (!graph || !*graph) throw CodedError("ERR_ARGUMENT", "argument 'graph' must be a graph that was not freed");
+  return *graph;
 }
 
 void checkGraph(int result, const char* error) {
@@ -72,32 +66,28 @@ napi_value beginGraph(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
   if (!library.begin) throw CodedError("ERR_ARGUMENT", "no library of graphs is open");
   char error[kError] = "";
-  auto* graph = new Graph;
-  napi_value external;
-  check(env, napi_create_external(env, graph, finalizeGraph, nullptr, &external));
-  checkGraph(library.begin(static_cast<int>(toInteger(env, args[0], "index")), &graph->made, error), error);
-  return external;
+  void* graph = nullptr;
+  checkGraph(library.begin(static_cast<int>(toInteger(env, args[0], "index")), &graph, error), error);
+  return GraphHandle::hold(env, Graph(graph, library.free));
 }
 
 napi_value endGraph(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
   char error[kError] = "";
-  checkGraph(library.end(graphOf(env, args[0]).made, error), error);
+  checkGraph(library.end(graphOf(env, args[0]).get(), error), error);
   return undefined(env);
 }
 
 napi_value replayGraph(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
   char error[kError] = "";
-  checkGraph(library.replay(graphOf(env, args[0]).made, error), error);
+  checkGraph(library.replay(graphOf(env, args[0]).get(), error), error);
   return undefined(env);
 }
 
 napi_value freeGraph(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
-  Graph& graph = graphOf(env, args[0]);
-  library.free(graph.made);
-  graph.made = nullptr;
+  graphOf(env, args[0]).reset();
   return undefined(env);
 }
 

@@ -11,7 +11,14 @@ struct Instance;
 
 // The first word of everything that is handed to JavaScript as an External, so that a generator is never taken
 // for a tensor.
-enum class HandleKind : uint32_t { Tensor = 0x7e50a001, Generator = 0x7e50a002, File = 0x7e50a003 };
+enum class HandleKind : uint32_t {
+  Tensor = 0x7e50a001,
+  Generator = 0x7e50a002,
+  File = 0x7e50a003,
+  Stream = 0x7e50a004,
+  Event = 0x7e50a005,
+  Graph = 0x7e50a006,
+};
 
 // One JavaScript-visible reference to a tensor. Disposing drops the reference only: autograd and other handles
 // keep what they need. Linked into its scope (or into the instance's list of unscoped handles).

@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "atomic_file.h"
-#include "binding/instance.h"
+#include "binding/external.h"
 #include "file_error.h"
 #include "mapped_tensor.h"
 #include "safetensors.h"
@@ -19,20 +19,14 @@ namespace qwen_pt {
 
 namespace {
 
-struct FileHandle {
-  HandleKind kind = HandleKind::File;
-  std::optional<SafetensorsFile> file;  // empty once closed
-};
+/// Empty once closed.
+using OpenFile = std::optional<SafetensorsFile>;
+using FileHandle = External<OpenFile, HandleKind::File>;
 
-void finalizeFile(node_api_basic_env, void* data, void*) { delete static_cast<FileHandle*>(data); }
-
-FileHandle& fileHandleOf(napi_env env, napi_value value) {
-  void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) != napi_ok || !data ||
-      static_cast<FileHandle*>(data)->kind != HandleKind::File) {
-    throw CodedError("ERR_ARGUMENT", "the file must be an open safetensors file");
-  }
-  return *static_cast<FileHandle*>(data);
+OpenFile& openFileOf(napi_env env, napi_value value) {
+  OpenFile* found = FileHandle::find(env, value);
+  if (!found) throw CodedError("ERR_ARGUMENT", "the file must be an open safetensors file");
+  return *found;
 }
 
 // The format's errors and the system's, with the codes that lib/torch/safetensors.ts knows.
@@ -117,15 +111,12 @@ napi_value pairs(napi_env env, const SafetensorsMetadata& metadata) {
 // safetensorsOpen(path) -> [file, [name, dtype, shape, bytes][], [key, value][]]. Reads the header only.
 napi_value safetensorsOpen(napi_env env, Instance&, const Arguments& args) {
   const std::string path = pathOf(env, args[0]);
-  auto handle = std::make_unique<FileHandle>();
-  coded([&] { handle->file.emplace(SafetensorsFile::open(path)); });
-  const SafetensorsHeader& header = handle->file->header;
+  OpenFile file;
+  coded([&] { file.emplace(SafetensorsFile::open(path)); });
+  const SafetensorsHeader& header = file->header;
   napi_value tensors = entries(env, header);
   napi_value metadata = pairs(env, header.metadata);
-  napi_value external;
-  check(env, napi_create_external(env, handle.get(), finalizeFile, nullptr, &external));
-  handle.release();
-  return tuple(env, external, tensors, metadata);
+  return tuple(env, FileHandle::hold(env, std::move(file)), tensors, metadata);
 }
 
 at::Tensor tensorOf(const SafetensorsFile& file, const std::string& name) {
@@ -149,15 +140,15 @@ at::Tensor tensorOf(const SafetensorsFile& file, const std::string& name) {
 // safetensorsTensor(file, name) -> tensor, on the file's own pages
 napi_value safetensorsTensor(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
-  FileHandle& handle = fileHandleOf(env, args[0]);
-  if (!handle.file) throw CodedError("ERR_SAFETENSORS", "the safetensors file was closed");
+  const OpenFile& file = openFileOf(env, args[0]);
+  if (!file) throw CodedError("ERR_SAFETENSORS", "the safetensors file was closed");
   const std::string name = toString(env, args[1], "name");
-  return instance.wrap(coded([&] { return tensorOf(*handle.file, name); }));
+  return instance.wrap(coded([&] { return tensorOf(*file, name); }));
 }
 
 // safetensorsClose(file): tensors that were made from it stay valid
 napi_value safetensorsClose(napi_env env, Instance&, const Arguments& args) {
-  fileHandleOf(env, args[0]).file.reset();
+  openFileOf(env, args[0]).reset();
   return undefined(env);
 }
 

@@ -5,18 +5,14 @@
 
 #include <mutex>
 
+#include "binding/external.h"
 #include "dtype.h"
 
 namespace qwen_pt {
 
 namespace {
 
-struct GeneratorHandle {
-  HandleKind kind = HandleKind::Generator;
-  at::Generator generator;
-};
-
-void finalizeGenerator(node_api_basic_env, void* data, void*) { delete static_cast<GeneratorHandle*>(data); }
+using GeneratorHandle = External<at::Generator, HandleKind::Generator>;
 
 // The default generator of a device, or the one that was handed in.
 at::Generator pick(napi_env env, napi_value value) {
@@ -35,11 +31,8 @@ napi_value manualSeed(napi_env env, Instance& instance, const Arguments& args) {
 }
 
 napi_value createGenerator(napi_env env, Instance&, const Arguments& args) {
-  auto* handle = new GeneratorHandle;
-  handle->generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<uint64_t>(toInteger(env, args[0], "seed")));
-  napi_value external;
-  check(env, napi_create_external(env, handle, finalizeGenerator, nullptr, &external));
-  return external;
+  const auto seed = static_cast<uint64_t>(toInteger(env, args[0], "seed"));
+  return GeneratorHandle::hold(env, at::make_generator<at::CPUGeneratorImpl>(seed));
 }
 
 // getRngState(device or generator) -> uint8 tensor
@@ -61,11 +54,7 @@ napi_value setRngState(napi_env env, Instance& instance, const Arguments& args) 
 }  // namespace
 
 at::Generator generatorOf(napi_env env, napi_value value, const std::string& what) {
-  void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) == napi_ok && data) {
-    auto* handle = static_cast<GeneratorHandle*>(data);
-    if (handle->kind == HandleKind::Generator) return handle->generator;
-  }
+  if (const at::Generator* generator = GeneratorHandle::find(env, value)) return *generator;
   throw CodedError("ERR_ARGUMENT", "argument '" + what + "' must be a Generator");
 }
 

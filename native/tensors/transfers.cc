@@ -5,6 +5,7 @@
 #include "transfers.h"
 
 #include "binding/conversions.h"
+#include "binding/external.h"
 #include "dtype.h"
 
 #include <c10/core/DeviceGuard.h>
@@ -12,34 +13,19 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <memory>
-
 namespace qwen_pt {
 
 namespace {
 
 c10::Stream computing(c10::Device device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
 
-template <typename T>
-void finalize(node_api_basic_env, void* data, void*) {
-  delete static_cast<T*>(data);
-}
+using StreamHandle = External<c10::Stream, HandleKind::Stream>;
+using EventHandle = External<c10::Event, HandleKind::Event>;
 
-template <typename T>
-T& held(napi_env env, napi_value value, const char* what) {
-  void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) != napi_ok) {
-    throw CodedError("ERR_ARGUMENT", std::string("argument '") + what + "' must be a " + what);
-  }
-  return *static_cast<T*>(data);
-}
-
-template <typename T>
-napi_value hold(napi_env env, std::unique_ptr<T> made) {
-  napi_value external;
-  check(env, napi_create_external(env, made.get(), finalize<T>, nullptr, &external));
-  made.release();
-  return external;
+template <typename Found>
+Found& found(Found* thing, const char* otherwise) {
+  if (!thing) throw CodedError("ERR_ARGUMENT", otherwise);
+  return *thing;
 }
 
 // openTransfers("cuda:0") -> stream, one of the device's own pool
@@ -48,32 +34,32 @@ napi_value openTransfers(napi_env env, Instance& instance, const Arguments& args
   c10::Device device = deviceOf(toString(env, args[0], "device"));
   const c10::impl::VirtualGuardImpl of(device.type());
   if (!device.has_index()) device = of.getDevice();
-  return hold(env, std::make_unique<c10::Stream>(of.getStreamFromGlobalPool(device)));
+  return StreamHandle::hold(env, of.getStreamFromGlobalPool(device));
 }
 
 // startTransfer(stream, to[], from[]) -> event: each `from` is copied into the `to` beside it
 napi_value startTransfer(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
-  const c10::Stream& side = held<c10::Stream>(env, args[0], "stream");
+  const c10::Stream& side = found(StreamHandle::find(env, args[0]), "argument 'stream' must be a stream");
   const std::vector<at::Tensor> to = toTensors(instance, args[1], "to"), from = toTensors(instance, args[2], "from");
   TORCH_CHECK(to.size() == from.size(), "as many tensors to copy into are needed as to copy");
   const c10::DeviceGuard on(side.device());
   c10::Event ready(side.device_type());
   ready.record(computing(side.device()));
   ready.block(side);
-  auto done = std::make_unique<c10::Event>(side.device_type());
+  c10::Event done(side.device_type());
   {
     const c10::StreamGuard beside(side);
     for (size_t i = 0; i < to.size(); ++i) to[i].copy_(from[i], /*non_blocking=*/true);
   }
-  done->record(side);
-  return hold(env, std::move(done));
+  done.record(side);
+  return EventHandle::hold(env, std::move(done));
 }
 
 // followTransfer(event): what is asked of the device from here on comes after the copies
 napi_value followTransfer(napi_env env, Instance& instance, const Arguments& args) {
   Lease lease(instance);
-  const auto& done = held<c10::Event>(env, args[0], "event");
+  const auto& done = found(EventHandle::find(env, args[0]), "argument 'event' must be an event");
   const c10::Device device(done.device_type(), done.device_index());
   done.block(computing(device));
   return undefined(env);

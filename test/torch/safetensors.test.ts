@@ -258,5 +258,9 @@ describe("SafetensorsFile", () => {
     expect(() => native().tensorShape(file as never)).toThrow(/must be a Tensor/);
     const handle = fromBytes(new ArrayBuffer(1), [1], "uint8")._handle;
     expect(() => native().safetensorsClose(handle as never)).toThrow(/open safetensors file/);
+    expect(() => native().getRngState(file as never)).toThrow(/must be a Generator/);
+    expect(() => native().startTransfer(file as never, [], [])).toThrow(/must be a stream/);
+    expect(() => native().followTransfer(file as never)).toThrow(/must be an event/);
+    expect(() => native().replayGraph(file as never)).toThrow(/must be a graph that was not freed/);
   });
 });
