@@ -4,9 +4,9 @@
 
 import { UserError } from "../../errors.js";
 import type { DType, Tensor } from "../../torch/index.js";
-import { empty, isGradEnabled, keep, noGrad, op, scope, zeros } from "../../torch/index.js";
+import { isGradEnabled, op, zeros } from "../../torch/index.js";
 import type { LayerOptions } from "../linear.js";
-import { CodedLinear } from "./coded-linear.js";
+import { EightBitLinear } from "./eight-bit-linear.js";
 
 /** How weights are quantized. */
 export interface EightBitFormat {
@@ -22,43 +22,32 @@ const mixed = op<(x: Tensor, codes: Tensor, scales: Tensor, threshold: number) =
 );
 
 /** y = x W^T + b, W [outFeatures, inFeatures] in codes of 8 bits. */
-export class Linear8bit extends CodedLinear {
-  /** Codes, int8 [outFeatures, inFeatures]. */
-  weight: Tensor;
+export class Linear8bit extends EightBitLinear {
   /** The rows' scales, float32 [outFeatures]: their largest magnitudes. */
-  SCB: Tensor;
+  declare SCB: Tensor;
   /** uint8, a single 0: the codes lie row after row. */
-  weight_format: Tensor;
-  /** [outFeatures]; undefined for none. */
-  bias: Tensor | undefined;
-  /** What a sentence calls such a weight. */
-  override readonly bits = "8 bits";
-  readonly #dtype: DType;
+  declare weight_format: Tensor;
 
   /**
    * A layer without values; on `meta` unless told otherwise. {@link Linear8bit.quantize} or {@link Linear8bit.adopt}
    * fills it.
    */
   constructor(
-    readonly inFeatures: number,
-    readonly outFeatures: number,
+    inFeatures: number,
+    outFeatures: number,
     readonly format: EightBitFormat,
     options: LayerOptions = {},
   ) {
-    super();
-    const { bias = false, dtype = "bfloat16", device = "meta" } = options;
-    this.#dtype = dtype;
-    const part = (size: readonly number[], kind: DType): Tensor =>
-      keep(empty([...size], { dtype: kind, device }));
-    this.weight = part([outFeatures, inFeatures], "int8");
-    this.SCB = part([outFeatures], "float32");
-    this.weight_format = part([], "uint8");
-    if (bias) this.bias = part([outFeatures], dtype);
-  }
-
-  /** What the weight's values are rounded to: the dtype that it had before. */
-  get dtype(): DType {
-    return this.#dtype;
+    super(
+      inFeatures,
+      outFeatures,
+      {
+        weight: ["int8", [outFeatures, inFeatures]],
+        SCB: ["float32", [outFeatures]],
+        weight_format: ["uint8", []],
+      },
+      options,
+    );
   }
 
   /** PEFT does not round an adapter to integers: float32. */
@@ -66,27 +55,17 @@ export class Linear8bit extends CodedLinear {
     return "float32";
   }
 
-  /** Quantizes a weight [outFeatures, inFeatures], rounded to float16 first, as bitsandbytes does. */
-  quantize(values: Tensor): void {
-    scope(() =>
-      noGrad(() => {
-        const [codes, scales] = quantizeRows(values);
-        this.#take(codes, scales);
-      }),
-    );
-  }
-
-  /** `weight`, `SCB` and `weight_format`. */
-  partOf(field: string): string | undefined {
-    if (field === "weight") return "";
-    return field === "SCB" || field === "weight_format" ? field : undefined;
+  /** Rounded to float16 first, as bitsandbytes does. */
+  protected quantized(values: Tensor): Record<string, Tensor> {
+    const [codes, scales] = quantizeRows(values);
+    return this.#parts(codes, scales);
   }
 
   /**
    * Takes a weight that is quantized already: codes "", `SCB`, and `weight_format` where there is one.
    * @throws UserError where parts are missing, damaged or of another shape
    */
-  adopt(given: ReadonlyMap<string, Tensor>, source: string): void {
+  override adopt(given: ReadonlyMap<string, Tensor>, source: string): void {
     const layer = source.replace(/\.weight$/, "");
     const [codes, scales, format] = ["", "SCB", "weight_format"].map((part) => given.get(part));
     const fail: (key: string, what: string) => never = (key, what) => {
@@ -101,15 +80,11 @@ export class Linear8bit extends CodedLinear {
       fail(`${layer}.SCB`, `${scales.dtype} [${scales.shape}] where ${this.outFeatures} of float32 belong`);
     if (format !== undefined && Number(format.item()) !== 0)
       fail(`${layer}.weight_format`, `${format.item()}: only rows (0) are read`);
-    this.#take(codes, scales.reshape([this.outFeatures]));
+    this.take(this.#parts(codes, scales.reshape([this.outFeatures])));
   }
 
-  #take(codes: Tensor, scales: Tensor): void {
-    const made = { weight: codes, SCB: scales, weight_format: zeros([], { dtype: "uint8" }) };
-    for (const [field, value] of Object.entries(made)) {
-      this[field as "weight"].dispose();
-      this[field as "weight"] = keep(value);
-    }
+  #parts(codes: Tensor, scales: Tensor): Record<string, Tensor> {
+    return { weight: codes, SCB: scales, weight_format: zeros([], { dtype: "uint8" }) };
   }
 
   protected state(): readonly Tensor[] {
