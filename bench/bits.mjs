@@ -7,17 +7,10 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { BASES } from "./harness/bases.mjs";
 import { Rows } from "./harness/rows.mjs";
 import { child, root, table } from "./harness/subject.mjs";
 
-/** The recipe's keys. */
-const BASES = {
-  "16 bits": {},
-  NF4: { quantization_bit: 4 },
-  FP4: { quantization_bit: 4, quantization_type: "fp4" },
-  "8 bits (LLM.int8)": { quantization_bit: 8 },
-  "int8 products": { quantization_compute: "int8" },
-};
 const SEEDS = [1, 2, 3];
 
 function trainOne({ folder, name, seed, steps }) {

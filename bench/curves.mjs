@@ -7,17 +7,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
+import { BASES } from "./harness/bases.mjs";
 import { Rows } from "./harness/rows.mjs";
 import { cli, ensureModel, root, table, tutorialRecipe } from "./harness/subject.mjs";
-
-/** The recipe's keys. */
-const BASES = {
-  "16 bits": {},
-  NF4: { quantization_bit: 4 },
-  FP4: { quantization_bit: 4, quantization_type: "fp4" },
-  "8 bits (LLM.int8)": { quantization_bit: 8 },
-  "int8 products": { quantization_compute: "int8" },
-};
 
 function curveOf(folder, model, name, steps) {
   process.stderr.write(`curves: ${name}\n`);

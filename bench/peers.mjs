@@ -12,33 +12,16 @@ import { parseArgs } from "node:util";
 import { ensureLlamaFactory } from "./environments/llamafactory.mjs";
 import { ensureUnsloth } from "./environments/unsloth.mjs";
 import { contestantsOf, tokensOf } from "./harness/contestants.mjs";
-import { measure, secondsUntil } from "./harness/processes.mjs";
+import { secondsUntil } from "./harness/processes.mjs";
 import { processorHere } from "./harness/processor.mjs";
 import { cli, ensureModel, gigabytes, median, root, table, tutorialRecipe } from "./harness/subject.mjs";
+import { environmentIn, trainingCommand, trainOnce } from "./harness/trainings.mjs";
 import { ensureFloat32 } from "./programs/float32_model.mjs";
 
 /** The first one also meets memory for the first time, which a run of millions of steps does not notice. */
 const STEPS = 3;
 /** For --smoke: enough for every program to take two steps. */
 const TINY = { cutoff_len: 64, gradient_accumulation_steps: 1, preprocessing_num_workers: 1 };
-
-function commandOf({ program }, programs, recipe, output) {
-  if (program === "llamafactory") return [programs.llamafactory.cli, ["train", recipe]];
-  if (program === "qwen-pt") return [process.execPath, [cli, "train", recipe]];
-  const loops = {
-    unsloth: [programs.unsloth.python, "unsloth_loop.py"],
-    loop: [programs.llamafactory.python, "plain_loop.py"],
-  };
-  const [python, script] = loops[program];
-  return [python, [path.join(root, "bench", "programs", script), recipe, output]];
-}
-
-const environment = (folder) => ({
-  ...process.env,
-  HF_HOME: path.join(folder, "huggingface"),
-  HF_DATASETS_CACHE: path.join(folder, "datasets"),
-  QWEN_PT_CACHE: path.join(folder, "cache"),
-});
 
 /** The last line in which a log says what went wrong. */
 function complaintOf(log) {
@@ -51,31 +34,16 @@ function complaintOf(log) {
  * recorded with what it said; we, and the reference, have to run.
  */
 async function runOnce(folder, name, contestant, { programs, models, keys }) {
-  if (contestant.program === "unsloth" && programs.unsloth.refused !== undefined) return programs.unsloth;
-  const id = name.replaceAll(/[^a-z0-9]+/gi, "-").toLowerCase();
-  const output = path.join(folder, `out-${id}`);
-  rmSync(output, { recursive: true, force: true });
-  const recipe = path.join(folder, `${id}.yaml`);
+  const { program, wide } = contestant;
+  if (program === "unsloth" && programs.unsloth.refused !== undefined) return programs.unsloth;
   const all = { max_steps: STEPS, ...contestant.keys, ...keys };
-  writeFileSync(recipe, tutorialRecipe(contestant.wide ? models.float32 : models.bf16, output, all));
-  const [command, args] = commandOf(contestant, programs, recipe, output);
-  const log = path.join(folder, `${id}.log`);
-  const run = await measure(command, args, { cwd: folder, env: environment(folder), log });
-  if (run.status !== 0 && contestant.program === "unsloth") return { refused: complaintOf(log) };
-  if (run.status !== 0) throw new Error(`${name} failed: see ${log}`);
-  const read = (file) => JSON.parse(readFileSync(path.join(output, file), "utf8"));
-  const { train_runtime: seconds, dtype } = read("train_results.json");
-  rmSync(path.join(output, "model.safetensors"), { force: true });
-  return {
-    tokensPerSecond: tokensOf({ keys: all }, STEPS) / seconds,
-    peakBytes: run.peakBytes,
-    // everything but the steps: start, data, model before them and files after them
-    aroundSeconds: run.seconds - seconds,
-    dtype,
-    losses: read("trainer_state.json")
-      .log_history.filter(({ loss }) => loss !== undefined)
-      .map(({ loss }) => loss),
-  };
+  const model = wide ? models.float32 : models.bf16;
+  const run = await trainOnce({ folder, name, program, programs, model, keys: all });
+  if (run.status !== 0 && program === "unsloth") return { refused: complaintOf(run.log) };
+  if (run.status !== 0) throw new Error(`${name} failed: see ${run.log}`);
+  const { peakBytes, aroundSeconds, dtype, losses } = run;
+  const tokensPerSecond = tokensOf({ keys: all }, STEPS) / run.stepSeconds;
+  return { tokensPerSecond, peakBytes, aroundSeconds, dtype, losses };
 }
 
 function versions({ llamafactory }, turns) {
@@ -100,10 +68,10 @@ async function startUps(folder, { programs, models }, turns) {
   const found = { llamafactory: [], "qwen-pt": [] };
   for (let turn = 0; turn <= turns; turn++) {
     for (const program of Object.keys(found)) {
-      const [command, args] = commandOf({ program }, programs, recipe);
+      const [command, args] = trainingCommand(program, programs, recipe);
       const begun = await secondsUntil("***** Running training *****", command, args, {
         cwd: folder,
-        env: environment(folder),
+        env: environmentIn(folder),
       });
       if (turn > 0) found[program].push(begun); // the first one fills the caches
     }

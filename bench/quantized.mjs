@@ -5,25 +5,16 @@
 // A bench that was interrupted goes on: a turn that is finished is not run again, unless --again says so.
 // --only measures the rows whose names contain a word, beside 16-bit LoRA.
 // --model measures NF4 alone on another model's folder: bench/make_shapes.mjs writes larger ones.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import path from "node:path";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ensureReference } from "../scripts/checks/reference.mjs";
 import { ensureBitsandbytes, ensureLlamaFactory } from "./environments/llamafactory.mjs";
 import { ensureUnsloth } from "./environments/unsloth.mjs";
-import { measure } from "./harness/processes.mjs";
+import { tokensOf } from "./harness/contestants.mjs";
 import { Rows } from "./harness/rows.mjs";
-import {
-  child,
-  cli,
-  ensureModel,
-  gigabytes,
-  median,
-  root,
-  table,
-  tutorialRecipe,
-} from "./harness/subject.mjs";
+import { child, ensureModel, gigabytes, median, root, table } from "./harness/subject.mjs";
+import { trainOnce } from "./harness/trainings.mjs";
 
 const NF4 = { quantization_bit: 4, upcast_layernorm: true };
 const BASES = {
@@ -40,45 +31,28 @@ const PEERS = {
   "Unsloth, NF4": { program: "unsloth", keys: { quantization_bit: 4, unsloth_checkpointing: "unsloth" } },
 };
 
-/** The command that trains a recipe, with what it needs installed. */
-async function commandOf(program, folder, recipe, output) {
-  if (program === "llamafactory") {
-    const peer = ensureLlamaFactory(folder);
-    ensureBitsandbytes(peer);
-    return [peer.cli, ["train", recipe]];
+/** Where the peers are installed that are measured. */
+async function programsOf(folder, contestants) {
+  const isNeeded = (program) => contestants.some((contestant) => contestant.program === program);
+  const programs = {};
+  if (isNeeded("llamafactory")) {
+    programs.llamafactory = ensureLlamaFactory(folder);
+    ensureBitsandbytes(programs.llamafactory);
   }
-  if (program === "unsloth") {
-    const { python, refused } = await ensureUnsloth(folder);
+  if (isNeeded("unsloth")) {
+    programs.unsloth = await ensureUnsloth(folder);
+    const { refused } = programs.unsloth;
     if (refused !== undefined) throw new Error(`Unsloth: ${refused}`);
-    return [python, [path.join(root, "bench", "programs", "unsloth_loop.py"), recipe, output]];
   }
-  return [process.execPath, [cli, "train", recipe]];
+  return programs;
 }
 
-async function trainOnce(folder, model, name, { keys, program }, steps) {
-  const id = name.replaceAll(/[^a-z0-9]+/gi, "-").toLowerCase();
-  const output = path.join(folder, `quantized-${id}`);
-  rmSync(output, { recursive: true, force: true });
-  const recipe = path.join(folder, `quantized-${id}.yaml`);
-  writeFileSync(recipe, tutorialRecipe(model, output, { max_steps: steps, ...keys }));
-  const log = path.join(folder, `quantized-${id}.log`);
-  const env = {
-    ...process.env,
-    HF_HOME: path.join(folder, "huggingface"),
-    HF_DATASETS_CACHE: path.join(folder, "datasets"),
-    QWEN_PT_CACHE: path.join(folder, "cache"),
-  };
-  const [command, args] = await commandOf(program, folder, recipe, output);
-  const run = await measure(command, args, { cwd: folder, env, log });
-  if (run.status !== 0) throw new Error(`${name} failed: see ${log}`);
-  const read = (file) => JSON.parse(readFileSync(path.join(output, file), "utf8"));
-  const { train_runtime: seconds } = read("train_results.json");
-  return {
-    tokensPerSecond: (1024 * 2 * steps) / seconds,
-    peakBytes: run.peakBytes,
-    aroundSeconds: run.seconds - seconds,
-    losses: read("trainer_state.json").log_history.flatMap(({ loss }) => loss ?? []),
-  };
+async function trainSteps(name, steps, { keys, program }, places) {
+  const all = { max_steps: steps, ...keys };
+  const run = await trainOnce({ ...places, name: `quantized ${name}`, program, keys: all });
+  if (run.status !== 0) throw new Error(`${name} failed: see ${run.log}`);
+  const { peakBytes, aroundSeconds, losses, stepSeconds } = run;
+  return { tokensPerSecond: tokensOf({ keys: all }, steps) / stepSeconds, peakBytes, aroundSeconds, losses };
 }
 
 /**
@@ -90,20 +64,27 @@ export async function run({ folder, quick = false, only = "", model: given, agai
   const rows = new Rows(folder, "quantized", { quick, given });
   if (again) rows.clear();
   const model = given ?? ensureModel(folder, await ensureReference());
-  const own = Object.fromEntries(Object.entries(BASES).map(([name, keys]) => [name, { keys }]));
+  const own = Object.fromEntries(
+    Object.entries(BASES).map(([name, keys]) => [name, { program: "qwen-pt", keys }]),
+  );
   const contestants = { ...own, ...PEERS };
   const all = Object.keys(contestants);
   const names =
     given === undefined
       ? all.filter((name, i) => i === 0 || name.includes(only))
       : ["NF4, double quantization"];
+  const programs = await programsOf(
+    folder,
+    names.map((name) => contestants[name]),
+  );
+  const places = { folder, model, programs };
   const turns = quick ? 1 : 3;
   const runs = Object.fromEntries(names.map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn++) {
     for (const name of names) {
       const measureTurn = () => {
         process.stderr.write(`quantized: ${name}, turn ${turn + 1} of ${turns}\n`);
-        return trainOnce(folder, model, name, contestants[name], quick ? 1 : 3);
+        return trainSteps(name, quick ? 1 : 3, contestants[name], places);
       };
       runs[name].push(await rows.row(`${name}, turn ${turn}`, measureTurn));
     }
