@@ -200,7 +200,8 @@ describe("a process", () => {
   it.runIf(here.length > 1)(
     "multiplies frozen weights in integers where it has instructions for them",
     () => {
-      for (const [kind, aten, onednn] of here.slice(0, 3)) {
+      // the last of the list multiplies bfloat16 itself
+      for (const [kind, aten, onednn] of here.filter(([name]) => name !== "AVX512")) {
         const env = { ATEN_CPU_CAPABILITY: aten, ONEDNN_MAX_CPU_ISA: onednn, QWEN_PT_PRODUCTS: "" };
         const found = inProcess('call("qwen_pt::product_kinds")', env);
         expect(found).toEqual([kind, "int16", "int16", "panels", "panels"]);
