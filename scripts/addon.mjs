@@ -75,6 +75,15 @@ export function run(command, args, env = process.env, onText = () => {}) {
   });
 }
 
+/** Loads an addon in a separate process; resolves to its exit status and output. `root` is the libtorch that it needs. */
+export function smoke(addon, root) {
+  // Windows has no rpath: it looks for the addon's libraries on PATH
+  const onPath =
+    process.platform === "win32" ? { PATH: `${path.join(root, "lib")};${process.env.PATH}` } : {};
+  const program = path.join(projectRoot, "scripts", "smoke.mjs");
+  return run(process.execPath, [program, addon], { ...process.env, ...onPath });
+}
+
 /** CMake refuses a build folder that was begun from other sources: a moved clone, another project's installed package. */
 function dropForeign(folder) {
   const cache = path.join(folder, "CMakeCache.txt");

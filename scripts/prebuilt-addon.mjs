@@ -7,8 +7,16 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { nativeHash, run } from "./addon.mjs";
+import { nativeHash, smoke } from "./addon.mjs";
 import { projectRoot } from "./libtorch.mjs";
+
+/** The platforms that an addon is compiled for, each with a package; `tried` where one has been made and installed. */
+export const platforms = [
+  { platform: "linux", arch: "x64", tried: true },
+  { platform: "linux", arch: "arm64", tried: false },
+  { platform: "darwin", arch: "arm64", tried: false },
+  { platform: "win32", arch: "x64", tried: false },
+];
 
 /** The package of a platform. */
 export const packageName = (platform = process.platform, arch = process.arch) =>
@@ -67,9 +75,9 @@ export async function placePrebuilt(from, folder, root) {
   mkdirSync(part, { recursive: true });
   const { files } = JSON.parse(readFileSync(path.join(from, manifestName), "utf8"));
   for (const name of Object.keys(files)) copyFileSync(path.join(from, name), path.join(part, name));
-  symlinkSync(path.join(root, "lib"), path.join(part, "libtorch"));
-  const smoke = path.join(projectRoot, "scripts", "smoke.mjs");
-  const { status, output } = await run(process.execPath, [smoke, path.join(part, "qwen_pt.node")]);
+  // Windows lets everybody make a junction, and few a symbolic link
+  symlinkSync(path.join(root, "lib"), path.join(part, "libtorch"), "junction");
+  const { status, output } = await smoke(path.join(part, "qwen_pt.node"), root);
   if (status === 0) {
     rmSync(folder, { recursive: true, force: true });
     renameSync(part, folder);

@@ -21,7 +21,7 @@ import {
   distributedAddonBeside,
   environmentFile,
   nativeHash,
-  run,
+  smoke,
   textAddonBeside,
 } from "./addon.mjs";
 import { minimumDriver } from "./cuda.mjs";
@@ -143,11 +143,7 @@ async function takePrebuilt(folder, libtorch, hash, say) {
 
 /** Puts a compiled addon in its place once a separate process has loaded it. */
 async function publish(compiled, file, root) {
-  const smoke = path.join(projectRoot, "scripts", "smoke.mjs");
-  // Windows has no rpath: it looks for the addon's libraries on PATH
-  const onPath =
-    process.platform === "win32" ? { PATH: `${path.join(root, "lib")};${process.env.PATH}` } : {};
-  const { status, output } = await run(process.execPath, [smoke, compiled], { ...process.env, ...onPath });
+  const { status, output } = await smoke(compiled, root);
   if (status !== 0) {
     const line =
       output.split("\n").find((text) => /^\w*Error\b/.test(text)) ?? `its process ended with ${status}`;

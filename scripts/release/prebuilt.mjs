@@ -1,6 +1,9 @@
 // `npm run prebuilt`: compiles the addons for others' machines and packs them as the optional package of this platform, and
-// the package itself, which names it, into build/prebuilt. It publishes nothing.
-//   --try   installs both tarballs in an empty folder, sets up without a compiler, trains one step, and says how long it took
+// the package itself, which names it, into build/prebuilt. It publishes nothing. prebuilt-addon.mjs has the platforms, and
+// says which of them has been tried.
+//   --try             installs both tarballs in an empty folder, sets up without a compiler, trains one step, and says how
+//                     long it took
+//   --with A-B,...    names the packages of these platforms too (linux-arm64, darwin-arm64), whose tarballs were made there
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -15,9 +18,10 @@ import {
 } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { compileAddon, compiledFile, nativeHash } from "../addon.mjs";
 import { findLibtorch, projectRoot } from "../libtorch.mjs";
-import { manifestName, nodeApi, packageName, sha256 } from "../prebuilt-addon.mjs";
+import { manifestName, nodeApi, packageName, platforms, sha256 } from "../prebuilt-addon.mjs";
 import { checkTools, runScript, SetupError } from "../tools.mjs";
 
 const output = path.join(projectRoot, "build", "prebuilt");
@@ -28,7 +32,8 @@ const say = (text) => process.stdout.write(`${text}\n`);
 /** `npm pack` of a folder; returns the tarball's path. */
 function pack(folder) {
   const args = ["pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", output];
-  const name = execFileSync("npm", args, { cwd: folder, encoding: "utf8" }).trim().split("\n").at(-1);
+  const shell = process.platform === "win32"; // npm is a script there, which only a shell starts
+  const name = execFileSync("npm", args, { cwd: folder, encoding: "utf8", shell }).trim().split("\n").at(-1);
   return path.join(output, name);
 }
 
@@ -51,8 +56,8 @@ async function packAddons(libtorch) {
   const names = readdirSync(built).filter((name) => name.endsWith(".node"));
   for (const name of names) {
     copyFileSync(path.join(built, name), path.join(folder, name));
-    // names of functions are of use to a debugger alone, and are half of the bytes
-    spawnSync("strip", ["--strip-unneeded", path.join(folder, name)]);
+    // names of functions are of use to a debugger alone, and are half of the bytes; CMakeLists.txt leaves them out on macOS
+    if (process.platform === "linux") spawnSync("strip", ["--strip-unneeded", path.join(folder, name)]);
   }
   const telling = pathsIn(folder, [
     projectRoot,
@@ -83,14 +88,14 @@ async function packAddons(libtorch) {
 }
 
 /** The package itself as it would be published: with the platforms' packages among what is optional. */
-function packPackage() {
+function packPackage(others) {
   const plain = pack(projectRoot);
   const folder = path.join(output, "package");
   rmSync(folder, { recursive: true, force: true });
   execFileSync("tar", ["-xzf", plain, "-C", output]);
   const file = path.join(folder, "package.json");
   const published = JSON.parse(readFileSync(file, "utf8"));
-  published.optionalDependencies = { ...published.optionalDependencies, [packageName()]: manifest.version };
+  for (const name of [packageName(), ...others]) published.optionalDependencies[name] = manifest.version;
   writeFileSync(file, `${JSON.stringify(published, null, 2)}\n`);
   return pack(folder);
 }
@@ -110,7 +115,13 @@ function tryIt(tarballs, libtorch) {
     env.QWEN_PT_CACHE = path.join(room, "cache");
     const run = (what, command, args) => {
       const start = performance.now();
-      const { status, stdout, stderr } = spawnSync(command, args, { cwd: room, env, encoding: "utf8" });
+      const shell = process.platform === "win32";
+      const { status, stdout, stderr } = spawnSync(command, args, {
+        cwd: room,
+        env,
+        encoding: "utf8",
+        shell,
+      });
       if (status !== 0)
         throw new SetupError(`${what} failed: ${stderr.trim().split("\n").slice(-5).join("; ")}`);
       say(`${what}: ${seconds(start)}`);
@@ -131,18 +142,31 @@ function tryIt(tarballs, libtorch) {
 }
 
 await runScript(async () => {
-  if (process.platform !== "linux" || process.arch !== "x64")
+  const known = platforms.map(({ platform, arch }) => packageName(platform, arch));
+  const here = platforms.find(({ platform, arch }) => platform === process.platform && arch === process.arch);
+  if (here === undefined)
     throw new SetupError(
-      "prebuilt addons are made on Linux x64 alone in this version; others compile theirs in setup.",
+      `${packageName()} is none of the packages with addons, ${known.join(", ")}: setup compiles here.`,
     );
+  const { values } = parseArgs({
+    options: { try: { type: "boolean", default: false }, with: { type: "string", default: "" } },
+  });
+  const others = values.with
+    .split(",")
+    .filter(Boolean)
+    .map((name) => `qwen-pt-${name}`);
+  const unknown = others.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new SetupError(`--with: ${unknown} is none of the packages with addons, ${known.join(", ")}.`);
+  if (!here.tried) say(`${packageName()}: this has not been tried on such a machine yet`);
   checkTools();
   const libtorch = findLibtorch();
   if (libtorch === undefined) throw new SetupError("libtorch is not here yet: npm run build");
   mkdirSync(output, { recursive: true });
   const start = performance.now();
-  const tarballs = [await packAddons(libtorch), packPackage()];
+  const tarballs = [await packAddons(libtorch), packPackage(others)];
   say(`packed in ${seconds(start)}:`);
   for (const file of tarballs)
     say(`    ${path.relative(projectRoot, file)}  ${(readFileSync(file).length / 1e6).toFixed(1)} MB`);
-  if (process.argv.includes("--try")) tryIt(tarballs, libtorch);
+  if (values.try) tryIt(tarballs, libtorch);
 });

@@ -33,3 +33,28 @@ describe("the walk from the command line to the optimizer", () => {
     expect(lost).toEqual([]);
   });
 });
+
+describe("what a reader opens on the way", () => {
+  /** Lines of each function of a file that begins in its first column, from its first line to its closing brace. */
+  const functionsOf = (name: string) => {
+    const lines = readFileSync(path.join(root, name), "utf8").split("\n");
+    return lines.flatMap((line, at) => {
+      const found = /^(?:export )?(?:async )?function (\w+)/.exec(line);
+      return found ? [[found[1] as string, lines.indexOf("}", at) - at + 1] as const] : [];
+    });
+  };
+
+  it("is a trainer of at most 200 lines, and what it is made of in another file", () => {
+    const lines = readFileSync(path.join(root, "lib/train/loop/trainer.ts"), "utf8").trimEnd().split("\n");
+    expect(lines.length).toBeLessThanOrEqual(200);
+  });
+
+  it.each(["lib/train/setup/prepare.ts", "lib/train/loop/trainer-parts.ts"])(
+    "%s has no function of more than 50 lines",
+    (name) => {
+      const functions = functionsOf(name);
+      expect(functions.length).toBeGreaterThan(1);
+      expect(functions.filter(([, lines]) => lines > 50)).toEqual([]);
+    },
+  );
+});

@@ -4,8 +4,9 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { parse } from "yaml";
 import { nativeHash } from "../../scripts/addon.mjs";
-import { unfitness } from "../../scripts/prebuilt-addon.mjs";
+import { platforms, unfitness } from "../../scripts/prebuilt-addon.mjs";
 import { libtorch, Room, root } from "./room.js";
 
 const { version } = JSON.parse(readFileSync(path.join(root, "build/addon.json"), "utf8")) as {
@@ -87,4 +88,17 @@ linux("--force compiles whatever is there", () => {
 
 it("fits every build of the same release of libtorch", () => {
   expect(unfitness(folder, { version: `${release}+cu130` })).toBeUndefined();
+});
+
+it("the platforms are those of the documentation and of the workflow, tried where they say so", () => {
+  const said = platforms.map(({ platform, arch, tried }) => [`${platform}-${arch}`, tried]);
+  const rows = (page: string, words: string) =>
+    [...readFileSync(path.join(root, page), "utf8").matchAll(/^\| `qwen-pt-([\w-]+)` \| (.+) \|$/gm)].map(
+      ([, name, state]) => [name, state === words],
+    );
+  expect(rows("docs/installation.md", "made and tried")).toEqual(said);
+  expect(rows("docs/zh/installation.md", "已制作并试过")).toEqual(said);
+  const workflow = parse(readFileSync(path.join(root, ".github/workflows/prebuilt.yml"), "utf8"));
+  const jobs: { package: string; untried?: boolean }[] = workflow.jobs.addons.strategy.matrix.include;
+  expect(jobs.map((job) => [job.package, job.untried !== true])).toEqual(said);
 });

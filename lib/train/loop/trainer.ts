@@ -1,33 +1,21 @@
 // The training loop: which window comes next, and what is due after it. It runs in the caller's own thread; train.ts
-// puts it on a worker. A step is optimizer-step.ts, counting progress.ts, files checkpoints.ts and history.ts.
+// puts it on a worker. A step is optimizer-step.ts, counting progress.ts, files checkpoints.ts and history.ts; trainer-parts.ts
+// makes them.
 
-import { LossScale, type Precision, precisionOf } from "../../assembly/precision.js";
-import type { Recipe } from "../../config/index.js";
 import { evaluateSets, type SetMetrics } from "../../evaluate/held-out-loss.js";
-import { AllMethods, type MethodReport } from "../../methods/index.js";
-import { countParameters } from "../../models/causal-model.js";
-import type { GroupRates, Optimizer } from "../../optim/index.js";
-import { type ActivationStore, DiskStore } from "../../step/activations/activation-store.js";
-import { HostStore } from "../../step/activations/host-store.js";
+import type { MethodReport } from "../../methods/index.js";
+import type { Optimizer } from "../../optim/index.js";
 import { drawLoaderSeed } from "../../step/loader-seed.js";
-import { type Device, type DType, isHost } from "../../torch/index.js";
-import { blockOrder } from "../batches/block-order.js";
-import { SourceAccount } from "../batches/source-account.js";
-import { TrainingWindows } from "../batches/windows.js";
-import { BestMetric } from "../plan/best.js";
+import type { DType } from "../../torch/index.js";
 import { dueAfter, type Moment } from "../plan/intervals.js";
-import { batchesOfStep, type Plan, planRun } from "../plan/plan.js";
-import { oneProcess, type Strategy } from "../strategy/strategy.js";
-import { Callbacks } from "./callbacks.js";
-import { Checkpoints } from "./checkpoints.js";
-import type { GraphedSteps } from "./graphed-steps.js";
-import { graphsOf } from "./graphs.js";
-import { History } from "./history.js";
-import { OptimizerStep } from "./optimizer-step.js";
+import { batchesOfStep, type Plan } from "../plan/plan.js";
+import type { Callbacks } from "./callbacks.js";
+import type { Checkpoints } from "./checkpoints.js";
+import type { History } from "./history.js";
 import type { Outcome } from "./outcome.js";
-import { Progress } from "./progress.js";
-import { ratesOf, recipeOptimizer } from "./recipe-optimizer.js";
+import type { Progress } from "./progress.js";
 import type { TrainerOptions } from "./trainer-options.js";
+import { type TrainerParts, trainerParts } from "./trainer-parts.js";
 
 /**
  * Trains a model on packed blocks by a recipe. `new Trainer(options)` then `run()`; for your own loop use
@@ -45,75 +33,19 @@ export class Trainer {
   /** Writes and restores the run's checkpoints. */
   readonly checkpoints: Checkpoints;
   readonly #options: TrainerOptions;
-  readonly #precision: Precision;
-  readonly #windows: TrainingWindows;
-  readonly #methods: AllMethods;
-  readonly #rates: GroupRates;
-  readonly #best: BestMetric;
-  readonly #step: OptimizerStep;
-  readonly #store: ActivationStore | undefined;
-  readonly #graphs: GraphedSteps | undefined;
-  readonly #strategy: Strategy;
+  readonly #parts: TrainerParts;
   readonly #callbacks: Callbacks;
 
   constructor(options: TrainerOptions) {
-    const { recipe, model, blocks, sampler, device, onEvent, strategy = oneProcess } = options;
-    const order = sampler ?? blockOrder(recipe, blocks.length);
-    const plan = planRun(recipe, order.length, strategy.batchRanks);
+    const parts = trainerParts(options, () => this.isAborted);
     this.#options = options;
-    this.#strategy = strategy;
-    this.plan = plan;
-    this.#methods = new AllMethods(options.methods ?? []);
-    this.#callbacks = new Callbacks(options.callbacks ?? [], strategy);
-    this.#precision = precisionOf(recipe);
-    this.#best = new BestMetric(recipe);
-    this.#store = storeOf(recipe, device);
-    this.optimizer = recipeOptimizer(recipe, model, strategy);
-    if (strategy.division !== undefined) this.#methods.divide(strategy.division);
-    this.#rates = ratesOf(recipe, this.optimizer.groups, plan);
-    this.#windows = new TrainingWindows({
-      ...options,
-      batchesAtOnce:
-        options.batchesAtOnce ?? (recipe.merge_micro_batches ? recipe.gradient_accumulation_steps : 1),
-      plan,
-      order,
-      strategy,
-    });
-    const lossScale = new LossScale(this.#precision.scaled);
-    const shared = {
-      ...options,
-      plan,
-      strategy,
-      lossScale,
-      optimizer: this.optimizer,
-      rates: this.#rates,
-      best: this.#best,
-    };
-    const account = sampler && new SourceAccount(sampler.names, recipe.log_loss_by_source === true);
-    const { rank } = strategy;
-    this.history = new History({ recipe, totalSteps: plan.totalSteps, device, writes: rank === 0, onEvent });
-    const flosPerToken = 6 * countParameters(model).computing;
-    this.progress = new Progress({ ...shared, history: this.history, account, flosPerToken });
-    this.checkpoints = new Checkpoints({
-      ...shared,
-      account,
-      history: this.history,
-      progress: this.progress,
-      saveMethods: (dir) => this.#methods.save(dir),
-      data: { blocks: blocks.length, tokens: blocks.tokens, blockLength: recipe.cutoff_len },
-    });
-    const checkpointing = options.checkpointing ?? recipe.gradient_checkpointing ?? true;
-    const trained = this.optimizer.groups.flatMap(({ parameters }) => parameters);
-    this.#graphs = graphsOf({ ...shared, methods: this.#methods, checkpointing }, trained);
-    this.#step = new OptimizerStep({
-      ...shared,
-      methods: this.#methods,
-      precision: this.#precision,
-      checkpointing,
-      store: this.#store,
-      graphs: this.#graphs,
-      isAborted: () => this.isAborted,
-    });
+    this.#parts = parts;
+    this.plan = parts.plan;
+    this.optimizer = parts.optimizer;
+    this.progress = parts.progress;
+    this.history = parts.history;
+    this.checkpoints = parts.checkpoints;
+    this.#callbacks = parts.callbacks;
   }
 
   /** Runs to the last step, or until `isAborted`. Checkpoints and logs are written as the recipe says. */
@@ -121,18 +53,18 @@ export class Trainer {
     try {
       return await this.#run();
     } finally {
-      this.#store?.close();
-      this.#graphs?.dispose();
+      this.#parts.store?.close();
+      this.#parts.graphs?.dispose();
     }
   }
 
   async #run(): Promise<Outcome> {
     const { resume } = this.#options;
-    await this.#strategy.broadcast(this.optimizer.groups.flatMap(({ parameters }) => parameters));
+    await this.#parts.strategy.broadcast(this.optimizer.groups.flatMap(({ parameters }) => parameters));
     if (resume !== undefined) this.checkpoints.restore(resume);
     this.checkpoints.snapshot();
     this.progress.begin();
-    await this.#methods.begin(resume);
+    await this.#parts.methods.begin(resume);
     await this.#callbacks.tell("onBegin", this.#seen());
     const outcome = (await this.#steps())
       ? { interrupted: false, checkpoint: this.checkpoints.last }
@@ -167,12 +99,12 @@ export class Trainer {
     const accumulation = this.#options.recipe.gradient_accumulation_steps;
     const epoch = Math.floor(progress.step / plan.stepsPerEpoch);
     const stepInEpoch = progress.step % plan.stepsPerEpoch;
-    const { batches, streamed, waited } = await this.#windows.take(progress.step);
+    const { batches, streamed, waited } = await this.#parts.windows.take(progress.step);
     if (stepInEpoch === 0) drawLoaderSeed();
-    const result = await this.#step.accumulate(batches, progress.step + 1);
+    const result = await this.#parts.step.accumulate(batches, progress.step + 1);
     if (result === undefined) return false;
     progress.waitedForData(waited);
-    const record = await this.#step.apply(result, progress.scheduleSteps);
+    const record = await this.#parts.step.apply(result, progress.scheduleSteps);
     // In a stream transformers counts as if a pass were as long as the run.
     const position =
       streamed === undefined
@@ -180,14 +112,14 @@ export class Trainer {
         : (streamed.before + 1) * accumulation;
     this.checkpoints.snapshot();
     progress.finishStep({ ...record, epoch: (streamed?.pass ?? epoch) + position / plan.batchesPerEpoch });
-    this.#step.stopIfHopeless(record);
+    this.#parts.step.stopIfHopeless(record);
     await this.#callbacks.step(this.#seen());
     return true;
   }
 
   /** What the methods leave behind, once the weights are final. */
   finishMethods(): Promise<MethodReport[]> {
-    return this.#methods.finish();
+    return this.#parts.methods.finish();
   }
 
   /** What comes before the first step: an evaluation, or what an interruption left undone. False: aborted. */
@@ -211,8 +143,8 @@ export class Trainer {
       if (found === undefined) return false;
       const figures = Object.assign({}, ...found);
       await this.#callbacks.tell("onEvaluate", figures, this.#seen());
-      const { isBest, value } = this.#best.observe(figures, progress.step);
-      if (value !== undefined) this.#rates.observe(value);
+      const { isBest, value } = this.#parts.best.observe(figures, progress.step);
+      if (value !== undefined) this.#parts.rates.observe(value);
       if (recipe.save_strategy === "best") due.save = isBest;
       this.checkpoints.snapshot();
     }
@@ -243,10 +175,10 @@ export class Trainer {
       sets: evaluation,
       padId,
       device,
-      compute: this.#precision.compute,
+      compute: this.#parts.precision.compute,
       batchSize: recipe.per_device_eval_batch_size,
       dropLast: recipe.dataloader_drop_last,
-      ranks: this.#strategy,
+      ranks: this.#parts.strategy,
       isAborted: () => this.isAborted,
       onBatch: (progress) => onEvent?.({ type: "evaluate", step, ...progress }),
     });
@@ -254,23 +186,14 @@ export class Trainer {
 
   /** Whether some process is to stop: the same answer on every one. */
   async #someoneStops(): Promise<boolean> {
-    const [stopping = 0] = await this.#strategy.sum([Number(this.isAborted)]);
+    const [stopping = 0] = await this.#parts.strategy.sum([Number(this.isAborted)]);
     return stopping > 0;
   }
 
   /** Whether this process, or another of the run, is to stop. */
   get isAborted(): boolean {
     const isOwn = this.#options.isAborted?.() ?? false;
-    if (isOwn) this.#strategy.askToStop();
-    return isOwn || this.#strategy.stopAsked;
+    if (isOwn) this.#parts.strategy.askToStop();
+    return isOwn || this.#parts.strategy.stopAsked;
   }
-}
-
-/** Where activations wait; what the processor computes is in the host's memory already. */
-function storeOf(
-  { activation_offload: where, output_dir }: Recipe,
-  device: Device,
-): ActivationStore | undefined {
-  if (where === "disk") return new DiskStore(output_dir);
-  return where === "host" && !isHost(device) ? new HostStore() : undefined;
 }

@@ -116,17 +116,9 @@ export async function prepare(
     isDividedLater: strategy.isDivided && !computesFirst(recipe),
   };
   const { device } = building;
-  const { model, weights, methods } = await makeModel(recipe, building, {
-    ...around,
-    tokenizer,
-    data,
-    sampler,
-  });
-  sayModel(model, recipe, device, emit);
-  sayKernels(device, (line) => emit({ type: "message", ...line }));
-  const checkpointing = resolveCheckpointing(model, given, device, emit);
-  const together = batchesAtOnce(model, given, checkpointing, device, emit);
-  for (const text of deviceNotes(given, device)) emit({ type: "message", level: "info", text });
+  const parts = await makeModel(recipe, building, { ...around, tokenizer, data, sampler });
+  const { model } = parts;
+  const memory = settleMemory(model, given, recipe, device, emit);
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
   if (strategy.size > 1)
@@ -134,8 +126,7 @@ export async function prepare(
   return {
     recipe: given,
     located: recipe,
-    model,
-    weights,
+    ...parts,
     tokenizer,
     grown: start !== undefined,
     blocks: data.blocks,
@@ -144,11 +135,25 @@ export async function prepare(
     sampler,
     summary: data.summary,
     device,
-    checkpointing,
-    batchesAtOnce: together,
+    ...memory,
     resume,
-    methods,
   };
+}
+
+/** Says what computes, and what a step recomputes or computes as one: both follow from the memory that is free. */
+function settleMemory(
+  model: FamilyModel,
+  given: Recipe,
+  recipe: Recipe,
+  device: Device,
+  emit: Emit,
+): Pick<Prepared, "checkpointing" | "batchesAtOnce"> {
+  sayModel(model, recipe, device, emit);
+  sayKernels(device, (line) => emit({ type: "message", ...line }));
+  const checkpointing = resolveCheckpointing(model, given, device, emit);
+  const together = batchesAtOnce(model, given, checkpointing, device, emit);
+  for (const text of deviceNotes(given, device)) emit({ type: "message", level: "info", text });
+  return { checkpointing, batchesAtOnce: together };
 }
 
 /** Whether the model is scored with, or its weights are copied, before training: then they are what they will be in it. */

@@ -26,7 +26,10 @@ it("takes the JavaScript engine by itself, and refuses only when the native one 
 it("says so where no encoder stands in for it, and not for Qwen's form", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "qwen-pt-slow-"));
   writeFileSync(path.join(folder, "a.txt"), "one two three four five six seven eight nine ten\n".repeat(20));
-  writeFileSync(path.join(folder, "dataset_info.json"), '{"a": {"file_name": "a.txt", "columns": {"prompt": "text"}}}');
+  writeFileSync(
+    path.join(folder, "dataset_info.json"),
+    '{"a": {"file_name": "a.txt", "columns": {"prompt": "text"}}}',
+  );
   const recipe = { dataset: ["a"], dataset_dir: folder, template: "default", cutoff_len: 16, packing: true };
   const json = readTokenizerFile(SOURCE);
   const warnings = async (change: object) => {
