@@ -1,7 +1,7 @@
 // Values of codes of 4 bits (NF4, FP4), with scales that are numbers or codes of 8 bits themselves: one pass, in
 // bitsandbytes' order of roundings (products/frozen_weight.cc, products/coded/four_bit_rows.h). Two codes a byte, the first in
-// its high bits; `run` values share a scale, `outerRun` scales of 8 bits another, both counted from the start of
-// the whole weight.
+// its high bits; 2^`run` values share a scale, 2^`outerRun` scales of 8 bits another, both counted from the start of
+// the whole weight. Shifts, because a division of 64 bits is a call, and a stack for it.
 #include "numbers.cuh"
 
 /// Scales of the runs.
@@ -11,26 +11,26 @@ struct Scales {
   const float* outer;
   const float* levels;  // 256
   const float* offset;
-  i64 outerRun;
+  int outerRun;
 
   __device__ __forceinline__ float at(i64 run) const {
     if (plain) return plain[run];
     // multiplied, then added: each is rounded
-    return __fadd_rn(__fmul_rn(levels[codes[run]], outer[run / outerRun]), *offset);
+    return __fadd_rn(__fmul_rn(levels[codes[run]], outer[run >> outerRun]), *offset);
   }
 };
 
 /// Values [first, first + count) of a weight, `first` even: each rounded to `kind`, then to T.
 template <typename T, int N>
 __device__ __forceinline__ void dequantize(const u8* codes, const float* levels, const Scales& scales, T* out,
-                                           i64 first, i64 count, i64 run, int kind) {
+                                           i64 first, i64 count, int run, int kind) {
   __shared__ float table[16];
   if (threadIdx.x < 16) table[threadIdx.x] = levels[threadIdx.x];
   __syncthreads();
   for (i64 i = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * N; i < count; i += (i64)gridDim.x * blockDim.x * N) {
     if (i + N <= count) {
       const Pack<u8, N / 2> bytes = load<N / 2>(codes + (first + i) / 2);
-      const float scale = scales.at((first + i) / run);  // a run is a multiple of N
+      const float scale = scales.at((first + i) >> run);  // a run is a multiple of N
       Pack<T, N> values;
       UNROLL
       for (int j = 0; j < N; ++j) {
@@ -42,7 +42,7 @@ __device__ __forceinline__ void dequantize(const u8* codes, const float* levels,
       for (i64 k = i; k < count; ++k) {
         const u8 byte = codes[(first + k) / 2];
         const int code = k % 2 ? byte & 15 : byte >> 4;
-        out[k] = narrow<T>(roundedTo(kind, table[code] * scales.at((first + k) / run)));
+        out[k] = narrow<T>(roundedTo(kind, table[code] * scales.at((first + k) >> run)));
       }
     }
   }
@@ -52,8 +52,8 @@ __device__ __forceinline__ void dequantize(const u8* codes, const float* levels,
 #define DEQUANTIZE(suffix, T)                                                                                         \
   extern "C" __global__ void __launch_bounds__(256)                                                                   \
       dequantize_4bit_##suffix(const u8* codes, const float* levels, const float* plain, const u8* scaleCodes,        \
-                               const float* outer, const float* scaleLevels, const float* offset, i64 outerRun,       \
-                               T* out, i64 first, i64 count, i64 run, int kind) {                                     \
+                               const float* outer, const float* scaleLevels, const float* offset, int outerRun,       \
+                               T* out, i64 first, i64 count, int run, int kind) {                                     \
     const Scales scales = {plain, scaleCodes, outer, scaleLevels, offset, outerRun};                                  \
     dequantize<T, 8>(codes, levels, scales, out, first, count, run, kind);                                            \
   }                                                                                                                   \

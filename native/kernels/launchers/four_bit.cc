@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace qwen_pt {
 
@@ -23,6 +24,9 @@ const T* given(const Tensor& x) {
   return x.defined() ? static_cast<const T*>(x.const_data_ptr()) : nullptr;
 }
 
+/// Of two: how many numbers share a scale.
+int runPower(int64_t count, int64_t runs) { return std::countr_zero(static_cast<uint64_t>(runLength(count, runs))); }
+
 }  // namespace
 
 bool suitsFusedDequantize(const Tensor& codes, const FourBitState& state, const FourBitRows& of) {
@@ -32,10 +36,10 @@ bool suitsFusedDequantize(const Tensor& codes, const FourBitState& state, const 
 }
 
 Tensor fusedDequantize(const Tensor& codes, const FourBitState& state, const FourBitRows& of) {
-  const int64_t run = runLength(of.rows * of.columns, state.absmax.numel());
+  const int run = runPower(of.rows * of.columns, state.absmax.numel());
   const Tensor out = at::empty({of.count, of.columns}, codes.options().dtype(of.dtype));
   const int64_t runs = state.absmax.numel(), each = kThreads * kWidth;
-  const int64_t outerRun = state.nested() ? runLength(runs, state.nestedAbsmax.numel()) : 1;
+  const int outerRun = state.nested() ? runPower(runs, state.nestedAbsmax.numel()) : 0;
   const unsigned blocks = static_cast<unsigned>(std::min((out.numel() + each - 1) / each, kMostBlocks));
   launch(codes, "four_bit", "dequantize_4bit_" + kernelSuffix(of.dtype), Grid{blocks, kThreads}, codes.const_data_ptr(),
          given<float>(state.levels), state.nested() ? nullptr : given<float>(state.absmax),
