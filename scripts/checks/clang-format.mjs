@@ -6,44 +6,18 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { filesUnder } from "../addon.mjs";
 import { projectRoot } from "../libtorch.mjs";
-import { withLock } from "../lock.mjs";
-import { makeEnvironment, pipInstall, sitePackages } from "../pip.mjs";
 import { runScript, SetupError } from "../tools.mjs";
+import { ensureTool } from "./tool-wheels.mjs";
 
 const wheel = "clang-format==22.1.8";
-const environment = path.join(projectRoot, ".tools", "clang-format");
-const record = path.join(environment, "ready.json");
-
-/** The installed program, or undefined where there is none of this version. */
-function installed() {
-  if (!existsSync(record)) return undefined;
-  const { package: name, program } = JSON.parse(readFileSync(record, "utf8"));
-  return name === wheel && existsSync(program) ? program : undefined;
-}
-
-async function install() {
-  process.stderr.write(`qwen-pt: installing ${wheel} into .tools/, once\n`);
-  makeEnvironment(environment);
-  const problem = await pipInstall(environment, ["--only-binary=:all:", wheel]);
-  if (problem !== "") {
-    throw new SetupError(
-      `${wheel} could not be installed into .tools/: ${problem}. Check pip's network or mirror.`,
-    );
-  }
-  const name = process.platform === "win32" ? "clang-format.exe" : "clang-format";
-  const program = path.join(sitePackages(environment), "clang_format", "data", "bin", name);
-  if (!existsSync(program)) throw new SetupError(`the wheel ${wheel} holds no program for this platform.`);
-  writeFileSync(record, `${JSON.stringify({ package: wheel, program })}\n`);
-}
 
 /** The path of clang-format, installed first where it is missing. */
 async function ensureClangFormat() {
-  if (installed() === undefined) {
-    await withLock(environment, async () => {
-      if (installed() === undefined) await install();
-    });
-  }
-  return installed();
+  const site = await ensureTool("clang-format", wheel);
+  const name = process.platform === "win32" ? "clang-format.exe" : "clang-format";
+  const program = path.join(site, "clang_format", "data", "bin", name);
+  if (!existsSync(program)) throw new SetupError(`the wheel ${wheel} holds no program for this platform.`);
+  return program;
 }
 
 /** A file's text as .clang-format wants it. */

@@ -2,15 +2,21 @@
 //
 //   node scripts/checks/cuda-kernels.mjs [--nvrtc FILE] [--arch sm_90a,...] [--output FOLDER] [--json]
 //
-// NVRTC is found as the addon finds it; --nvrtc names libnvrtc.so.13 of the pip package nvidia-cuda-nvrtc, which is
-// enough. Of each kernel it says the registers and what is spilt to local memory, as its cubin has them, and the loads and
+// NVRTC is found as the addon finds it; --nvrtc names another. Where there is none, the pip package nvidia-cuda-nvrtc (90 MB)
+// is fetched into .tools/, which is enough. Of each kernel it says the registers and what is spilt to local memory, as its cubin has them, and the loads and
 // stores of 16 bytes, as PTX has them. Exits 1 where a source does not compile or a kernel spills.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { findLibtorch } from "../libtorch.mjs";
 import { kernelsIn } from "./cubin.mjs";
+import { ensureTool } from "./tool-wheels.mjs";
+
+/** The CUDA of libtorch's own wheels. */
+const WHEEL = "nvidia-cuda-nvrtc==13.0.88";
+const LIBRARY = "libnvrtc.so.13";
 
 export const architectures = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120"];
 
@@ -27,6 +33,13 @@ export const sources = () =>
     .filter((file) => file.endsWith(".cu"))
     .map((file) => file.slice(0, -3))
     .sort();
+
+/** NVRTC's library out of .tools/, or undefined where the environment or a CUDA build of libtorch has one. */
+async function fetchedLibrary() {
+  const cuda = path.join(findLibtorch()?.root ?? "", "lib", "libtorch_cuda.so");
+  if (process.env.QWEN_PT_NVRTC !== undefined || existsSync(cuda)) return undefined;
+  return path.join(await ensureTool("nvrtc", WHEEL), "nvidia", "cu13", "lib", LIBRARY);
+}
 
 /** How many loads and stores of 16 bytes, and of fewer, each kernel has in PTX, where they can be read as text. */
 function accesses(addon, source) {
@@ -61,8 +74,8 @@ export function compileAll(addon, wanted, output) {
 }
 
 if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const given = option("--nvrtc");
-  if (given !== undefined) process.env.QWEN_PT_NVRTC = path.resolve(given);
+  const library = option("--nvrtc") ?? (await fetchedLibrary());
+  if (library !== undefined) process.env.QWEN_PT_NVRTC = path.resolve(library);
   const { addonPath } = await import("../../dist/torch/native.js");
   const addon = createRequire(import.meta.url)(addonPath());
   addon.setKernelFolders(folder, "");
