@@ -26,6 +26,8 @@ export interface Division {
    * undefined for nothing.
    */
   partOf(parameter: Tensor): { readonly part: Tensor; readonly from: number } | undefined;
+  /** Adds a tensor up over the processes, in place. Every process asks, with the same shape. */
+  sum(values: Tensor): void;
   /**
    * Calls `work` again and again, each time with some of the trained parameters in memory. The gradients that it leaves on
    * them are summed over the processes and added to the parts'. Every process asks, and leaves gradients on the same ones.

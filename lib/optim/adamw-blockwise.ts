@@ -47,11 +47,13 @@ const LEAST_PAGED = 1e5;
 const EMBEDDING = /(?:^|\.)embed_tokens\.(?!.*lora_)/;
 
 function forms(
-  { shape, name = "", wholeSize }: ParameterForm,
+  { shape, name = "", wholeShape = shape }: ParameterForm,
   { bits, pagesIn }: Pick<BlockwiseAdamWOptions, "bits" | "pagesIn">,
 ): StateForms {
-  const count = shape.reduce((a, b) => a * b, 1);
-  const all = wholeSize ?? count;
+  const [count, all] = [shape, wholeShape].map((sizes) => sizes.reduce((a, b) => a * b, 1)) as [
+    number,
+    number,
+  ];
   const inCodes = bits === 8 && all >= LEAST_IN_8_BITS && !EMBEDDING.test(name);
   const scales: TensorForm = { shape: [Math.ceil(count / RUN)], dtype: "float32" };
   const moment: TensorForm = {

@@ -1,7 +1,7 @@
 // The optimizers by the word that a recipe's `optim` calls them: a new one is a file beside this one and a line here.
 
 import { UserError } from "../errors.js";
-import { adafactor } from "./adafactor.js";
+import { adafactor } from "./adafactor/parts.js";
 import { adamw } from "./adamw.js";
 import { adamw8bit, pagedAdamw8bit, pagedAdamw32bit } from "./adamw-blockwise.js";
 import type { OptimizerArgument, OptimizerKind } from "./optimizer.js";

@@ -2,6 +2,14 @@
 
 import type { Tensor } from "../torch/index.js";
 
+/** What a part of a parameter, [length], is a part of. */
+export interface Whole {
+  /** The parameter's. */
+  readonly shape: readonly number[];
+  /** The part's first element, in C order. */
+  readonly from: number;
+}
+
 /** Parameters with one weight decay and one learning rate. */
 export interface ParameterGroup {
   /** Names by place, as in {@link ParameterGroup.parameters}; the optimizer's state is kept by them. */
@@ -12,8 +20,8 @@ export interface ParameterGroup {
   weightDecay: number;
   /** Its own rate; left out, the optimizer's. */
   learningRate?: number;
-  /** Elements of the whole parameters by place, where these are parts of them; left out: they are whole. */
-  wholeSizes?: readonly number[] | undefined;
+  /** By place, where these are parts of parameters; left out: they are whole. */
+  wholes?: readonly Whole[] | undefined;
 }
 
 const EXEMPT = [/bias/, /layernorm/, /rmsnorm/, /(?:^|\.)norm(?:$|\.)/, /_norm(?:$|\.)/];

@@ -1,17 +1,18 @@
 // Optimizers (optimizer.ts is what the loop asks of one, all-optimizers.ts the table), parameter groups, schedules and
 // clipping; exports only.
 
-export type { AdafactorOptions } from "./adafactor.js";
-export { Adafactor } from "./adafactor.js";
+export type { AdafactorOptions } from "./adafactor/adafactor.js";
+export { Adafactor } from "./adafactor/adafactor.js";
 export type { AdamWOptions, Scaling } from "./adamw.js";
 export { AdamW } from "./adamw.js";
 export type { BlockwiseAdamWOptions } from "./adamw-blockwise.js";
 export { BlockwiseAdamW } from "./adamw-blockwise.js";
 export { optimizerArguments, optimizerKind, optimizerNames, registerOptimizer } from "./all-optimizers.js";
 export { clipGradNorm, gradNorm } from "./clip.js";
-export type { LoraPlusOptions, ParameterGroup } from "./groups.js";
+export type { LoraPlusOptions, ParameterGroup, Whole } from "./groups.js";
 export { decayGroups, decays, embeddingGroups, loraPlusGroups } from "./groups.js";
 export type {
+  Divided,
   Optimizer,
   OptimizerArgument,
   OptimizerKind,

@@ -25,6 +25,11 @@ export interface Optimizer {
    * numbers or of the parameter's shape. Left out: none.
    */
   readonly runs?: Readonly<Record<string, number>>;
+  /**
+   * Entries that each process with a part of the parameter has as one process with all of it would, of whatever shape. Left
+   * out: none.
+   */
+  readonly shared?: readonly string[];
   /** Frees the state. */
   dispose(): void;
 }
@@ -45,8 +50,16 @@ export interface TensorForm {
 export interface ParameterForm extends TensorForm {
   /** As in its group. */
   readonly name?: string;
-  /** Elements of the whole parameter, where this is a part of it, [length]. */
-  readonly wholeSize?: number;
+  /** Shape of the whole parameter, where this is a part of it, [length]. */
+  readonly wholeShape?: readonly number[];
+}
+
+/** Processes that update a part of the same parameters each, as an optimizer of one of them meets the others. */
+export interface Divided {
+  /** All parameters that are trained, by name: the same, in the same order, in every process. */
+  readonly forms: ReadonlyMap<string, TensorForm>;
+  /** Adds a tensor up over the processes, in place. Every process asks, with the same shape. */
+  sum(values: Tensor): void;
 }
 
 /** What is kept for one parameter, by the entry's name; in the order of the file. */
@@ -91,6 +104,11 @@ export interface OptimizerKind {
   working?(parameter: ParameterForm, settings: OptimizerSettings): number;
   /** An optimizer over these groups, without any state yet. */
   make(groups: readonly ParameterGroup[], settings: OptimizerSettings): Optimizer;
+  /**
+   * One over parts of parameters (`wholes` of its groups), which asks the other processes for what it needs of theirs. Left
+   * out: there is none, unless the kind is elementwise and needs nothing.
+   */
+  makeDivided?(groups: readonly ParameterGroup[], settings: OptimizerSettings, among: Divided): Optimizer;
 }
 
 /** Bytes in memory of a tensor of this form; a single number counts as nothing, and so do a file's pages. */

@@ -97,7 +97,7 @@ function wholeGroup(
   return { ...group, parameters, names, weightDecay: group.weightDecay ?? weightDecay };
 }
 
-/** Something trains, and nothing twice. */
+/** Something trains, here or in another process, and nothing twice. */
 function checkMembers(groups: readonly ParameterGroup[], fail: (problem: string) => never): void {
   const names = new Set<string>();
   const seen = new Set<Tensor>();
@@ -112,7 +112,8 @@ function checkMembers(groups: readonly ParameterGroup[], fail: (problem: string)
         fail(`"${name}" is computed from others; give the tensors that it is computed from, or detach() it`);
     }
   }
-  if (![...seen].some((parameter) => parameter.requiresGrad))
+  const isDivided = groups.some(({ wholes }) => wholes !== undefined);
+  if (!isDivided && ![...seen].some((parameter) => parameter.requiresGrad))
     fail(
       seen.size === 0
         ? "there is no parameter to train; adapt a loaded model first: addLora(model, { rank: 8 }) or trainAll(model)"

@@ -3,7 +3,7 @@
 
 import type { DType, Tensor } from "../torch/index.js";
 import { isHost, keep, noGrad, scope, scratchZeros, zeros } from "../torch/index.js";
-import type { ParameterGroup } from "./groups.js";
+import type { ParameterGroup, Whole } from "./groups.js";
 import type { Optimizer, ParameterForm, StateForms } from "./optimizer.js";
 import { parameterGroups, type TrainedParameters } from "./parameters.js";
 
@@ -17,6 +17,8 @@ export interface UpdatedParameter {
   readonly gradient: Tensor;
   /** By the entry's name: zeros at first, changed in place. */
   readonly state: Readonly<Record<string, Tensor>>;
+  /** What the parameter is a part of; left out: it is whole. */
+  readonly whole?: Whole;
 }
 
 /** What a group says of its parameters at this step. */
@@ -59,16 +61,19 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
 
   /** Updates every parameter that has a gradient, in place. */
   step(extra?: Extra): void {
+    scope(() =>
+      noGrad(() => {
+        for (const [parts, settings] of this.due()) scope(() => this.update(parts, settings, extra));
+      }),
+    );
+  }
+
+  /** What a step updates, group by group, of one dtype and device each time. */
+  protected *due(): Generator<readonly [readonly UpdatedParameter[], GroupSettings]> {
     for (const group of this.groups) {
-      const settings = {
-        learningRate: group.learningRate ?? this.learningRate,
-        weightDecay: group.weightDecay,
-      };
-      scope(() =>
-        noGrad(() => {
-          for (const parts of this.#alike(group)) this.update(parts, settings, extra);
-        }),
-      );
+      const learningRate = group.learningRate ?? this.learningRate;
+      const { weightDecay } = group;
+      for (const parts of this.#alike(group)) yield [parts, { learningRate, weightDecay }];
     }
   }
 
@@ -79,21 +84,23 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
       const gradient = parameter.grad;
       if (gradient === undefined) continue;
       const name = group.names[index] as string;
-      const wholeSize = group.wholeSizes?.[index];
+      const whole = group.wholes?.[index];
       const kind = `${parameter.dtype} ${parameter.device}`;
       const parts = found.get(kind) ?? [];
       found.set(kind, parts);
-      parts.push({ name, parameter, gradient, state: this.#stateOf(name, parameter, wholeSize) });
+      const state = this.#stateOf(name, parameter, whole);
+      parts.push({ name, parameter, gradient, state, ...(whole !== undefined && { whole }) });
     }
     return found.values();
   }
 
-  #stateOf(name: string, parameter: Tensor, wholeSize: number | undefined): Readonly<Record<string, Tensor>> {
+  #stateOf(name: string, parameter: Tensor, whole: Whole | undefined): Readonly<Record<string, Tensor>> {
     let state = this.#states.get(name);
     if (state === undefined) {
       const made: Record<string, Tensor> = {};
       const { shape, dtype, device: own } = parameter;
-      const form = { name, shape, dtype, device: own, ...(wholeSize !== undefined && { wholeSize }) };
+      const wholeShape = whole?.shape;
+      const form = { name, shape, dtype, device: own, ...(wholeShape !== undefined && { wholeShape }) };
       for (const [entry, kept] of Object.entries(this.#forms(form))) {
         const { device = own, pagesIn } = kept;
         // pages are the processor's: a state on another device is a tensor there
@@ -128,10 +135,10 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
    * one that is unknown here, incomplete, of another optimizer, or of another shape or dtype.
    */
   loadStateDict(saved: ReadonlyMap<string, Tensor>): void {
-    const parameters = new Map<string, readonly [Tensor, number | undefined]>();
+    const parameters = new Map<string, readonly [Tensor, Whole | undefined]>();
     for (const group of this.groups) {
       for (const [i, name] of group.names.entries())
-        parameters.set(name, [group.parameters[i] as Tensor, group.wholeSizes?.[i]]);
+        parameters.set(name, [group.parameters[i] as Tensor, group.wholes?.[i]]);
     }
     const names = new Set([...saved.keys()].map((key) => key.slice(0, key.lastIndexOf("."))));
     for (const name of names)
@@ -139,7 +146,7 @@ export abstract class StatefulOptimizer<Extra = undefined> implements Optimizer 
     this.dispose();
     let taken = 0;
     for (const name of names) {
-      const own = parameters.get(name) as readonly [Tensor, number | undefined];
+      const own = parameters.get(name) as readonly [Tensor, Whole | undefined];
       for (const [entry, into] of Object.entries(this.#stateOf(name, ...own))) {
         const from = saved.get(`${name}.${entry}`);
         if (from === undefined) throw new RangeError(`optimizer state of "${name}" lacks ${entry}`);

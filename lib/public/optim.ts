@@ -6,6 +6,7 @@ export {
   AdamW,
   type AdamWOptions,
   clipGradNorm,
+  type Divided,
   decayGroups,
   type GroupInput,
   type GroupSettings,
@@ -37,4 +38,5 @@ export {
   type TensorForm,
   type TrainedParameters,
   type UpdatedParameter,
+  type Whole,
 } from "../optim/index.js";

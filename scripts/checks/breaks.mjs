@@ -133,8 +133,8 @@ export const BREAKS = [
   ],
   [
     "Adafactor's updates as long as they come",
-    "lib/optim/adafactor.ts",
-    "update.div_(excess).mul_(learningRate)",
+    "lib/optim/adafactor/adafactor.ts",
+    "update.div_(meanSquareRoot.div(this.#clipThreshold).clamp(1)).mul_(learningRate)",
     "update.mul_(learningRate)",
     "adafactor",
   ],

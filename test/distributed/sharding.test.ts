@@ -40,12 +40,23 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
       sharded: { "full_shard, everything kept": { fsdp: ["full_shard"], gradient_checkpointing: false } },
     },
   };
+  cases["lora by Adafactor"] = {
+    keys: { optim: "adafactor" },
+    sharded: { "full_shard, Adafactor": { fsdp: "full_shard" } },
+  };
+  cases["full by Adafactor"] = {
+    keys: { ...FULL, optim: "adafactor", weight_decay: 0.1 },
+    sharded: {
+      "shard_grad_op, Adafactor": { fsdp: "shard_grad_op" },
+      "ZeRO 2, Adafactor": { deepspeed: { zero_optimization: { stage: 2 } } },
+    },
+  };
   const names = Object.entries(cases).flatMap(([one, { sharded }]) =>
     Object.keys(sharded).map((name) => [one, name] as const),
   );
 
   /** An adapter is trained in the model's own float64; full and freeze train in float32 whatever the model is. */
-  const isWide = (one: string) => one === "lora";
+  const isWide = (one: string) => one.startsWith("lora");
 
   beforeAll(async () => {
     const recipes = names.flatMap(([one, name]) => {
@@ -61,7 +72,7 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
     }
   }, 300_000); // of two processes, on a machine that other tests share
 
-  const fileOf = (one: string) => (one === "lora" ? undefined : "model");
+  const fileOf = (one: string) => (isWide(one) ? undefined : "model");
 
   it.each(names)("%s, %s: fp32 to 1e-5, fp64 to 1e-9, each step", (one, name) => {
     expect(runs.apart(name, one, "loss")).toBeLessThan(1e-5);
@@ -136,33 +147,41 @@ describe.skipIf(process.platform !== "linux")("two processes with half of the mo
     expect(is!.equal(was!)).toBe(false);
   });
 
-  it("write their parts side by side, and go on from them bit for bit, as one process or as three", async () => {
-    const half = { ...FULL, fsdp: "full_shard", lr_scheduler_type: "constant" } as const;
-    const from = { ...half, resume_from_checkpoint: runs.path("straight/checkpoint-10") };
-    const { fsdp: _, ...undivided } = from;
-    await trainRanks(2, [
-      runs.recipe("straight", half),
-      runs.recipe("resumed", { ...half, max_steps: 10 }),
-      runs.recipe("resumed", half),
-      runs.recipe("undivided", undivided),
-    ]);
-    const files = readdirSync(runs.path("straight/checkpoint-10"));
-    expect(files.filter((name) => name.startsWith("optimizer"))).toEqual([
-      "optimizer-00001-of-00002.safetensors",
-      "optimizer-00002-of-00002.safetensors",
-    ]);
-    expect(runs.weightsApart("straight", "resumed", "model")).toBe(0);
-    const losses = (name: string) => runs.steps(name).map(({ loss }) => loss);
-    expect(losses("resumed")).toEqual(losses("straight"));
-    await runs.alone("as-one", undivided);
-    expect(existsSync(runs.path("as-one/checkpoint-20/optimizer.safetensors"))).toBe(true);
-    const back = { ...half, max_steps: 22, resume_from_checkpoint: runs.path("as-one/checkpoint-20") };
-    await trainRanks(3, [runs.recipe("as-three", from), runs.recipe("divided again", back)]);
-    for (const name of ["undivided", "as-one"]) {
-      expect(runs.apart(name, "straight", "loss")).toBeLessThan(1e-5);
-      expect(runs.weightsApart(name, "straight", "model")).toBeLessThan(1e-4);
-    }
-    expect(runs.steps("as-three")).toHaveLength(20);
-    expect(runs.steps("divided again")).toHaveLength(22);
-  });
+  it.each(["adamw_torch", "adafactor"])(
+    "write their parts side by side, and go on from them bit for bit, as one process or as three: %s",
+    async (optim) => {
+      const named = (name: string) => `${name}, ${optim}`;
+      const half = { ...FULL, optim, fsdp: "full_shard", lr_scheduler_type: "constant" } as const;
+      const from = { ...half, resume_from_checkpoint: runs.path(`${named("straight")}/checkpoint-10`) };
+      const { fsdp: _, ...undivided } = from;
+      await trainRanks(2, [
+        runs.recipe(named("straight"), half),
+        runs.recipe(named("resumed"), { ...half, max_steps: 10 }),
+        runs.recipe(named("resumed"), half),
+        runs.recipe(named("undivided"), undivided),
+      ]);
+      const files = readdirSync(runs.path(`${named("straight")}/checkpoint-10`));
+      expect(files.filter((name) => name.startsWith("optimizer"))).toEqual([
+        "optimizer-00001-of-00002.safetensors",
+        "optimizer-00002-of-00002.safetensors",
+      ]);
+      expect(runs.weightsApart(named("straight"), named("resumed"), "model")).toBe(0);
+      const losses = (name: string) => runs.steps(name).map(({ loss }) => loss);
+      expect(losses(named("resumed"))).toEqual(losses(named("straight")));
+      await runs.alone(named("as-one"), undivided);
+      expect(existsSync(runs.path(`${named("as-one")}/checkpoint-20/optimizer.safetensors`))).toBe(true);
+      const back = {
+        ...half,
+        max_steps: 22,
+        resume_from_checkpoint: runs.path(`${named("as-one")}/checkpoint-20`),
+      };
+      await trainRanks(3, [runs.recipe(named("as-three"), from), runs.recipe(named("divided again"), back)]);
+      for (const name of ["undivided", "as-one"].map(named)) {
+        expect(runs.apart(name, named("straight"), "loss")).toBeLessThan(1e-5);
+        expect(runs.weightsApart(name, named("straight"), "model")).toBeLessThan(1e-4);
+      }
+      expect(runs.steps(named("as-three"))).toHaveLength(20);
+      expect(runs.steps(named("divided again"))).toHaveLength(22);
+    },
+  );
 });

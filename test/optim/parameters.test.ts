@@ -121,3 +121,9 @@ describe("it refuses", () => {
     expect(make).toThrow(message);
   });
 });
+
+it("a process that has no part of what others train updates nothing", () => {
+  const group: ParameterGroup = { names: [], parameters: [], weightDecay: 0, wholes: [] };
+  expect(() => new AdamW([group], RATE).step()).not.toThrow();
+  expect(() => new AdamW([{ ...group, wholes: undefined }], RATE)).toThrow(/no parameter to train/);
+});

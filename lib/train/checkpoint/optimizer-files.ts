@@ -52,6 +52,8 @@ interface Run {
   readonly shape: readonly number[];
   /** [length], or a single number that counts for all elements. */
   readonly values: Tensor;
+  /** All of it, in its own shape, whatever part is asked for. */
+  readonly isShared?: boolean;
 }
 
 /**
@@ -61,10 +63,11 @@ interface Run {
 export function readOptimizer(
   dir: string,
   extents: Extents | undefined,
-  { runs: lengths = {} }: Pick<Optimizer, "runs"> = {},
+  { runs: lengths = {}, shared = [] }: Pick<Optimizer, "runs" | "shared"> = {},
 ): Map<string, Tensor> {
-  const lengthOf = (key: string): number => lengths[key.slice(key.lastIndexOf(".") + 1)] ?? 1;
-  const runs = runsOf(dir, lengthOf);
+  const entryOf = (key: string): string => key.slice(key.lastIndexOf(".") + 1);
+  const lengthOf = (key: string): number => lengths[entryOf(key)] ?? 1;
+  const runs = runsOf(dir, lengthOf, (key) => shared.includes(entryOf(key)));
   const found = new Map<string, Tensor>();
   for (const [key, pieces] of runs) {
     const extent = extents?.get(key.slice(0, key.lastIndexOf(".")));
@@ -82,14 +85,22 @@ function inRuns({ from, length, shape }: Extent, elements: number): Extent {
   return { from: count(from), length: count(length), shape: [count(whole)] };
 }
 
-/** Every entry's runs, from whatever files there are. */
-function runsOf(dir: string, lengthOf: (key: string) => number): Map<string, Run[]> {
+/** Every entry's runs, from whatever files there are; of what is shared, the first. */
+function runsOf(
+  dir: string,
+  lengthOf: (key: string) => number,
+  isShared: (key: string) => boolean,
+): Map<string, Run[]> {
   const runs = new Map<string, Run[]>();
   for (const name of filesOf(dir)) {
     const file = SafetensorsFile.open(path.join(dir, name));
     const extents = extentsOf(file);
     for (const key of file.names) {
       const values = file.tensor(key);
+      if (isShared(key)) {
+        if (!runs.has(key)) runs.set(key, [{ from: 0, shape: values.shape, values, isShared: true }]);
+        continue;
+      }
       const said = extents?.[key.slice(0, key.lastIndexOf("."))];
       const [first = 0, count = 0, ...sizes] = said ?? [0, 0, ...values.shape];
       const part = { from: first, length: count, shape: sizes };
@@ -125,7 +136,7 @@ function extentsOf(file: SafetensorsFile): Record<string, number[]> | undefined 
 /** The elements of an extent, or the whole tensor, out of the runs that have them. */
 function assembled(key: string, pieces: readonly Run[], extent: Extent | undefined, dir: string): Tensor {
   const [first] = pieces as [Run];
-  if (first.values.ndim === 0) return first.values;
+  if (first.values.ndim === 0 || first.isShared === true) return first.values;
   const { shape } = first;
   const whole = shape.reduce((product, size) => product * size, 1);
   const { from, length } = extent ?? { from: 0, length: whole };

@@ -123,6 +123,7 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     requiresGrad ? [{ name, shape, dtype }] : [],
   );
   const { state: optimizer, working } = optimizerBytes(kind, forms, settings);
+  const sharding = shardingSizes(model, recipe);
   const head = model.headWeight;
   return {
     ...storageOf(model, recipe),
@@ -136,9 +137,13 @@ function sizesOf(model: FamilyModel, recipe: Recipe): RunSizes {
     weights: recipe.layer_offload === "disk" ? streamedBytes(model) : bytesOf(model.parameters()),
     trained: bytesOf(learning),
     optimizer,
-    working,
+    // of parts; and what their processes add up, in float64, which is as many numbers as the whole state
+    working:
+      sharding === undefined
+        ? working
+        : working / sharding.processes + (kind.makeDivided ? 2 * optimizer : 0),
     head: head && { isTrained: head.requiresGrad, bytes: bytesPerElement(head.dtype) },
-    sharding: shardingSizes(model, recipe),
+    sharding,
     isStreaming: recipe.streaming,
     isElsewhere: recipe.activation_offload === "disk",
   };

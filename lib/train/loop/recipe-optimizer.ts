@@ -14,6 +14,7 @@ import {
   type ParameterGroup,
   type PlateauSettings,
   plateauRates,
+  type TensorForm,
 } from "../../optim/index.js";
 import type { Plan } from "../plan/plan.js";
 import type { Strategy } from "../strategy/strategy.js";
@@ -27,15 +28,29 @@ export function recipeOptimizer(recipe: Recipe, model: CausalModel, strategy: St
   const { kind, settings } = optimizerOf(recipe);
   // an adapter's dtype is chosen as it is made
   const dtype = recipe.finetuning_type === "lora" ? undefined : precisionOf(recipe).trainable;
-  return kind.make(strategy.divide(model, parameterGroups(recipe, model), dtype), settings);
+  const groups = parameterGroups(recipe, model);
+  const own = strategy.divide(model, groups, dtype);
+  const { division } = strategy;
+  if (division === undefined || kind.makeDivided === undefined) return kind.make(own, settings);
+  return kind.makeDivided(own, settings, { forms: formsOf(groups), sum: (values) => division.sum(values) });
+}
+
+function formsOf(groups: readonly ParameterGroup[]): Map<string, TensorForm> {
+  return new Map(
+    groups.flatMap(({ names, parameters }) =>
+      parameters.map(
+        ({ shape, dtype, device }, at) => [names[at] as string, { shape, dtype, device }] as const,
+      ),
+    ),
+  );
 }
 
 /** @throws UserError for an optimizer that there is not, or that does not go with parts of parameters */
 export function checkOptimizer(recipe: Recipe, { isDivided }: Strategy): void {
   const { kind } = optimizerOf(recipe);
-  if (isDivided && kind.isElementwise !== true)
+  if (isDivided && kind.isElementwise !== true && kind.makeDivided === undefined)
     throw new UserError(
-      `optim: ${recipe.optim} looks at whole matrices, of which a sharded run has parts; choose adamw_torch, adamw_bnb_8bit or sgd, or leave fsdp and deepspeed out`,
+      `optim: ${recipe.optim} looks at whole matrices, of which a sharded run has parts; choose adamw_torch, adafactor or sgd, or leave fsdp and deepspeed out`,
     );
 }
 

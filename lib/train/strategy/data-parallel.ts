@@ -35,6 +35,7 @@ export function dataParallel(world: World, context?: ContextGroup): Strategy {
       among.size === 1 ? order : shareOfRank(order, batchSize, dropLast, among),
     part: (batch, padId) => (context === undefined ? batch : partOfRows(batch, context, padId, context.ring)),
     sum: (values) => world.sum(values),
+    add: async (values) => void (await world.allReduce(values)),
     gather: (values) => gatherLists(world, values),
     whenComplete(model, parameters) {
       const sums = bucketsOf(parameters, () => byCompletion(model, parameters));

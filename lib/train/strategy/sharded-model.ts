@@ -63,6 +63,7 @@ export class ShardedModel implements Passage {
       rank: world.rank,
       size: world.size,
       partOf: (parameter) => owned.get(parameter),
+      sum: (values) => world.begin("allReduce", values).wait(),
       gathered(work) {
         for (const unit of units) {
           const trained = unit.filter(({ isTrained }) => isTrained);

@@ -33,6 +33,7 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     share: plain.share,
     part: plain.part,
     sum: plain.sum,
+    add: plain.add,
     gather: plain.gather,
     inTurn: plain.inTurn,
     agree: plain.agree,
@@ -78,14 +79,14 @@ function divideGroups(
     const places = group.parameters.flatMap((parameter, place) => {
       const found = own.get(names.get(parameter) as string);
       if (found === undefined) return [];
-      const size = found.shape.reduce((product, one) => product * one, 1);
-      return [{ name: group.names[place] as string, part: found.part, size }];
+      const { part, shape, from } = found;
+      return [{ name: group.names[place] as string, part, whole: { shape, from } }];
     });
     return {
       ...group,
       names: places.map(({ name }) => name),
       parameters: places.map(({ part }) => part),
-      wholeSizes: places.map(({ size }) => size),
+      wholes: places.map(({ whole }) => whole),
     };
   });
 }

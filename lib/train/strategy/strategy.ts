@@ -48,6 +48,8 @@ export interface Strategy {
   part(batch: Batch, padId: number): Batch;
   /** Sums over the processes, element by element: what a window's loss is divided by, whether one wants to stop. */
   sum(values: readonly number[]): Promise<number[]>;
+  /** Adds a tensor up over the processes, in place; contiguous, of the same shape everywhere. */
+  add(values: Tensor): Promise<void>;
   /** The lists of all processes, in the order of ranks; they need not be as long as each other. */
   gather(values: readonly number[]): Promise<number[][]>;
   /**
@@ -112,6 +114,7 @@ export const oneProcess: Strategy = {
   share: (order) => order,
   part: (batch) => batch,
   sum: async (values) => [...values],
+  add: async () => {},
   gather: async (values) => [[...values]],
   whenComplete: () => undefined,
   reduceGradients: async () => {},

@@ -100,7 +100,13 @@ describe("parts of parameters, as processes keep them", () => {
         parts.set(parameter, { part, from });
       }
       const held = new HeldSlices(model, slices, true);
-      held.divide({ rank, size: 2, partOf: (parameter) => parts.get(parameter), gathered: () => {} });
+      held.divide({
+        rank,
+        size: 2,
+        partOf: (parameter) => parts.get(parameter),
+        gathered: () => {},
+        sum: () => {},
+      });
       held.maskGradients();
       const values = [...parts.values()].map(({ part }) => part.clone());
       for (const { part } of parts.values()) noGrad(() => part.add_(1));

@@ -40,7 +40,7 @@ it("a part's state is the whole's, and any number of processes reads it", () => 
   const optimizers = extentsOf(CUTS["two"]!).map(({ from, length }) => {
     const part = noGrad(() => weight.flatten().narrow(0, from, length).clone()).requiresGrad_();
     part.grad = gradient.flatten().narrow(0, from, length).clone();
-    const group = { names: ["w"], parameters: [part], weightDecay: 0.01, wholeSizes: [SIZE] };
+    const group = { names: ["w"], parameters: [part], weightDecay: 0.01, wholes: [{ shape: SHAPE, from }] };
     const optimizer = new BlockwiseAdamW([group], { learningRate: 0.1, bits: 8 });
     optimizer.step();
     return { part, optimizer };

@@ -437,6 +437,9 @@ it("of two processes with half of a model each: half of everything, and one unit
   const block = model.layers[0]!.parameters().reduce((sum, parameter) => sum + parameter.numel(), 0);
   const rest = parameters - model.layers.length * block;
   expect(full.weights).toBe(whole.weights / 2 + 4 * Math.max(block, rest));
+  const rows = of({ fsdp: "full_shard", optim: "adafactor" }).bytes;
+  expect(rows.optimizer).toBeLessThan(0.1 * full.optimizer);
+  expect(rows.optimizer).toBe(of({ optim: "adafactor" }).bytes.optimizer / 2);
   const kept = of({ fsdp: "shard_grad_op" }).bytes;
   expect(kept.weights).toBe(1.5 * whole.weights);
   expect(of({ deepspeed: { zero_optimization: { stage: 3 } } }).bytes).toEqual(full);
