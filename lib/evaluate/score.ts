@@ -2,6 +2,7 @@
 // accuracy follow. Documents are scored one by one, not packed: a figure depends on no neighbour.
 import type { Tokenizer } from "../data/index.js";
 import type { CausalModel } from "../models/causal-model.js";
+import { inPart, passageOf } from "../step/passage.js";
 import { autocast, type Device, type DType, noGrad, scope, type Tensor, tensor } from "../torch/index.js";
 
 /** What a model makes of one document, its end included. */
@@ -30,6 +31,17 @@ export interface Score extends DocumentScore {
   readonly accuracy: number;
 }
 
+/** Processes that score the same documents together, each its share of the batches. */
+export interface ScoringRanks {
+  /** Number of this one, from 0. */
+  readonly rank: number;
+  readonly size: number;
+  /** Whether a pass through the model takes all of them. */
+  readonly isTogether: boolean;
+  /** Sums over the processes, element by element. */
+  sum(values: readonly number[]): Promise<number[]>;
+}
+
 /** How documents are scored. */
 export interface ScoreOptions {
   /** Where the model is. */
@@ -44,9 +56,14 @@ export interface ScoreOptions {
   signal?: AbortSignal;
   /** Asked between batches; true ends the scoring with an AbortError. */
   isAborted?: () => boolean;
+  /** Left out: one process. */
+  ranks?: ScoringRanks;
   /** Called after each batch with the tokens that were read and those that will have been. */
   onProgress?: (done: number, total: number) => void;
 }
+
+/** What is counted of a document as its windows are scored. */
+type Counted = { -readonly [field in "tokens" | "nats" | "correct"]: number };
 
 interface Window {
   document: number;
@@ -81,26 +98,65 @@ export async function scoreDocuments(
   }
   // windows of a size together, so that little is padding
   windows.sort((a, b) => b.ids.length - a.ids.length);
+  await scoreWindows(model, batchesOf(windows), scores, options);
+  return scores;
+}
+
+const alone: ScoringRanks = { rank: 0, size: 1, isTogether: false, sum: async (values) => [...values] };
+
+/** Batches in rounds of one for each process; what they find is the same everywhere. */
+async function scoreWindows(
+  model: CausalModel,
+  batches: readonly (readonly Window[])[],
+  scores: Counted[],
+  options: ScoreOptions,
+): Promise<void> {
+  const { rank, size, isTogether, sum } = options.ranks ?? alone;
+  const tokensOf = (some: readonly (readonly Window[])[]): number =>
+    some.flat().reduce((count, { ids }) => count + ids.length, 0);
+  const total = tokensOf(batches);
   const wasTraining = model.training;
-  const total = windows.reduce((sum, { ids }) => sum + ids.length, 0);
-  let done = 0;
+  let [done, aborted] = [0, false];
   model.eval();
   try {
-    for (let at = 0; at < windows.length; ) {
+    for (let first = 0; first < batches.length && !aborted; first += size) {
       options.signal?.throwIfAborted();
-      if (options.isAborted?.() === true) throw new DOMException("the scoring was ended early", "AbortError");
-      const rows = Math.max(1, Math.floor(BATCH_TOKENS / (windows[at] as Window).ids.length));
-      const batch = windows.slice(at, at + rows);
-      scoreBatch(model, batch, scores, options);
-      at += rows;
-      done += batch.reduce((sum, { ids }) => sum + ids.length, 0);
+      aborted = options.isAborted?.() === true;
+      if (isTogether) aborted = (await sum([Number(aborted)]))[0] !== 0;
+      const own = batches[first + rank];
+      if (aborted || (own === undefined && !isTogether)) continue;
+      // where a pass takes all, one that has no batch left computes another's
+      const counted = own === undefined ? scores.map(() => ({ tokens: 0, nats: 0, correct: 0 })) : scores;
+      scoreBatch(model, own ?? (batches[first] as Window[]), counted, options);
+      done += tokensOf(batches.slice(first, first + size));
       options.onProgress?.(done, total);
       await new Promise(setImmediate); // a signal can fire here
     }
   } finally {
     model.train(wasTraining);
   }
-  return scores;
+  if (size > 1) aborted = await addUp(scores, aborted, sum);
+  if (aborted) throw new DOMException("the scoring was ended early", "AbortError");
+}
+
+/** Adds the other processes' counts; whether one of them was ended early. */
+async function addUp(scores: Counted[], aborted: boolean, sum: ScoringRanks["sum"]): Promise<boolean> {
+  const own = scores.flatMap(({ tokens, nats, correct }) => [tokens, nats, correct]);
+  const [stopped, ...all] = await sum([Number(aborted), ...own]);
+  for (const [at, score] of scores.entries())
+    [score.tokens, score.nats, score.correct] = all.slice(3 * at, 3 * at + 3) as [number, number, number];
+  return stopped !== 0;
+}
+
+/** Windows, the longest first, in batches. */
+function batchesOf(windows: readonly Window[]): Window[][] {
+  const batches: Window[][] = [];
+  for (let at = 0; at < windows.length; ) {
+    const rows = Math.max(1, Math.floor(BATCH_TOKENS / (windows[at] as Window).ids.length));
+    batches.push(windows.slice(at, at + rows));
+    at += rows;
+  }
+  return batches;
 }
 
 /** The sum of documents' scores. */
@@ -138,7 +194,7 @@ function* windowsOf(whole: Int32Array, length: number, given: number): Generator
 function scoreBatch(
   model: CausalModel,
   windows: readonly Window[],
-  scores: { tokens: number; nats: number; correct: number }[],
+  scores: readonly Counted[],
   { device, compute }: ScoreOptions,
 ): void {
   const length = (windows[0] as Window).ids.length - 1;
@@ -160,18 +216,23 @@ function scoreBatch(
         compute,
         () => {
           const ids = tensor(inputs, { shape: [windows.length, length], dtype: "int64", device });
-          const hidden = forward(model, ids).flatten(0, 1).indexSelect(0, indices(rows, device));
-          for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
-            const count = Math.min(CHUNK_ROWS, rows.length - start);
-            const wanted = targets.slice(start, start + count);
-            const { nats, correct } = scoreRows(model, hidden.narrow(0, start, count), wanted, device);
-            for (let i = 0; i < count; i++) {
-              const score = scores[owners[start + i] as number] as (typeof scores)[number];
-              score.tokens += 1;
-              score.nats += nats[i] as number;
-              score.correct += correct[i] as number;
+          const last = lastOutput(model, ids);
+          const passage = passageOf(model);
+          inPart(passage, "head", () => {
+            const hidden = model.norm(last).flatten(0, 1).indexSelect(0, indices(rows, device));
+            for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
+              const count = Math.min(CHUNK_ROWS, rows.length - start);
+              const wanted = targets.slice(start, start + count);
+              const { nats, correct } = scoreRows(model, hidden.narrow(0, start, count), wanted, device);
+              for (let i = 0; i < count; i++) {
+                const score = scores[owners[start + i] as number] as Counted;
+                score.tokens += 1;
+                score.nats += nats[i] as number;
+                score.correct += correct[i] as number;
+              }
             }
-          }
+          });
+          passage.end();
         },
         device,
       ),
@@ -179,12 +240,14 @@ function scoreBatch(
   );
 }
 
-/** ids [batch, length] -> the normed last hidden states [batch, length, d] */
-function forward(model: CausalModel, ids: Tensor): Tensor {
-  let hidden = model.embed(ids);
+/** ids [batch, length] -> the last block's output [batch, length, d] */
+function lastOutput(model: CausalModel, ids: Tensor): Tensor {
+  const passage = passageOf(model);
+  let hidden = inPart(passage, "embedding", () => model.embed(ids));
   const positions = model.rope(ids.size(1), hidden);
-  for (const block of model.layers) hidden = scope(() => block.forward(hidden, positions as never));
-  return model.norm(hidden);
+  for (const [index, block] of model.layers.entries())
+    hidden = inPart(passage, index, () => scope(() => block.forward(hidden, positions as never)));
+  return hidden;
 }
 
 function scoreRows(

@@ -14,7 +14,7 @@ export {
   elasticNames,
   elasticTerms,
 } from "./forgetting/elastic-weights.js";
-export { estimateFisher, type Fisher, type FisherOptions } from "./forgetting/fisher.js";
+export { estimateFisher, type Fisher, type FisherOptions, type FisherRanks } from "./forgetting/fisher.js";
 export { type FisherSettings, fingerprint, loadFisher, saveFisher } from "./forgetting/fisher-file.js";
 export { documentArrangement } from "./order/arrange-documents.js";
 export { competence, type Pacing } from "./order/competence.js";

@@ -1,7 +1,6 @@
 // Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796): a spring from every weight to what it was,
 // whose stiffness is the weight's importance on a general corpus. Estimating that importance: fisher.ts.
 
-import { UserError } from "../../errors.js";
 import type { Module } from "../../nn/index.js";
 import { LoraLinear, SavedModule } from "../../peft/index.js";
 import { keep, noGrad, scope, type Tensor, zeros, zerosLike } from "../../torch/index.js";
@@ -13,7 +12,7 @@ interface WholeTerm {
   /** What it was. */
   readonly origin: Tensor;
   readonly fisher: Tensor;
-  /** What it was is a weight of the same model. */
+  /** What it was is a weight of the same model, whose values are kept where the model is divided. */
   readonly isCopy?: boolean;
 }
 
@@ -22,6 +21,9 @@ interface LoraTerm {
   readonly layer: LoraLinear;
   readonly fisher: Tensor;
 }
+
+/** What a process has of a weight. */
+type OwnPart = NonNullable<ReturnType<Division["partOf"]>>;
 
 /** One weight that is held to where it was. */
 export type ElasticTerm = WholeTerm | LoraTerm;
@@ -38,8 +40,10 @@ export function elasticTerms(
   const terms: ElasticTerm[] = [];
   const whole = (parameter: Tensor, name: string, isCopy = false): void => {
     const [origin, stiffness] = [base.get(name), fisher.get(name)];
-    if (origin !== undefined && stiffness !== undefined)
-      terms.push({ parameter, origin, fisher: stiffness, isCopy });
+    if (origin === undefined || stiffness === undefined) return;
+    // its memory, whatever becomes of the weight
+    const before = isCopy ? scope(() => keep(noGrad(() => origin.detach()))) : origin;
+    terms.push({ parameter, origin: before, fisher: stiffness, isCopy });
   };
   const nameOf = new Map([...base].map(([name, tensor]) => [tensor, name]));
   let adapted = false;
@@ -95,24 +99,20 @@ export class ElasticWeights implements TrainingMethod {
     return this.#division === undefined ? [] : ["ewc_loss"];
   }
 
-  /**
-   * From now on has the springs of this process's parts of whole weights, and of LoRA layers those of its rows.
-   * @throws UserError for weights that are trained as copies of others that are divided too
-   */
+  /** From now on has the springs of this process's parts of whole weights, and of LoRA layers those of its rows. */
   divide(division: Division): void {
     this.#division = division;
     this.#terms = this.#terms.flatMap((term): ElasticTerm[] => {
       if ("layer" in term) return [term];
       const own = division.partOf(term.parameter);
-      if (term.isCopy)
-        throw new UserError(
-          "ewc_lambda: tables that are trained beside an adapter (additional_target) are not held where the model is in parts; leave one of the two out, or fsdp and deepspeed",
-        );
-      if (own === undefined) return [];
-      const { part, from } = own;
-      const slice = (whole: Tensor): Tensor =>
-        scope(() => noGrad(() => keep(whole.detach().reshape([-1]).narrow(0, from, part.numel()))));
-      return [{ parameter: part, origin: slice(term.origin), fisher: slice(term.fisher) }];
+      const slice = (whole: Tensor, { part, from }: OwnPart): Tensor =>
+        noGrad(() => whole.detach().reshape([-1]).narrow(0, from, part.numel()));
+      // of a copy's memory nothing else is left to keep
+      const origin =
+        own && scope(() => keep(term.isCopy ? slice(term.origin, own).clone() : slice(term.origin, own)));
+      if (term.isCopy) term.origin.dispose();
+      if (own === undefined || origin === undefined) return [];
+      return [{ parameter: own.part, origin, fisher: scope(() => keep(slice(term.fisher, own))) }];
     });
   }
 

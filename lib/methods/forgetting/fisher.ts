@@ -15,6 +15,17 @@ import {
   zeros,
 } from "../../torch/index.js";
 
+/** Processes that estimate together, each on its share of the batches. */
+export interface FisherRanks {
+  /** Number of this one, from 0. */
+  readonly rank: number;
+  readonly size: number;
+  /** Sums over the processes, element by element. */
+  sum(values: readonly number[]): Promise<number[]>;
+  /** Adds a tensor up over the processes, in place. */
+  add(values: Tensor): Promise<void>;
+}
+
 /** What {@link estimateFisher} works with. */
 export interface FisherOptions {
   /** autocast's dtype; undefined computes in the weights' own. */
@@ -25,6 +36,8 @@ export interface FisherOptions {
   lossOf(hidden: Tensor, batch: Batch): Tensor;
   /** Between blocks of text. */
   onBlock?(done: number): Promise<void> | void;
+  /** Left out: one process. */
+  ranks?: FisherRanks;
 }
 
 /** Fisher information by the names of weights, and how many tokens it comes from. */
@@ -45,7 +58,7 @@ export interface Fisher {
  * KL(p_w0 || p_w) a token (Kirkpatrick et al. 2017, arXiv:1612.00796; Martens 2020, arXiv:1412.1193).
  *
  * @param weights leaves of the model that ask for no gradient, by name
- * @param batches one block of text each
+ * @param batches one block of text each, the same ones in every process
  */
 export async function estimateFisher(
   model: CausalModel,
@@ -56,18 +69,24 @@ export async function estimateFisher(
   const sums = new Map<Tensor, Tensor>();
   for (const weight of weights.values())
     sums.set(weight, keep(zeros([...weight.shape], { dtype: "float32", device: weight.device })));
-  const { asBase = (body) => body() } = options;
+  const { asBase = (body) => body(), ranks } = options;
   const wasTraining = model.training;
   let [blocks, tokens] = [0, 0];
   model.eval();
   try {
+    let at = 0;
     for (const batch of batches) {
+      if (ranks !== undefined && at++ % ranks.size !== ranks.rank) continue;
       asBase(() => scope(() => new OneBlock(model, sums, batch, options).run()));
       tokens += labelled(batch);
       await options.onBlock?.(++blocks);
     }
   } finally {
     model.train(wasTraining);
+  }
+  if (ranks !== undefined) {
+    [blocks, tokens] = (await ranks.sum([blocks, tokens])) as [number, number];
+    for (const sum of sums.values()) await ranks.add(sum);
   }
   noGrad(() => sums.forEach((sum) => void sum.div_(tokens)));
   const values = new Map([...weights].map(([name, weight]) => [name, sums.get(weight) as Tensor]));

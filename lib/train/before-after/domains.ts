@@ -18,6 +18,7 @@ import { openModel } from "../../inference/open-model.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { getRngState, keep, setRngState } from "../../torch/index.js";
 import type { Prepared } from "../setup/prepare.js";
+import type { Strategy } from "../strategy/strategy.js";
 import { reportedSets } from "./forgetting-report.js";
 
 /** The file of the scores before and after training. */
@@ -35,6 +36,8 @@ export interface Domain {
 export interface DomainOptions {
   readonly emit: (event: TrainEvent) => void;
   readonly isAborted?: () => boolean;
+  /** The run's processes, each of which scores its share; rank 0 writes. */
+  readonly strategy: Strategy;
 }
 
 /**
@@ -100,7 +103,10 @@ export class DomainEvaluation {
     writeWhole(path.join(dir, DOMAIN_FILE), `${JSON.stringify(report, null, 2)}\n`);
   }
 
-  /** Scores the trained model, writes {@link DOMAIN_FILE} and reports the table; undefined where it was aborted. */
+  /**
+   * Scores the trained model, writes {@link DOMAIN_FILE} and reports the table; undefined where it was aborted. Every process
+   * asks.
+   */
   async finish(dir: string): Promise<DomainReport | undefined> {
     const { model, tokenizer } = this.prepared;
     let after: DomainScores;
@@ -112,7 +118,7 @@ export class DomainEvaluation {
       this.options.emit({ type: "message", level: "warning", text });
       return undefined;
     }
-    this.save(dir, after);
+    if (this.options.strategy.rank === 0) this.save(dir, after);
     const [before, now] = [this.#rows(this.#before, "before"), this.#rows(after, "after")];
     this.options.emit({
       type: "domains",
@@ -160,6 +166,7 @@ export class DomainEvaluation {
       length: recipe.cutoff_len,
       compute: precisionOf(recipe).compute,
       isAborted: this.options.isAborted,
+      ranks: this.options.strategy,
     };
     const scores: Record<string, Score> = {};
     for (const { name, texts, tag } of this.domains)

@@ -187,11 +187,18 @@ export function listCheckpoints(outputDir: string): { step: number; dir: string 
     .sort((a, b) => b.step - a.step);
 }
 
+/** One of several that read a folder together. */
+interface Share {
+  readonly rank: number;
+  readonly size: number;
+}
+
 /**
- * Checks a checkpoint against its manifest: every file there, of its length and its hash.
+ * Checks a checkpoint against its manifest: every file there, of its length, and of its hash those of a share; left out,
+ * all.
  * @throws UserError naming the file that is missing or damaged
  */
-export function verifyCheckpoint(dir: string): void {
+export function verifyCheckpoint(dir: string, { rank, size }: Share = { rank: 0, size: 1 }): void {
   const file = path.join(dir, MANIFEST);
   const refuse = (why: string): UserError => new UserError(`${why}; resume from another checkpoint`);
   if (!existsSync(dir))
@@ -207,13 +214,19 @@ export function verifyCheckpoint(dir: string): void {
     );
   }
   const { files } = readJsonFile(file, MANIFEST_SHAPE, { remedy: "resume from another checkpoint" });
-  for (const [name, { bytes, sha256: expected }] of Object.entries(files)) {
-    const member = insideFolder(dir, name, file, null);
-    if (!existsSync(member)) throw refuse(`${member} is missing`);
-    const { size } = statSync(member);
-    if (size !== bytes) throw refuse(`${member} has ${size} bytes where ${bytes} were written`);
-    if (sha256(member) !== expected) throw refuse(`${member} is damaged (its checksum differs)`);
+  const members = Object.entries(files).map(([name, said]) => ({
+    ...said,
+    member: insideFolder(dir, name, file, null),
+  }));
+  for (const { member, bytes } of members) {
+    const found = statSync(member, { throwIfNoEntry: false })?.size;
+    if (found === undefined) throw refuse(`${member} is missing`);
+    if (found !== bytes) throw refuse(`${member} has ${found} bytes where ${bytes} were written`);
   }
+  // the largest dealt out first: files of parts are of a size
+  for (const [at, { member, sha256: expected }] of members.sort((a, b) => b.bytes - a.bytes).entries())
+    if (at % size === rank && sha256(member) !== expected)
+      throw refuse(`${member} is damaged (its checksum differs)`);
 }
 
 /**

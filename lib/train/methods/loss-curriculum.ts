@@ -10,11 +10,13 @@ import { evaluateBatch } from "../../step/micro-step.js";
 import {
   type Device,
   type DType,
+  keep,
   loadSafetensors,
   saveSafetensors,
   scope,
   tensor,
 } from "../../torch/index.js";
+import type { Strategy } from "../strategy/strategy.js";
 
 const FILE = "curriculum_losses.safetensors";
 const NAME = "loss";
@@ -29,6 +31,8 @@ export interface LossCurriculumOptions {
   device: Device;
   compute: DType | undefined;
   signal: AbortSignal | undefined;
+  /** The run's processes, each of which scores its share. */
+  ranks: Pick<Strategy, "rank" | "size" | "isTogether" | "add">;
   say(line: string): void;
 }
 
@@ -55,25 +59,35 @@ export class LossCurriculum implements TrainingMethod {
 
   /** The mean loss of each block; those that are replayed are not ordered, and score 0. */
   async #score(): Promise<Float32Array<ArrayBuffer>> {
-    const { blocks, model, sources, padId, device, compute, signal, say } = this.#options;
+    const { blocks, model, sources, padId, device, compute, signal, ranks, say } = this.#options;
     const scored = sources.filter(({ replay }) => !replay);
     const count = scored.reduce((sum, source) => sum + source.blocks, 0);
     say(`curriculum: scoring ${count.toLocaleString("en-US")} blocks by the model's loss`);
     const losses = new Float32Array(blocks.length);
+    const order = scored.flatMap(({ first, blocks: own }) =>
+      Array.from({ length: own }, (_, at) => first + at),
+    );
     model.eval();
     try {
-      for (const { first, blocks: own } of scored)
-        for (let block = first; block < first + own; block++) {
-          const batch = batchOf(blocks, [block], padId);
-          const labels = batch.labels.reduce((sum, label) => sum + (label === IGNORED_LABEL ? 0 : 1), 0);
-          losses[block] = evaluateBatch(model, batch, { device, compute, scale: 1 / Math.max(1, labels) });
-          signal?.throwIfAborted();
-          await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
-        }
+      for (let at = ranks.rank; at - ranks.rank < order.length; at += ranks.size) {
+        if (at >= order.length && !ranks.isTogether) break;
+        // beside the others' last ones, where a pass takes all processes: counted by whoever has it
+        const block = order[Math.min(at, order.length - 1)] as number;
+        const batch = batchOf(blocks, [block], padId);
+        const labels = batch.labels.reduce((sum, label) => sum + (label === IGNORED_LABEL ? 0 : 1), 0);
+        const loss = evaluateBatch(model, batch, { device, compute, scale: 1 / Math.max(1, labels) });
+        if (at < order.length) losses[block] = loss;
+        signal?.throwIfAborted();
+        await new Promise((resolve) => setImmediate(resolve)); // a signal can fire here
+      }
     } finally {
       model.train();
     }
-    return losses;
+    const all = keep(tensor(losses));
+    await ranks.add(all);
+    const shared = Float32Array.from(all.toArray() as Float32Array);
+    all.dispose();
+    return shared;
   }
 
   #read(dir: string): Float32Array<ArrayBuffer> {

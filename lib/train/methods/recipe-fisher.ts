@@ -14,7 +14,13 @@ import { messageOf, UserError } from "../../errors.js";
 import type { TrainEvent } from "../../events.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { writeError } from "../../files/output-file.js";
-import { estimateFisher, type FisherSettings, loadFisher, saveFisher } from "../../methods/index.js";
+import {
+  estimateFisher,
+  type FisherRanks,
+  type FisherSettings,
+  loadFisher,
+  saveFisher,
+} from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { headLoss, nextTokenLabels } from "../../step/loss.js";
 import { type Device, type DType, isHost, type Tensor } from "../../torch/index.js";
@@ -35,6 +41,8 @@ export interface FisherSource {
   compute: DType | undefined;
   emit(event: TrainEvent): void;
   signal: AbortSignal | undefined;
+  /** Processes that estimate it together. */
+  ranks: FisherRanks;
 }
 
 /** The file of a recipe's Fisher information. */
@@ -44,25 +52,38 @@ export function fisherFile({ ewc_fisher, output_dir }: Recipe): string {
 
 /**
  * Fisher information by weight, on the device. A file that the recipe names must fit; the one of output_dir is
- * replaced where it does not.
+ * replaced where it does not. Where some process has no file, all estimate.
  * @throws UserError for a file that does not fit, and for a corpus without a block
  */
 export async function loadOrEstimateFisher(source: FisherSource): Promise<Map<string, Tensor>> {
-  const { recipe, weights, emit, device } = source;
+  const { recipe, weights, emit, device, ranks } = source;
   const file = fisherFile(recipe);
   const settings = settingsOf(source);
   const load = (): Map<string, Tensor> => {
     const found = loadFisher(file, settings, weights.keys());
     return isHost(device) ? found : new Map([...found].map(([name, values]) => [name, values.to(device)]));
   };
-  if (existsSync(file)) {
+  const find = (): Map<string, Tensor> | undefined => {
+    if (!existsSync(file)) return undefined;
     try {
       return load();
     } catch (error) {
       if (recipe.ewc_fisher !== null || !(error instanceof UserError)) throw error;
+      return undefined;
     }
+  };
+  const found = find();
+  const [having] = await ranks.sum([Number(found !== undefined)]);
+  if (found !== undefined && having === ranks.size) return found;
+  const { save, dispose } = await estimate(source, file, settings);
+  try {
+    const isMain = ranks.rank === 0;
+    if (isMain && found === undefined) save();
+    await ranks.sum([0]); // rank 0's file is there, on the disks that it sees
+    if (!isMain && find() === undefined) save();
+  } finally {
+    dispose();
   }
-  await estimate(source, file, settings);
   emit({ type: "file", path: file, what: "Fisher information" });
   return load();
 }
@@ -80,8 +101,13 @@ function settingsOf({ recipe, fingerprint }: FisherSource): Wanted {
   };
 }
 
-async function estimate(source: FisherSource, file: string, wanted: Wanted): Promise<void> {
-  const { model, asBase, weights, compute, device, emit, signal } = source;
+interface Estimated {
+  save(): void;
+  dispose(): void;
+}
+
+async function estimate(source: FisherSource, file: string, wanted: Wanted): Promise<Estimated> {
+  const { model, asBase, weights, compute, device, emit, signal, ranks } = source;
   const { datasets, samples, blocks } = wanted;
   if (datasets === undefined || samples === undefined || blocks === undefined)
     throw new UserError(
@@ -98,6 +124,7 @@ async function estimate(source: FisherSource, file: string, wanted: Wanted): Pro
   const fisher = await estimateFisher(model, weights, batches, {
     compute,
     asBase,
+    ranks,
     lossOf: (hidden, { labels, batch, length }) =>
       headLoss(model, hidden, nextTokenLabels({ labels, batch, length }, device), 1, compute),
     async onBlock() {
@@ -105,11 +132,12 @@ async function estimate(source: FisherSource, file: string, wanted: Wanted): Pro
       signal?.throwIfAborted();
     },
   });
-  try {
-    saveFisher(file, fisher, { model: wanted.model, datasets, samples, blocks });
-  } finally {
-    for (const values of fisher.values.values()) values.dispose();
-  }
+  return {
+    save: () => saveFisher(file, fisher, { model: wanted.model, datasets, samples, blocks }),
+    dispose() {
+      for (const values of fisher.values.values()) values.dispose();
+    },
+  };
 }
 
 /** A number of blocks of the general corpus, spread evenly over it, each a batch. */

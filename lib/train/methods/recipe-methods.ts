@@ -11,6 +11,7 @@ import {
   ElasticWeights,
   elasticNames,
   elasticTerms,
+  type FisherRanks,
   fingerprint,
   type TrainingMethod,
 } from "../../methods/index.js";
@@ -30,6 +31,8 @@ export interface MethodSetting {
   device: Device;
   emit(event: TrainEvent): void;
   signal: AbortSignal | undefined;
+  /** The run's processes. */
+  ranks: FisherRanks;
 }
 
 /** The model as it was before training: an adapted model without its adapter, or a copy. */

@@ -44,7 +44,7 @@ import { deviceNotes } from "./device-notes.js";
 import { releaseMemory } from "./free-memory.js";
 import { sayKernels } from "./fused-kernels.js";
 import { findResume } from "./resume.js";
-import { factsOf } from "./same-everywhere.js";
+import { inputFacts } from "./same-everywhere.js";
 import { StreamedWeights } from "./streamed-weights.js";
 import { attentionLine, computingOf, productsLine, slowness } from "./what-computes.js";
 
@@ -104,8 +104,9 @@ export async function prepare(
   const given = loaded.recipe;
   for (const text of loaded.notes) emit({ type: "message", level: "info", text });
   const around = { hub: datasetFetcher({ keys: given, onEvent: emit }), emit, signal };
-  const { resume, recipe, tokenizer, start, data } = await strategy.inTurn("data", () =>
-    readInputs(given, around, strategy),
+  const resume = await findResume(given, emit, strategy); // together: each process reads a share of the files
+  const { recipe, tokenizer, start, data } = await strategy.inTurn("data", () =>
+    readInputs(given, resume, around, strategy),
   );
   const sampler = drawOrder(recipe, data, emit, strategy.batchRanks);
   const building = {
@@ -116,13 +117,12 @@ export async function prepare(
     isDividedLater: strategy.isDivided && !computesFirst(recipe),
   };
   const { device } = building;
-  const parts = await makeModel(recipe, building, { ...around, tokenizer, data, sampler });
+  const surroundings = { ...around, tokenizer, data, sampler, strategy, given };
+  const parts = await makeModel(recipe, building, surroundings);
   const { model } = parts;
   const memory = settleMemory(model, given, recipe, device, emit);
   if (data.stream === undefined) await tokenizer.release(); // a stream encodes as long as the run lasts
   await releaseMemory();
-  if (strategy.size > 1)
-    await strategy.agree("inputs", factsOf({ recipe: given, blocks: data.blocks, model, resume }));
   return {
     recipe: given,
     located: recipe,
@@ -168,9 +168,13 @@ function computesFirst(recipe: Recipe): boolean {
 }
 
 /** What a run reads before it builds anything: what the first process fetches and tokenizes, the others find. */
-async function readInputs(given: Recipe, around: Surroundings, strategy: Strategy): Promise<Inputs> {
+async function readInputs(
+  given: Recipe,
+  resume: string | undefined,
+  around: Surroundings,
+  strategy: Strategy,
+): Promise<Inputs> {
   const { hub, emit, signal } = around;
-  const resume = findResume(given, emit, strategy);
   const recipe = await fetchModelFiles(given, emit, signal);
   const config = modelConfig(recipe, () => {}); // fail on a wrong model before hours of tokenizing
   const { tokenizer, start } = await openVocabulary(recipe, emit, { resume, hub, signal });
@@ -180,11 +184,10 @@ async function readInputs(given: Recipe, around: Surroundings, strategy: Strateg
     );
   }
   requireAutocast(recipe, config.dtype, trainedTables(recipe, start));
-  return { resume, recipe, tokenizer, start, data: await readData(recipe, tokenizer, around, strategy) };
+  return { recipe, tokenizer, start, data: await readData(recipe, tokenizer, around, strategy) };
 }
 
 interface Inputs {
-  readonly resume: string | undefined;
   readonly recipe: Recipe;
   readonly tokenizer: Tokenizer;
   readonly start: BaseModelOptions["start"];
@@ -233,21 +236,31 @@ function drawOrder(recipe: Recipe, data: TrainingData, emit: Emit, ranks: number
 async function makeModel(
   recipe: Recipe,
   building: BaseModelOptions,
-  around: Surroundings & { tokenizer: Tokenizer; data: TrainingData; sampler: RunOrder | undefined },
+  around: Surroundings & {
+    tokenizer: Tokenizer;
+    data: TrainingData;
+    sampler: RunOrder | undefined;
+    strategy: Strategy;
+    given: Recipe;
+  },
 ): Promise<Pick<Prepared, "model" | "weights" | "methods">> {
   const { device, start } = building;
-  const { hub, emit, signal, tokenizer, data, sampler } = around;
+  const { hub, emit, signal, tokenizer, data, sampler, strategy: ranks, given } = around;
   if (recipe.tf32) setFloat32Precision("high");
   setDeterministic(recipe.full_determinism);
   manualSeed(recipe.seed);
   const { model, weights, methods } = buildModel(recipe, building, emit);
+  if (ranks.size > 1) {
+    const { resume } = building;
+    await ranks.agree("inputs", inputFacts({ recipe: given, blocks: data.blocks, model, resume }));
+  }
   const reference = (): FamilyModel => {
     manualSeed(recipe.seed); // what a fresh model drew, this one draws too
     const config = modelConfig(recipe, () => {});
     return loadBase(recipe, config, { name: "", device, resume: undefined, start });
   };
   methods.unshift(
-    ...(await recipeMethods({ recipe, model, reference, tokenizer, hub, device, emit, signal })),
+    ...(await recipeMethods({ recipe, model, reference, tokenizer, hub, device, emit, signal, ranks })),
   );
   if (recipe.curriculum_by === "loss" && sampler !== undefined)
     methods.push(
@@ -260,6 +273,7 @@ async function makeModel(
         device,
         compute: precisionOf(recipe).compute,
         signal,
+        ranks,
         say: (text) => emit({ type: "message", level: "info", text }),
       }),
     );

@@ -20,18 +20,39 @@ function resumable(dir: string): string {
 }
 
 /** The first of the folders that is complete and undamaged; a warning for each before it. */
-function firstWhole(dirs: readonly string[], emit: Emit): string | undefined {
+async function firstWhole(dirs: readonly string[], emit: Emit, run: Attempt): Promise<string | undefined> {
   for (const dir of dirs) {
-    try {
-      verifyCheckpoint(dir);
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      emit({ type: "message", level: "warning", text: `skipped: ${error.message}` });
-      continue;
-    }
-    return resumable(dir);
+    const fault = await faultOf(dir, run);
+    if (fault === undefined) return resumable(dir);
+    emit({ type: "message", level: "warning", text: `skipped: ${fault}` });
   }
   return undefined;
+}
+
+/** What is wrong with a checkpoint, of which each process reads a share of the files; the same line for all of them. */
+async function faultOf(dir: string, run: Attempt): Promise<string | undefined> {
+  let fault = "";
+  try {
+    verifyCheckpoint(dir, run);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    fault = error.message;
+  }
+  const faults = await textsOf(fault, run);
+  const rank = faults.findIndex((text) => text !== "");
+  if (rank < 0) return undefined;
+  return rank === 0 ? faults[0] : `rank ${rank}: ${faults[rank]}`; // it may see another disk
+}
+
+/** The texts of all processes. */
+async function textsOf(own: string, { gather }: Attempt): Promise<string[]> {
+  return (await gather([...Buffer.from(own)])).map((bytes) => Buffer.from(bytes).toString());
+}
+
+/** What rank 0 has found, on every process: folders change while it looks. */
+async function asRank0<T>(found: () => T, run: Attempt): Promise<T> {
+  const [said = ""] = await textsOf(run.rank === 0 ? JSON.stringify(found()) : "", run);
+  return JSON.parse(said) as T;
 }
 
 /** A run's processes, as far as they matter here. */
@@ -40,6 +61,8 @@ export interface Attempt {
   readonly size: number;
   /** How often the processes were started again. */
   readonly attempt: number;
+  /** The lists of all processes, in the order of ranks. */
+  gather(values: readonly number[]): Promise<number[][]>;
 }
 
 /**
@@ -47,34 +70,34 @@ export interface Attempt {
  * that were started again, the last one of their run.
  * @throws UserError for a folder that is no complete checkpoint, and for an output_dir that would be overwritten
  */
-export function findResume(recipe: Recipe, emit: Emit, { rank, size, attempt }: Attempt): string | undefined {
+export async function findResume(recipe: Recipe, emit: Emit, run: Attempt): Promise<string | undefined> {
   const { output_dir, resume_from_checkpoint: wanted, overwrite_output_dir } = recipe;
-  if (rank === 0) {
+  const { own, all, weights } = await asRank0(() => {
     checkWritable(output_dir);
     cleanStale(output_dir);
-    if (size > 1 && attempt === 0) noteBeginning(output_dir);
-  }
-  if (attempt > 0) {
-    const own = firstWhole(checkpointsOfRun(output_dir), emit);
-    if (own !== undefined) return own;
-  }
+    if (run.size > 1 && run.attempt === 0) noteBeginning(output_dir);
+    return {
+      own: run.attempt > 0 ? checkpointsOfRun(output_dir) : [],
+      all: listCheckpoints(output_dir).map(({ dir }) => dir),
+      weights: existsSync(output_dir)
+        ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name))
+        : undefined,
+    };
+  }, run);
+  const newest = await firstWhole(own, emit, run);
+  if (newest !== undefined) return newest;
   if (typeof wanted === "string") {
-    verifyCheckpoint(wanted);
+    const fault = await faultOf(wanted, run);
+    if (fault !== undefined) throw new UserError(fault);
     return resumable(wanted);
   }
   if (wanted !== true && overwrite_output_dir) return undefined;
-  const last = firstWhole(
-    listCheckpoints(output_dir).map(({ dir }) => dir),
-    emit,
-  );
+  const last = await firstWhole(all, emit, run);
   if (last !== undefined) return last;
   if (wanted === true)
     throw new UserError(
       `resume_from_checkpoint: there is no complete checkpoint in ${output_dir}; leave it out to start over`,
     );
-  const weights = existsSync(output_dir)
-    ? readdirSync(output_dir).find((name) => WEIGHT_FILES.includes(name))
-    : undefined;
   if (weights !== undefined) {
     throw new UserError(
       `output_dir: ${output_dir} holds ${weights} of an earlier run; choose another folder or set overwrite_output_dir: true`,

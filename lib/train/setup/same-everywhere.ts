@@ -17,7 +17,7 @@ const PLACES: readonly string[] = [
 /** Blocks that are read, and numbers of each parameter. */
 const SAMPLES = 64;
 
-/** What {@link factsOf} looks at. */
+/** What {@link inputFacts} looks at. */
 export interface Compared {
   readonly recipe: Recipe;
   readonly blocks: TokenBlocks;
@@ -26,11 +26,15 @@ export interface Compared {
   readonly resume: string | undefined;
 }
 
-/** The facts of this rank, by the words that a message names them by. */
-export function factsOf({ recipe, blocks, model, resume }: Compared): Record<string, string> {
+/** What this rank was asked for, by the words that a message names it by: known before anything is read. */
+export function recipeFacts(recipe: Recipe): Record<string, string> {
   const keys = Object.entries(withoutSecrets(recipe)).filter(([key]) => !PLACES.includes(key));
+  return Object.fromEntries(keys.map(([key, value]) => [`the recipe's ${key}`, JSON.stringify(value)]));
+}
+
+/** What this rank has read and computes with, likewise. */
+export function inputFacts({ recipe, blocks, model, resume }: Compared): Record<string, string> {
   return {
-    ...Object.fromEntries(keys.map(([key, value]) => [`the recipe's ${key}`, JSON.stringify(value)])),
     "the data": `${blocks.length} blocks, ${hashOf(blockSamples(blocks, recipe.streaming ? 1 : SAMPLES))}`,
     "the model": hashOf(weightSamples(model)),
     "the checkpoint to resume": resume ?? "none",
@@ -38,7 +42,8 @@ export function factsOf({ recipe, blocks, model, resume }: Compared): Record<str
   };
 }
 
-function hashOf(parts: Iterable<string | Uint8Array>): string {
+/** What tells apart what differs, in a few letters. */
+export function hashOf(parts: Iterable<string | Uint8Array>): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   return hash.digest("hex").slice(0, 12);

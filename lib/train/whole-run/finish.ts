@@ -92,9 +92,7 @@ export async function finishRun(
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
   await writeTrained(trainer, recipe, metrics, finishing, emit);
   // before an evaluation that casts the weights
-  const scored = (await scoresDomains(finishing))
-    ? await strategy.whole(() => domains?.finish(dir))
-    : undefined;
+  const scored = await domains?.finish(dir);
   if (scored !== undefined) await reportForgetting(recipe, scored, dir, emit);
   const evaluation = recipe.do_eval ? await evaluateLast(trainer, recipe) : undefined;
   if (evaluation !== undefined) file("eval_results.json", "results");
@@ -142,25 +140,19 @@ async function writeTrained(
   if (recipe.plot_loss) await plot(history.entries, dir, evaluates, emit);
 }
 
-/** What a rank that writes nothing does meanwhile: its share of the evaluation. */
+/** What a rank that writes nothing does meanwhile: its share of the scoring and of the evaluation. */
 async function finishBeside(
   trainer: Trainer,
   recipe: Recipe,
   outcome: Outcome,
   finishing: Finishing,
 ): Promise<TrainResult> {
-  const { strategy, saving } = finishing;
+  const { strategy, saving, domains } = finishing;
   await shareBest(trainer, recipe, finishing);
   await saveTrained(saving, strategy, recipe.output_dir);
-  if (await scoresDomains(finishing)) await strategy.whole(() => {});
+  await domains?.finish(recipe.output_dir);
   if (recipe.do_eval) await trainer.evaluate(evaluationDtype(recipe));
   return result(trainer.progress, recipe, outcome, {});
-}
-
-/** Whether rank 0 has something to score, for which it needs the whole model. */
-async function scoresDomains({ domains, strategy }: Finishing): Promise<boolean> {
-  const [scored = 0] = await strategy.sum([Number(domains !== undefined)]);
-  return scored > 0;
 }
 
 /** The best checkpoint's weights on every rank, where the recipe asks for them: rank 0 takes them. */

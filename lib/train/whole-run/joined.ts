@@ -12,6 +12,7 @@ import { checkOptimizer } from "../loop/recipe-optimizer.js";
 import { Trainer } from "../loop/trainer.js";
 import { claimOutput } from "../output/output-lock.js";
 import { prepare } from "../setup/prepare.js";
+import { hashOf, recipeFacts } from "../setup/same-everywhere.js";
 import type { Strategy } from "../strategy/strategy.js";
 import { finishRun, interruptedResult, saveCard } from "./finish.js";
 import { AbortError, type RunOptions } from "./options.js";
@@ -29,15 +30,19 @@ export async function runJoined(
   let release = (): void => {};
   try {
     checkOptimizer(loaded.recipe, strategy); // fail on an unknown one before any data is read
+    await strategy.agree("recipe", recipeFacts(loaded.recipe)); // before anything waits for what another does not do
     if (isMain) {
       checkWritable(loaded.recipe.output_dir);
       release = claimOutput(loaded.recipe.output_dir);
     }
     const hub = datasetFetcher({ keys: loaded.recipe, onEvent: emit });
-    const texts = isMain ? await readDomains(loaded.recipe, { hub, signal }) : [];
+    const texts = await strategy.inTurn("domains", () => readDomains(loaded.recipe, { hub, signal }));
+    await strategy.agree("domains", {
+      "the texts to score": hashOf(texts.flatMap(({ name, texts: own }) => [name, ...own])),
+    });
     const prepared = await prepare(loaded, emit, signal, strategy);
     const { recipe, tokenizer, weights } = prepared;
-    const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted });
+    const domains = await DomainEvaluation.begin(prepared, texts, { emit, isAborted, strategy });
     const beside = (dir: string): void => {
       saveTokenizer(tokenizer, dir);
       domains?.save(dir);

@@ -11,6 +11,7 @@ import {
   elasticTerms,
   estimateFisher,
   type Fisher,
+  type FisherRanks,
   fingerprint,
   loadFisher,
   saveFisher,
@@ -30,11 +31,16 @@ const blocks = [24, 17, 24].map((length, n) =>
 blocks[1].fill(PAD, 12); // no label, no loss
 const batches: Batch[] = blocks.map((block) => collate([block], PAD));
 
-async function loadOrEstimateFisher(model: Qwen3ForCausalLM, names?: readonly string[]): Promise<Fisher> {
+async function loadOrEstimateFisher(
+  model: Qwen3ForCausalLM,
+  names?: readonly string[],
+  ranks?: FisherRanks,
+): Promise<Fisher> {
   const base = baseWeights(model);
   const weights = new Map((names ?? [...base.keys()]).map((name) => [name, base.get(name)!]));
   return estimateFisher(model, weights, batches, {
     compute: undefined,
+    ...(ranks && { ranks }),
     asBase: (body) => withoutAdapter(model, body),
     lossOf: (hidden, { labels, batch, length }) =>
       headLoss(model, hidden, nextTokenLabels({ labels, batch, length }, "cpu"), 1, undefined),
@@ -57,17 +63,73 @@ function adapted(): Qwen3ForCausalLM {
   return model;
 }
 
-it("tables that are trained beside an adapter are refused where the model is in parts", () => {
-  const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
-  addLora(model, { rank: 2, modulesToSave: ["embed_tokens"] });
-  const base = baseWeights(model);
-  const springs = new ElasticWeights(elasticTerms(model, base, base), LAMBDA);
-  const division = { rank: 0, size: 2, partOf: () => undefined, gathered: () => {} };
-  expect(() => springs.divide(division)).toThrow(
-    new UserError(
-      "ewc_lambda: tables that are trained beside an adapter (additional_target) are not held where the model is in parts; leave one of the two out, or fsdp and deepspeed",
+it("tables that are trained beside an adapter are held in parts as they are whole, where their memory has gone", () => {
+  const made = () => {
+    const model = loadModel<Qwen3ForCausalLM>(fixture("model"));
+    addLora(model, { rank: 2, modulesToSave: ["embed_tokens"] });
+    const base = baseWeights(model);
+    const [copy] = [...model.namedParameters()].find(([name]) => name.includes("modules_to_save"))!.slice(1);
+    noGrad(() => (copy as Tensor).add_(0.25));
+    const fisher = new Map([...base].map(([name, weight]) => [name, noGrad(() => weight.square())]));
+    const springs = new ElasticWeights(elasticTerms(model, base, fisher), LAMBDA);
+    return { model, copy: copy as Tensor, springs };
+  };
+  const whole = made();
+  whole.springs.addGradients();
+  const gradient = whole.copy.grad!.flatten();
+  const half = Math.floor(whole.copy.numel() / 2) + 3;
+  const pulls = [
+    [0, half],
+    [half, whole.copy.numel() - half],
+  ].map(([from, length], rank) => {
+    const { model, copy, springs } = made();
+    const part = noGrad(() => copy.detach().flatten().narrow(0, from!, length!).clone()).requiresGrad_();
+    springs.divide({
+      ...{ rank, size: 2, gathered: () => {}, sum: () => {} },
+      partOf: (parameter) => (parameter === copy ? { part, from: from! } : undefined),
+    });
+    for (const weight of model.parameters()) noGrad(() => weight.fill_(Number.NaN));
+    springs.addGradients();
+    return part.grad!.tolist() as number[];
+  });
+  expect(pulls.flat()).toEqual(gradient.tolist());
+});
+
+it("Fisher information is what processes find of their batches, added up", async () => {
+  const one = await loadOrEstimateFisher(loadModel<Qwen3ForCausalLM>(fixture("model")));
+  const size = 2;
+  const waiting: { numbers?: readonly number[]; tensor?: Tensor; go(sum: number[]): void }[] = [];
+  const meet = <T>(own: Omit<(typeof waiting)[number], "go">): Promise<T> =>
+    new Promise((resolve) => {
+      waiting.push({ ...own, go: resolve as never });
+      if (waiting.length < size) return;
+      const all = waiting.splice(0);
+      const sums = (all[0]!.numbers ?? []).map((_, at) =>
+        all.reduce((sum, { numbers }) => sum + numbers![at]!, 0),
+      );
+      const total = all[0]!.tensor && noGrad(() => all[0]!.tensor!.add(all[1]!.tensor!));
+      for (const { tensor, go } of all) {
+        if (tensor !== undefined) noGrad(() => tensor.copy_(total!));
+        go(sums);
+      }
+    });
+  const found = await Promise.all(
+    Array.from({ length: size }, (_, rank) =>
+      loadOrEstimateFisher(loadModel<Qwen3ForCausalLM>(fixture("model")), undefined, {
+        rank,
+        size,
+        sum: (numbers) => meet({ numbers }),
+        add: (tensor) => meet({ tensor }),
+      }),
     ),
   );
+  for (const { values, blocks: read, tokens } of found) {
+    expect([read, tokens]).toEqual([one.blocks, one.tokens]);
+    for (const [name, value] of one.values) {
+      const off = values.get(name)!.sub(value).norm().item() / value.norm().item();
+      expect(off, name).toBeLessThan(1e-6);
+    }
+  }
 });
 
 describe("against PyTorch", () => {
