@@ -13,20 +13,22 @@ import { lowered, processorHere } from "./harness/processor.mjs";
 import { keepMeasured, measured } from "./harness/results.mjs";
 import { machine, root } from "./harness/subject.mjs";
 
-const SECTIONS = [
-  "peers",
-  "products",
-  "quantized",
-  "quality",
-  "bits",
-  "busy",
-  "roofline",
-  "ladder",
-  "context",
-  "data",
-  "operators",
-  "estimate",
-];
+/** The sections, in their order, with the folder below bench/ that each is in. */
+const FOLDERS = {
+  peers: ".",
+  products: "processor",
+  quantized: "fewer-bits",
+  quality: "fewer-bits",
+  bits: "fewer-bits",
+  busy: "processor",
+  roofline: "processor",
+  ladder: "runs",
+  context: "runs",
+  data: "runs",
+  operators: "processor",
+  estimate: "runs",
+};
+const SECTIONS = Object.keys(FOLDERS);
 
 const fail = (problem) => {
   console.error(problem);
@@ -68,7 +70,7 @@ async function runSection(name) {
     print(...words);
   };
   const started = performance.now();
-  const { run } = await import(`./${name}.mjs`);
+  const { run } = await import(`./${FOLDERS[name]}/${name}.mjs`);
   const found = await run({ folder, processor, quick: values.quick });
   console.log = print;
   const seconds = Math.round((performance.now() - started) / 1000);

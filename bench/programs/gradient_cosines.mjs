@@ -20,7 +20,7 @@ const { exact, model, adapter, data } = {
 };
 for (const folder of [exact, adapter]) {
   if (existsSync(folder)) continue;
-  console.error(`${folder} is not there: node bench/quality.mjs --quick makes it`);
+  console.error(`${folder} is not there: node bench/fewer-bits/quality.mjs --quick makes it`);
   process.exit(1);
 }
 const { tokenizer } = await openModel({ model, device: "cpu" });

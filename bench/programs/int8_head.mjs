@@ -1,7 +1,7 @@
 // What a head in 8-bit integers would cost: its loss and its input's gradient against float64 over the embedded model and
 // held-out text, in bf16, with the forward product in integers, and with both. Why `quantization_compute` leaves the head
 // in 16 bits (docs/quantization.md).
-//   node bench/programs/int8_head.mjs [ADAPTER]     ADAPTER: a folder, such as bench/quality.mjs leaves
+//   node bench/programs/int8_head.mjs [ADAPTER]     ADAPTER: a folder, such as bench/fewer-bits/quality.mjs leaves
 // Prints one line for each; then all as a line of JSON.
 import path from "node:path";
 import { openModel, readDatasetInfo, readDocuments } from "../../dist/index.js";

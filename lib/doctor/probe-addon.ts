@@ -6,7 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../errors.js";
 import { addonPath, addonRecord, native } from "../torch/native.js";
-import { productKinds } from "../torch/products.js";
+import { productKinds } from "../torch/operators/products.js";
 import type { Addon } from "./facts.js";
 
 /** Set for that process alone. */

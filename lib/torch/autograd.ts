@@ -1,7 +1,7 @@
 // Backward passes and the modes that surround a computation: gradients on or off, autocast.
 import type { Device, DType } from "./dtype.js";
 import { guarded } from "./errors.js";
-import { wrapHandle } from "./handle.js";
+import { wrapHandle } from "./lifetime/handle.js";
 import { native } from "./native.js";
 import type { Tensor } from "./tensor.js";
 

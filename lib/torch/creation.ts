@@ -2,9 +2,9 @@
 import { messageOf, UserError } from "../errors.js";
 import { makeFolder } from "../files/make-folder.js";
 import type { DType } from "./dtype.js";
-import type { Generator } from "./handle.js";
-import { op } from "./operator.js";
-import * as ops from "./ops.js";
+import type { Generator } from "./lifetime/handle.js";
+import { op } from "./operators/operator.js";
+import * as ops from "./operators/ops.js";
 import type { Tensor, TensorOptions } from "./tensor.js";
 
 type Options = TensorOptions;

@@ -1,12 +1,14 @@
 // The binding's public face: tensors, operators, autograd, lifetime, random state, devices, safetensors.
+
+export { type GraphRecorder, graphRecorder, type Recording } from "./accelerator/graph.js";
+export { type Transfer, type Transfers, transfersOf } from "./accelerator/transfers.js";
 export * from "./autograd.js";
 export * from "./creation.js";
 export * from "./device.js";
 export { bytesPerElement, type Device, type DType, isFloatingPoint, type TypedArray } from "./dtype.js";
 export * from "./errors.js";
-export { type GraphRecorder, graphRecorder, type Recording } from "./graph.js";
-export { Generator } from "./handle.js";
-export { fusedKernels, kernelCache, kernelCacheProblem } from "./kernels.js";
+export { Generator } from "./lifetime/handle.js";
+export * from "./lifetime/scope.js";
 export {
   addonPath,
   addonRecord,
@@ -16,8 +18,9 @@ export {
   type OperatorInfo,
   type Parameter,
 } from "./native.js";
-export { call, type Operand, op, operators, schemaOf } from "./operator.js";
-export * as ops from "./ops.js";
+export { fusedKernels, kernelCache, kernelCacheProblem } from "./operators/kernels.js";
+export { call, type Operand, op, operators, schemaOf } from "./operators/operator.js";
+export * as ops from "./operators/ops.js";
 export {
   cat,
   crossEntropy,
@@ -32,10 +35,8 @@ export {
   scaledDotProductAttention,
   stack,
   where,
-} from "./ops.js";
-export { isFixedPoint, type ProductKind, type ProductKinds, productKinds } from "./products.js";
+} from "./operators/ops.js";
+export { isFixedPoint, type ProductKind, type ProductKinds, productKinds } from "./operators/products.js";
 export * from "./random.js";
 export * from "./safetensors.js";
-export * from "./scope.js";
 export { fromBytes, type IndexItem, type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.js";
-export { type Transfer, type Transfers, transfersOf } from "./transfers.js";

@@ -1,8 +1,8 @@
 // How a tensor prints: a line with its shape, dtype and device, then the elements as PyTorch prints them
 // (torch/_tensor_str.py with its defaults), long tensors shortened.
 import { holdsValues, isHost } from "./device.js";
-import { cat } from "./ops.js";
-import { scope } from "./scope.js";
+import { scope } from "./lifetime/scope.js";
+import { cat } from "./operators/ops.js";
 import type { Tensor } from "./tensor.js";
 
 /** Elements that are shown at either end of a shortened dimension. */

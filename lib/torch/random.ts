@@ -1,7 +1,7 @@
 // Random state. The CPU generator is PyTorch's Mersenne Twister: the same seed gives the same draws as in Python.
 import { isAccelerator } from "./device.js";
 import { guarded } from "./errors.js";
-import { Generator, wrapHandle } from "./handle.js";
+import { Generator, wrapHandle } from "./lifetime/handle.js";
 import { native } from "./native.js";
 import type { Tensor } from "./tensor.js";
 

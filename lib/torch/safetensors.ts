@@ -2,9 +2,9 @@
 // sharded checkpoints that are made of several such files, are elsewhere (native/safetensors.*, qwen3/weights).
 import { UserError } from "../errors.js";
 import { guarded } from "./errors.js";
-import { wrapHandle } from "./handle.js";
+import { wrapHandle } from "./lifetime/handle.js";
 import { native, type SafetensorsHandle } from "./native.js";
-import { op } from "./operator.js";
+import { op } from "./operators/operator.js";
 import "./tensor.js"; // registers the class that wrapHandle makes
 import type { Tensor } from "./tensor.js";
 

@@ -12,12 +12,12 @@ import {
   type TypedArray,
 } from "./dtype.js";
 import { ArgumentError, guarded } from "./errors.js";
-import { registerTensorClass, TensorHandle } from "./handle.js";
+import { registerTensorClass, TensorHandle } from "./lifetime/handle.js";
+import { scope } from "./lifetime/scope.js";
 import { type Handle, native } from "./native.js";
-import type { Operand } from "./operator.js";
-import * as ops from "./ops.js";
+import type { Operand } from "./operators/operator.js";
+import * as ops from "./operators/ops.js";
 import { formatTensor } from "./print.js";
-import { scope } from "./scope.js";
 
 /** Where and as what to make a tensor. */
 export interface TensorOptions {

@@ -2,7 +2,7 @@
 // that libtorch reports: names, order, arity, types, keyword-only arguments, results. Says what is wrong with each.
 import ts from "typescript";
 import { type OperatorInfo, type Parameter, schemaOf } from "../../lib/torch/index.js";
-import { camelCase } from "../../lib/torch/operator.js";
+import { camelCase } from "../../lib/torch/operators/operator.js";
 
 export interface Line {
   operator: string;

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeAll, describe, expect, it } from "vitest";
 import { distributedAddon } from "../../lib/distributed/addon.js";
-import { camelCase } from "../../lib/torch/operator.js";
+import { camelCase } from "../../lib/torch/operators/operator.js";
 import { checkLines, type Line } from "./schema-lines.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -121,7 +121,7 @@ const ELSEWHERE: Record<string, string> = {
   train_sampling_strategy: "has one value",
   gradient_checkpointing: "the same result in less memory (recompute.test.ts)",
   activation_offload: "the same result in less memory (recompute.test.ts)",
-  cuda_graphs: "the same result by fewer launches (test/train/graphed-steps.test.ts)",
+  cuda_graphs: "the same result by fewer launches (test/train/loop/graphed-steps.test.ts)",
   merge_micro_batches: "the same result in fewer passes (merged-batches.test.ts)",
   layer_offload: "the same result in less memory (test/train/setup/streamed-weights.test.ts)",
   fp8_backend: "the same products by either name",

@@ -4,7 +4,7 @@
 /**
  * How often a thread looks for work before it sleeps. OpenMP's own 300,000 hold a core for milliseconds: on a machine
  * that others use too the threads that wait keep the one that works from its core. 3,000 are some tens of microseconds,
- * longer than what lies between two operators: measured by bench/threads.mjs.
+ * longer than what lies between two operators: measured by bench/processor/threads.mjs.
  */
 const SPINS = 3000;
 

@@ -2,7 +2,7 @@
 // on its graph is replayed on new inputs. Inputs are copied into tensors that stay, gradients are added up in tensors
 // that stay, and the scale of the loss, which a graph holds as a number, is the first window's: where another window has
 // another, its gradients and losses are multiplied by the quotient at its end.
-// Not here: which runs can have graphs (graphs.ts), what records them (torch/graph.ts).
+// Not here: which runs can have graphs (graphs.ts), what records them (torch/accelerator/graph.ts).
 import type { Batch } from "../../data/index.js";
 import type { CausalModel, Positions } from "../../models/causal-model.js";
 import { inputsOf, microStepLoss, type StepInputs, type StepOptions } from "../../step/micro-step.js";

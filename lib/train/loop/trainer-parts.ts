@@ -24,6 +24,7 @@ import { Progress } from "./progress.js";
 import { ratesOf, recipeOptimizer } from "./recipe-optimizer.js";
 import type { TrainerOptions } from "./trainer-options.js";
 
+/** What a `Trainer` drives. */
 export interface TrainerParts {
   readonly strategy: Strategy;
   readonly plan: Plan;
@@ -43,7 +44,10 @@ export interface TrainerParts {
   readonly graphs: GraphedSteps | undefined;
 }
 
-/** @param isAborted whether the run is to stop, which a step asks between its batches */
+/**
+ * Makes what a `Trainer` drives.
+ * @param isAborted whether the run is to stop, which a step asks between its batches
+ */
 export function trainerParts(options: TrainerOptions, isAborted: () => boolean): TrainerParts {
   const { recipe, model, blocks, sampler, device, onEvent, strategy = oneProcess } = options;
   const order = sampler ?? blockOrder(recipe, blocks.length);

@@ -1,5 +1,5 @@
 // Lines that say what computes a run's products on the processor, what attends and why, and the key that helps where
-// something is slow there. Words only: what multiplies is lib/torch/products.ts's choice.
+// something is slow there. Words only: what multiplies is lib/torch/operators/products.ts's choice.
 
 import { attentionKernel } from "../../assembly/model.js";
 import { precisionOf } from "../../assembly/precision.js";
