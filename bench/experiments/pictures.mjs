@@ -5,7 +5,10 @@ import * as echarts from "echarts";
 // Okabe and Ito's colours, which people who do not see red or green tell apart.
 const COLORS = ["#333333", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"];
 const BAR = { width: 34, gap: 0.1 };
-const text = { fontFamily: "DejaVu Sans, Verdana, sans-serif", color: "#333333" };
+const text = {
+  fontFamily: "DejaVu Sans, Verdana, Noto Sans CJK SC, Microsoft YaHei, PingFang SC, sans-serif",
+  color: "#333333",
+};
 const axis = (name, nameGap) => ({
   type: "value",
   scale: true,
@@ -105,13 +108,21 @@ export function drawBars(file, { title, y, groups, bars }) {
     spreads === undefined ? [] : [spreadBars(values, spreads, i, bars.length)],
   );
   const legend = { ...LEGEND, data: bars.map((bar) => bar.name) };
-  const category = { type: "category", data: groups, axisLabel: { ...text, fontSize: 11 } };
+  const category = { type: "category", data: groups, axisLabel: { ...text, fontSize: 11, interval: 0 } };
   draw(file, title, {
     xAxis: category,
-    yAxis: { ...axis(y, 46), scale: false },
+    // room above the highest bar for its value, beneath the legend
+    yAxis: { ...axis(y, 46), scale: false, max: roomAbove(bars.flatMap(({ values }) => values)) },
     legend,
     series: [...series, ...spread],
   });
+}
+
+/** The end of an axis that leaves a tenth of it above the highest of these values. */
+function roomAbove(values) {
+  const most = 1.1 * Math.max(...values);
+  const step = most > 50 ? 20 : 2;
+  return step * Math.ceil(most / step);
 }
 
 /** Percents as they are, bits per character to two digits. */

@@ -1,6 +1,6 @@
 // From results/ to docs/incremental-pretraining.md and its page in docs/zh: the tables between the markers
 // `<!-- experiments: NAME -->` and `<!-- end -->`, in both languages, and the pictures in docs/images. Nothing is trained.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { FIGURES } from "./figures.mjs";
 import { AGAINST, bits, DATED, points, settingsOf } from "./kept-runs.mjs";
@@ -20,6 +20,7 @@ export async function writeTables(root, results) {
     ]),
   );
   const images = path.join(root, "docs", "images");
+  mkdirSync(path.join(images, "zh"), { recursive: true });
   for (const [language, name] of Object.entries(DOCS)) {
     const file = path.join(root, "docs", name);
     if (!existsSync(file)) continue;
@@ -32,7 +33,10 @@ export async function writeTables(root, results) {
     );
     writeFileSync(file, text);
   }
-  for (const [name, draw] of Object.entries(FIGURES)) draw(kept, path.join(images, `${name}.svg`));
+  for (const [name, draw] of Object.entries(FIGURES)) {
+    draw(kept, path.join(images, `${name}.svg`), "en");
+    draw(kept, path.join(images, "zh", `${name}.svg`), "zh");
+  }
 }
 
 const spread = (values, digits = 2) =>

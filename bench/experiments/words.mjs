@@ -1,4 +1,4 @@
-// The words of the tables, in English and Chinese.
+// The words of the tables and pictures, in English and Chinese.
 
 export const NOT_RUN = { en: "Not run yet.", zh: "尚未运行。" };
 
@@ -46,5 +46,61 @@ export const SO = {
     beyond: "收获超出此处普通学习率的范围",
     single: "只有一个种子",
     idle: "与不用时相同",
+  },
+};
+
+/** Words of the pictures. */
+export const P = {
+  bits: { en: "bits per character", zh: "每字比特数" },
+  percent: { en: "percent", zh: "百分比" },
+  before: { en: "before", zh: "训练前" },
+  essays: { en: "essays (new)", zh: "散文（新领域）" },
+  poems: { en: "poems (known)", zh: "诗（已会的）" },
+  none: { en: "none", zh: "无" },
+  rates: {
+    en: "Bits per character before and after, by learning rate",
+    zh: "训练前后的每字比特数，按学习率",
+  },
+  curriculum: { en: "Curricula: bits per character after training", zh: "各种课程：训练后的每字比特数" },
+  curricula: {
+    length: { en: "length", zh: "按长度" },
+    loss: { en: "loss", zh: "按损失" },
+    "prose first": { en: "prose first", zh: "先散文" },
+    "prose last": { en: "prose last", zh: "后散文" },
+  },
+  freshness: { en: "Held-out poems by year", zh: "各年代的留出诗" },
+  noDecay: { en: "no decay", zh: "无衰减" },
+  both: { en: "both", zh: "两者" },
+  years: { en: "y", zh: " 年" },
+  halfLife: { en: "half-life", zh: "半衰期" },
+  vocabulary: {
+    en: "extend_vocab: held-out essays, in percent of the run without it",
+    zh: "extend_vocab：留出散文，相对不扩充词表的百分比",
+  },
+  tokens: { en: "tokens", zh: "词元数" },
+  ownRate: { en: "own rate", zh: "单独学习率" },
+  frontier: {
+    en: "Gained on essays, lost on poems (down and to the right is better)",
+    zh: "散文的收获与诗的损失（越靠右下越好）",
+  },
+  gained: { en: "gained: bits per character of held-out essays", zh: "收获：留出散文的每字比特数" },
+  lost: { en: "lost: bits per character of poems", zh: "损失：诗的每字比特数" },
+  families: {
+    "LoRA, learning_rate": { en: "LoRA, learning_rate", zh: "LoRA，learning_rate" },
+    "replay and ewc": { en: "replay and ewc", zh: "重放加 ewc" },
+  },
+  resources: {
+    en: "Memory and time of a step, in percent of full fine-tuning",
+    zh: "每步的内存与时间，相对全参数微调的百分比",
+  },
+  memory: { en: "memory", zh: "内存" },
+  time: { en: "time", zh: "时间" },
+  parts: {
+    full: { en: "full", zh: "全参数" },
+    "lora, layer 3": { en: "lora, layer 3", zh: "lora，第 3 层" },
+    "layer 3": { en: "layer 3", zh: "第 3 层" },
+    "layer 0": { en: "layer 0", zh: "第 0 层" },
+    "2 heads of 3": { en: "2 heads of 3", zh: "第 3 层的 2 个头" },
+    norms: { en: "norms", zh: "归一化" },
   },
 };

@@ -33,6 +33,7 @@ export type Mark =
   | { kind: "diamonds"; name: string; color: string; points: readonly (readonly [number, number])[] }
   | { kind: "bars"; name: string; color: string; heights: readonly number[] };
 
+/** A figure: its axes, and what is drawn between them. */
 export interface Figure {
   readonly title: string;
   /** Numbers, or the names of groups of bars. */
