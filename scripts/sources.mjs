@@ -16,11 +16,11 @@ function sourcesIn(name) {
 const besides = {
   text: () => ["native/files/json_scanner.cc", ...sourcesIn("native/text")],
   distributed: () =>
-    ["native/distributed", "native/distributed/fake", "native/distributed/store"].flatMap(sourcesIn),
+    ["", "/cards", "/fake", "/group", "/store"].flatMap((name) => sourcesIn(`native/distributed${name}`)),
 };
 
 /** Folders that are not of the main addon: each is built by itself. */
-const APART = ["cuda_graph", "distributed", "environment", "text"];
+const APART = ["cuda_graph", "distributed", "environment", "nccl", "text"];
 
 /** Every file below native/ that is compiled into the main addon, whatever folder a room is divided into. */
 function mainSources(folder) {

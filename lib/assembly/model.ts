@@ -44,7 +44,7 @@ export function chooseDevice(recipe: Pick<Recipe, "use_cpu">, emit: Emit): Devic
     emit({
       type: "message",
       level: "info",
-      text: `${count} GPUs found; this version uses one (${device})`,
+      text: `${count} GPUs found; this process uses one (${device}): \`qwen-pt train\` starts a process for each where \`node scripts/nccl.mjs\` has built NCCL's library`,
     });
   return device;
 }

@@ -47,6 +47,9 @@ export interface DistributedAddon {
     hostname: string,
   ): Promise<GroupHandle>;
   joinFakeGroup(rank: number, size: number): GroupHandle;
+  openCards(path: string): string;
+  cardName(index: number): Promise<string>;
+  joinCards(group: GroupHandle, store: StoreHandle, index: number, timeoutMs: number): Promise<void>;
   collective(
     group: GroupHandle,
     kind: number,

@@ -2,6 +2,7 @@
 // computed with, their gradients reduced to the part of each rank. The tensors stay the same ones all the while, views of
 // the buffer whose memory comes and goes, so that a model and autograd need not know. When: the caller decides.
 import {
+  type Device,
   type DType,
   empty,
   keep,
@@ -13,7 +14,7 @@ import {
   zeros,
 } from "../torch/index.js";
 import { distributedAddon } from "./addon.js";
-import type { Pending, World } from "./world.js";
+import type { Pending, PendingPart, World } from "./world.js";
 
 const setData = op<(self: Tensor, newData: Tensor) => void>("aten::set_data");
 
@@ -48,10 +49,9 @@ export interface OwnPart {
 }
 
 interface Reduction {
-  readonly pending: Pending;
-  /** Whole gradients: what this rank sends, and of each rank what is this one's. [size * length] */
+  /** Whole gradients, [size * length], and this rank's part of their sum. */
   readonly sent: Tensor;
-  readonly received: Tensor;
+  readonly part: PendingPart;
 }
 
 /** Parameters of which this rank keeps a part. */
@@ -64,6 +64,8 @@ export class FlatShard {
   readonly #members: readonly Member[];
   /** Whether its parameters are trained. */
   readonly isTrained: boolean;
+  /** Where it is kept. */
+  readonly device: Device;
   /** Elements of a rank. */
   readonly #length: number;
   /** All members, [size * length]; without memory while they are not gathered. */
@@ -91,10 +93,12 @@ export class FlatShard {
     });
     this.names = named.map(([name]) => name);
     this.#length = aligned(Math.ceil(end / world.size));
-    this.#whole = keep(zeros([world.size * this.#length], { dtype }));
+    const { device } = first;
+    this.device = device;
+    this.#whole = keep(zeros([world.size * this.#length], { dtype, device }));
     for (const member of this.#members) this.#takeIn(member, member.parameter);
     if (this.isTrained) world.begin("broadcast", this.#whole).wait();
-    this.#own = keep(empty([this.#length], { dtype }));
+    this.#own = keep(empty([this.#length], { dtype, device }));
     this.parts = this.#cut();
     this.#keepOwn();
     this.release();
@@ -131,8 +135,8 @@ export class FlatShard {
       noGrad(() => {
         const gradients = this.#members.map(({ parameter }) => parameter.grad);
         if (gradients.every((gradient) => gradient === undefined)) return;
-        const form = { dtype: this.#own.dtype };
-        const sent = keep(zeros([size * this.#length], form));
+        const { dtype, device } = this.#own;
+        const sent = keep(zeros([size * this.#length], { dtype, device }));
         for (const [at, member] of this.#members.entries()) {
           const gradient = gradients[at];
           if (gradient === undefined) continue;
@@ -140,8 +144,7 @@ export class FlatShard {
           member.parameter.grad = undefined;
           member.hasGradient = true;
         }
-        const received = keep(empty([size * this.#length], form));
-        this.#reduction = { pending: this.#world.begin("allToAll", sent, received), sent, received };
+        this.#reduction = { sent, part: this.#world.beginPart(sent) };
       }),
     );
   }
@@ -151,11 +154,10 @@ export class FlatShard {
     const reduction = this.#reduction;
     if (reduction === undefined) return;
     this.#reduction = undefined;
-    const { pending, sent, received } = reduction;
-    pending.wait();
-    sent.dispose();
-    scope(() => noGrad(() => this.#add(received.view([this.#world.size, this.#length]).sum(0))));
-    received.dispose();
+    const sum = reduction.part.take();
+    reduction.sent.dispose();
+    scope(() => noGrad(() => this.#add(sum)));
+    sum.dispose();
   }
 
   /** Whether all of these are other tensors than the parameters so far. */

@@ -106,8 +106,8 @@ function takeGradients(bucket: readonly Tensor[]): Pick<Sent, "flat" | "isWhole"
         return { flat: keep(only.grad as Tensor), isWhole: true, present };
       }
       const rows = bucket.map((parameter, at) => {
-        const { dtype } = parameter;
-        return gradients[at]?.reshape([-1]) ?? zeros([parameter.numel()], { dtype });
+        const { dtype, device } = parameter;
+        return gradients[at]?.reshape([-1]) ?? zeros([parameter.numel()], { dtype, device });
       });
       const flat = keep(cat(rows));
       for (const parameter of bucket) parameter.grad = undefined;

@@ -1,4 +1,5 @@
 // Several processes: who they are, how they find each other, collectives on tensors. No recipe, no batches, no optimizer.
+export { cardLibrary, countCards } from "./cards.js";
 export { DataParallel, type Parametrized } from "./data-parallel.js";
 export { type RankPlace, rankPlace } from "./environment.js";
 export { DistributedError, PeerError } from "./errors.js";

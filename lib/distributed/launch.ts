@@ -30,11 +30,12 @@ const isOn = (value: string | undefined): boolean => ["true", "y", "1"].includes
  * What LLaMA-Factory's variables and a recipe ask for: FORCE_TORCHRUN, NNODES, NODE_RANK, NPROC_PER_NODE, MASTER_ADDR,
  * MASTER_PORT, MAX_RESTARTS. Undefined where this process is to train by itself.
  * @param wanted the recipe's nproc_per_node
+ * @param cards of this machine that the run may use: one process for each, where there are several, as LLaMA-Factory does
  * @throws UserError for a variable that is no number, or a NODE_RANK beyond NNODES
  */
-export function launchPlan(env: Environment, wanted: number | null): LaunchPlan | undefined {
+export function launchPlan(env: Environment, wanted: number | null, cards = 0): LaunchPlan | undefined {
   if (env["WORLD_SIZE"] !== undefined || env["SLURM_STEP_ID"] !== undefined) return undefined; // started by another
-  const forced = isOn(env["FORCE_TORCHRUN"]);
+  const forced = isOn(env["FORCE_TORCHRUN"]) || (wanted === null && cards > 1);
   if (!forced && (wanted ?? 1) === 1) return undefined;
   const nodes = forced ? (integer(env, "NNODES", 1) ?? 1) : 1;
   const node = forced ? (integer(env, "NODE_RANK", 0) ?? 0) : 0;
@@ -49,7 +50,7 @@ export function launchPlan(env: Environment, wanted: number | null): LaunchPlan 
       "MASTER_ADDR is not set: with NNODES above 1 it is the address of the machine of NODE_RANK 0",
     );
   return {
-    perNode: wanted ?? integer(env, "NPROC_PER_NODE", 1) ?? 1,
+    perNode: wanted ?? integer(env, "NPROC_PER_NODE", 1) ?? Math.max(1, cards),
     nodes,
     node,
     address: env["MASTER_ADDR"] || "127.0.0.1",

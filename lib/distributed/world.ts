@@ -1,10 +1,11 @@
 // The processes of a run as one of them sees them: its rank, collectives on tensors, what is agreed on, and the end.
 // Which batches a rank has and what is done with gradients is not decided here.
 import diagnostics from "node:diagnostics_channel";
-import { messageOf } from "../errors.js";
-import { empty, type Tensor, tensor } from "../torch/index.js";
+import { messageOf, UserError } from "../errors.js";
+import { empty, isHost, keep, noGrad, scope, type Tensor, tensor } from "../torch/index.js";
 import { packageVersion } from "../version.js";
 import { distributedAddon, type GroupHandle, type HeartbeatHandle } from "./addon.js";
+import { cardLibrary, joinCards } from "./cards.js";
 import { type RankPlace, rankPlace } from "./environment.js";
 import { DistributedError, PeerError } from "./errors.js";
 import { agree, openRunStore, ownAddress, type RunStore } from "./rendezvous.js";
@@ -14,7 +15,7 @@ const REDUCTIONS = { sum: 0, avg: 1, product: 2, min: 3, max: 4 } as const;
 /** How a reduction combines the ranks' elements. */
 export type Reduction = "sum" | "product" | "min" | "max";
 
-/** native/distributed/group.h's order. */
+/** native/distributed/group/group.h's order. */
 const KINDS = {
   allReduce: 0,
   broadcast: 1,
@@ -29,8 +30,17 @@ export type Times = readonly [began: number, ended: number];
 
 /** A collective under way, for a thread that blocks where it needs the result: inside a pass through a model. */
 export interface Pending {
-  /** Blocks until it is done, whatever the event loop has to do. Throws what {@link World.explained} explains. */
+  /**
+   * Blocks until it is done, whatever the event loop has to do; of a card's tensors, lets what is asked of the card from now
+   * on wait for it. Throws what {@link World.explained} explains.
+   */
   wait(): void;
+}
+
+/** A sum over the ranks under way, of which each gets a part. */
+export interface PendingPart {
+  /** Waits for this rank's part of it, [n]; the caller's to dispose of. */
+  take(): Tensor;
 }
 
 /** What each {@link Pending} publishes to the channel `qwen-pt:waits` once it is done, for measurements. */
@@ -51,12 +61,20 @@ export interface InitOptions {
   timeoutSeconds?: number;
   /** Seconds of silence after which a rank counts as dead, and every other ends; default 60. */
   heartbeatSeconds?: number;
+  /**
+   * What moves tensors: `gloo` those of the processor; `nccl` those of each process's card too, by a library that
+   * `node scripts/nccl.mjs` builds. Default gloo.
+   */
+  backend?: "gloo" | "nccl";
 }
 
 /** c10d adds a time-out to the clock in nanoseconds: three years fit, LLaMA-Factory's usual 5.7 need not be waited for. */
 const MOST_SECONDS = 1e8;
 /** How long the processes may take to start, unless collectives give up earlier. */
 const MOST_TO_START = 300;
+
+/** Backends as ranks compare them: one that sees no card, among others that do, has chosen the first. */
+const WHERE = { gloo: "gloo (processor)", nccl: "nccl (GPU)" } as const;
 
 /** The processes of a run. Made by {@link init}. */
 export class World {
@@ -77,7 +95,7 @@ export class World {
     this.#parts = parts;
   }
 
-  /** Reduces a tensor over the ranks, in place: every rank has the result. Any shape, contiguous, on the CPU. */
+  /** Reduces a tensor over the ranks, in place: every rank has the result. Any shape, contiguous; where, `backend` says. */
   async allReduce(value: Tensor, reduction: Reduction = "sum"): Promise<Tensor> {
     await this.#collective("allReduce", value, undefined, REDUCTIONS[reduction]);
     return value;
@@ -91,7 +109,7 @@ export class World {
     return this.#collective("allReduce", value, undefined, REDUCTIONS.sum);
   }
 
-  /** Copies a tensor from rank `from` to every rank, in place. Any shape, contiguous, on the CPU. */
+  /** Copies a tensor from rank `from` to every rank, in place. Any shape, contiguous; where, `backend` says. */
   async broadcast(value: Tensor, from = 0): Promise<Tensor> {
     await this.#collective("broadcast", value, undefined, 0, from);
     return value;
@@ -100,7 +118,7 @@ export class World {
   /** The ranks' tensors, stacked in the order of ranks: [size, ...shape], of the same dtype. */
   async allGather(value: Tensor): Promise<Tensor> {
     const input = value.contiguous();
-    const output = empty([this.size, ...value.shape], { dtype: value.dtype });
+    const output = empty([this.size, ...value.shape], { dtype: value.dtype, device: value.device });
     if (this.#parts === undefined) output.copy_(input);
     else await this.#collective("allGather", input, output);
     return output;
@@ -115,7 +133,7 @@ export class World {
     if (first % this.size !== 0)
       throw new RangeError(`reduceScatter: ${first} rows cannot be shared by ${this.size} ranks`);
     const input = value.contiguous();
-    const output = empty([first / this.size, ...rest], { dtype: value.dtype });
+    const output = empty([first / this.size, ...rest], { dtype: value.dtype, device: value.device });
     if (this.#parts === undefined) output.copy_(input);
     else await this.#collective("reduceScatter", input, output, REDUCTIONS[reduction]);
     return output;
@@ -123,9 +141,14 @@ export class World {
 
   /**
    * Starts a collective in the order of all, of which `wait` blocks this thread: allReduce and broadcast in place,
-   * allGather [n] into [size * n], allToAll the rows of [size * n] to the ranks, of each rank one into [size * n].
+   * allGather [n] into [size * n], reduceScatter [size * n] into [n], allToAll the rows of [size * n] to the ranks, of each
+   * rank one into [size * n].
    */
-  begin(kind: "allReduce" | "broadcast" | "allGather" | "allToAll", value: Tensor, output?: Tensor): Pending {
+  begin(
+    kind: "allReduce" | "broadcast" | "allGather" | "reduceScatter" | "allToAll",
+    value: Tensor,
+    output?: Tensor,
+  ): Pending {
     if (this.#parts === undefined) {
       output?.copy_(value);
       return { wait() {} };
@@ -144,14 +167,39 @@ export class World {
     };
   }
 
-  /** Sends a tensor to a rank; done once it has been received there under the same tag. */
+  /**
+   * Starts to add up tensors of [size * n] over the ranks, of which this one gets its part. Gloo has no reduce-scatter, and
+   * c10d makes one of an all-reduce: an all-to-all and a sum in the order of ranks send half as much.
+   */
+  beginPart(value: Tensor): PendingPart {
+    const { size } = this;
+    const length = value.numel() / size;
+    const form = { dtype: value.dtype, device: value.device };
+    const isWhole = this.#parts?.cards !== undefined && value.device.split(":")[0] === this.#parts.cards;
+    const received = keep(empty([isWhole ? length : size * length], form));
+    const pending = this.begin(isWhole ? "reduceScatter" : "allToAll", value, received);
+    return {
+      take() {
+        pending.wait();
+        if (isWhole) return received;
+        const sum = keep(scope(() => noGrad(() => received.view([size, length]).sum(0))));
+        received.dispose();
+        return sum;
+      },
+    };
+  }
+
+  /** Sends a tensor to a rank; done once it has been received there under the same tag. A card's goes by the host's memory. */
   async send(value: Tensor, to: number, tag = 0): Promise<void> {
-    await this.#call((addon, { group }) => addon.send(group, value.contiguous()._handle, to, tag));
+    const sent = isHost(value.device) ? value.contiguous() : value.to({ device: "cpu" }).contiguous();
+    await this.#call((addon, { group }) => addon.send(group, sent._handle, to, tag));
   }
 
   /** Fills a tensor, of the sender's shape and dtype, with what rank `from` sends under this tag. */
   async receive(value: Tensor, from: number, tag = 0): Promise<Tensor> {
-    await this.#call((addon, { group }) => addon.receive(group, value._handle, from, tag));
+    const there = isHost(value.device) ? value : empty(value.shape, { dtype: value.dtype });
+    await this.#call((addon, { group }) => addon.receive(group, there._handle, from, tag));
+    if (there !== value) noGrad(() => value.copy_(there));
     return value;
   }
 
@@ -281,6 +329,8 @@ interface WorldParts {
   readonly store: RunStore;
   readonly group: GroupHandle;
   readonly heartbeat: HeartbeatHandle;
+  /** The type of the devices whose tensors go by NCCL; undefined where there is none. */
+  cards?: string;
 }
 
 /**
@@ -292,12 +342,16 @@ interface WorldParts {
 export async function init(options: InitOptions = {}): Promise<World> {
   const place = "place" in options ? options.place : rankPlace(process.env);
   if (place === undefined || place.size === 1) return new World({ rank: 0, size: 1 });
-  const { timeoutSeconds = 1800, heartbeatSeconds = 60 } = options;
+  const { timeoutSeconds = 1800, heartbeatSeconds = 60, backend = "gloo" } = options;
   const seconds = Math.min(timeoutSeconds, MOST_SECONDS);
   const startMs = Math.min(seconds, MOST_TO_START) * 1000;
   const addon = distributedAddon();
   const store = await openRunStore(place, startMs);
-  const facts = { WORLD_SIZE: String(place.size), "qwen-pt's version": packageVersion() };
+  const facts = {
+    WORLD_SIZE: String(place.size),
+    "qwen-pt's version": packageVersion(),
+    ddp_backend: WHERE[backend],
+  };
   await agree(store, place, "start", facts, startMs);
   const group = await addon.joinGroup(
     store.handle,
@@ -313,5 +367,22 @@ export async function init(options: InitOptions = {}): Promise<World> {
     place.size,
     Math.round(heartbeatSeconds * 1000),
   );
-  return new World(place, { place, store, group, heartbeat });
+  const parts: WorldParts = { place, store, group, heartbeat };
+  const world = new World(place, parts);
+  if (backend === "nccl") await withCards(world, parts, startMs);
+  return world;
+}
+
+/** The cards of a world whose processes have found each other; it ends where they cannot be connected. */
+async function withCards(world: World, parts: WorldParts, timeoutMs: number): Promise<void> {
+  try {
+    await joinCards({ rank: world.rank, ...parts }, timeoutMs, (value) => world.allGather(value));
+    const found = cardLibrary();
+    if ("device" in found) parts.cards = found.device;
+  } catch (raw) {
+    const error = await world.explained(raw);
+    const isEverywhere = error instanceof UserError || error instanceof PeerError; // each rank has found it
+    await (isEverywhere ? world.close() : world.fail(error));
+    throw error;
+  }
 }

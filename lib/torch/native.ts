@@ -9,6 +9,7 @@ import { cacheFolder } from "../files/cache-folder.js";
 import { packageVersion } from "../version.js";
 import { cpuQuota } from "./machine/cpu-quota.js";
 import { excessiveCapability, processorFlags } from "./machine/processor.js";
+import { cardOfRank } from "./machine/rank-card.js";
 import { threadSettings } from "./machine/thread-settings.js";
 
 declare const handleBrand: unique symbol;
@@ -357,12 +358,14 @@ function checkProducts(): void {
 }
 
 /**
- * Says how many threads compute and how they wait, where OpenMP's runtime will read it. A module beside the addon does,
+ * Says how many threads compute and how they wait, and on which card, where OpenMP's runtime and CUDA will read it. A module beside the addon does,
  * since a worker's process.env is a copy; without it (an addon that was built elsewhere) the main thread's own does.
  */
-function settleThreads(file: string): void {
+function settleEnvironment(file: string): void {
   if (process.platform !== "linux") return;
   const settings = threadSettings(process.env, cpuQuota(), os.availableParallelism());
+  const card = cardOfRank(process.env);
+  if (card !== undefined) settings["CUDA_VISIBLE_DEVICES"] = card;
   const module = path.join(path.dirname(file), "qwen_pt_environment.node");
   if (!existsSync(module)) {
     Object.assign(process.env, settings);
@@ -386,7 +389,7 @@ function load(): Native {
     if (process.platform === "win32" && record.libtorch !== undefined)
       process.env["PATH"] = `${path.join(record.libtorch, "lib")};${process.env["PATH"] ?? ""}`;
   }
-  settleThreads(file);
+  settleEnvironment(file);
   try {
     const addon = createRequire(import.meta.url)(file) as Native;
     const sources = path.join(root, "native", "kernels", "cuda");

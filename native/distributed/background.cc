@@ -31,6 +31,12 @@ std::string messageInFlight() {
   }
 }
 
+Napi::Error failure(Napi::Env env, const std::string& message) {
+  auto error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, "ERR_DISTRIBUTED"));
+  return error;
+}
+
 // The way into JavaScript's thread. Node frees the function as its environment ends, whoever still holds it: another
 // thread uses it under the mutex only, and only until that time has come.
 struct Settlement::Door {
@@ -93,15 +99,17 @@ void Settlement::settle(std::function<void(Napi::Env)> end) {
 
 void Settlement::resolve(Value value) {
   settle([deferred = deferred_, value = std::move(value)](Napi::Env env) {
-    deferred.Resolve(value ? static_cast<napi_value>(value(env)) : static_cast<napi_value>(env.Undefined()));
+    try {
+      deferred.Resolve(value ? static_cast<napi_value>(value(env)) : static_cast<napi_value>(env.Undefined()));
+    } catch (...) {
+      deferred.Reject(failure(env, messageInFlight()).Value());
+    }
   });
 }
 
 void Settlement::reject(std::string message) {
   settle([deferred = deferred_, message = std::move(message)](Napi::Env env) {
-    auto error = Napi::Error::New(env, message);
-    error.Set("code", Napi::String::New(env, "ERR_DISTRIBUTED"));
-    deferred.Reject(error.Value());
+    deferred.Reject(failure(env, message).Value());
   });
 }
 

@@ -13,13 +13,16 @@ namespace qwen_pt {
 // The message of the exception in flight, on one line and without a backtrace.
 std::string messageInFlight();
 
+// An error for JavaScript, with the code ERR_DISTRIBUTED.
+Napi::Error failure(Napi::Env env, const std::string& message);
+
 // How a promise ends: called in JavaScript's thread, once, from any thread.
 class Settlement {
  public:
   using Value = std::function<Napi::Value(Napi::Env)>;
   explicit Settlement(Napi::Env env);
   Napi::Promise promise() const { return deferred_.Promise(); }
-  // `value` makes the result; undefined where it is empty.
+  // `value` makes the result; undefined where it is empty. What it throws rejects the promise.
   void resolve(Value value = {});
   void reject(std::string message);
 

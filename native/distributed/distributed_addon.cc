@@ -12,13 +12,14 @@
 
 #include "background.h"
 #include "binding/handle.h"
-#include "group.h"
+#include "cards/library.h"
+#include "group/group.h"
 #include "ring_attention.h"
 #include "storage.h"
 #include "store/heartbeat.h"
 #include "store/store.h"
 #include "tensors/placement.h"
-#include "ticket.h"
+#include "group/ticket.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -105,6 +106,31 @@ Napi::Value joinFakeGroup(const Napi::CallbackInfo& info) {
   return giving(std::make_shared<Group>(rank, size))(info.Env());
 }
 
+// openCards(path) -> the type of the devices whose tensors the library moves; throws with the code ERR_DISTRIBUTED
+Napi::Value openCards(const Napi::CallbackInfo& info) {
+  try {
+    return Napi::String::New(info.Env(), qwen_pt::openCardLibrary(text(info[0])));
+  } catch (...) {
+    throw qwen_pt::failure(info.Env(), qwen_pt::messageInFlight());
+  }
+}
+
+// cardName(index) -> promise of what tells the card from every other one
+Napi::Value cardName(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [index = static_cast<int>(integer(info[0]))] {
+    return givingText(qwen_pt::cardName(index));
+  });
+}
+
+// joinCards(group, store, index, timeoutMs) -> promise, once the cards of all ranks are connected
+Napi::Value joinCards(const Napi::CallbackInfo& info) {
+  return inBackground(info.Env(), [group = held<Group>(info[0]), store = held<Store>(info[1]),
+                                   index = static_cast<int>(integer(info[2])), timeoutMs = integer(info[3])] {
+    group->joinCards(*store, index, timeoutMs);
+    return Settlement::Value();
+  });
+}
+
 // The tensor behind a handle of the other addon.
 const at::Tensor& tensorBehind(const Napi::Value& value) {
   void* data = nullptr;
@@ -115,17 +141,26 @@ const at::Tensor& tensorBehind(const Napi::Value& value) {
   return handle->tensor;
 }
 
-// The same as a collective takes it.
-at::Tensor tensorOf(const Napi::Value& value) {
+// The same as a collective takes it, where `isMoved` says that its device will do.
+at::Tensor flatTensor(const Napi::Value& value, bool isMoved) {
   const at::Tensor& tensor = tensorBehind(value);
-  if (!qwen_pt::isOnHost(tensor) || !tensor.is_contiguous() || tensor.layout() != at::kStrided)
-    throw Napi::TypeError::New(value.Env(), "a collective takes contiguous tensors on the CPU");
+  if (!isMoved || !tensor.is_contiguous() || tensor.layout() != at::kStrided)
+    throw Napi::TypeError::New(value.Env(), "a collective takes contiguous tensors on the CPU, or of the cards that "
+                                            "the group was joined with");
   return tensor.detach().view({-1});  // gloo compares shapes; what counts here is the number of elements
 }
 
-// [began, ended] in milliseconds
+at::Tensor tensorOf(const Group& group, const Napi::Value& value) {
+  return flatTensor(value, group.moves(tensorBehind(value)));
+}
+
+// A message's: NCCL knows no tags.
+at::Tensor hostTensor(const Napi::Value& value) { return flatTensor(value, qwen_pt::isOnHost(tensorBehind(value))); }
+
+// [began, ended] in milliseconds, once this thread's work on a card will wait for the result
 Settlement::Value givingTimes(const qwen_pt::Ended& end) {
-  return [began = end.began, ended = end.ended](Napi::Env env) -> Napi::Value {
+  return [began = end.began, ended = end.ended, follow = end.follow](Napi::Env env) -> Napi::Value {
+    if (follow) follow();
     auto times = Napi::Array::New(env, 2);
     times[0u] = Napi::Number::New(env, static_cast<double>(began) / 1e6);
     times[1u] = Napi::Number::New(env, static_cast<double>(ended) / 1e6);
@@ -144,9 +179,10 @@ std::pair<Napi::Value, qwen_pt::Done> promised(Napi::Env env) {
 // An operation from (group, kind, tensor, output, reduction, root); what a kind lacks is null.
 qwen_pt::Operation operationOf(const Napi::CallbackInfo& info) {
   qwen_pt::Operation operation;
+  const auto group = held<Group>(info[0]);
   operation.kind = static_cast<qwen_pt::Collective>(integer(info[1]));
-  if (!info[2].IsNull()) operation.tensor = tensorOf(info[2]);
-  if (!info[3].IsNull()) operation.output = tensorOf(info[3]);
+  if (!info[2].IsNull()) operation.tensor = tensorOf(*group, info[2]);
+  if (!info[3].IsNull()) operation.output = tensorOf(*group, info[3]);
   operation.reduction = integer(info[4]);
   operation.root = integer(info[5]);
   return operation;
@@ -167,14 +203,16 @@ Napi::Value begin(const Napi::CallbackInfo& info) {
   return giving(ticket)(info.Env());
 }
 
-// await(ticket) -> the times between which its elements moved. Blocks this thread until the operation is done; throws with
-// the code ERR_DISTRIBUTED
+// await(ticket) -> the times between which its elements moved. Blocks this thread until the operation is done, or has begun
+// on a card, for whose work it is done from then on; throws with the code ERR_DISTRIBUTED
 Napi::Value await(const Napi::CallbackInfo& info) {
   const auto end = held<Ticket>(info[0])->wait();
-  if (end.failure.empty()) return givingTimes(end)(info.Env());
-  auto error = Napi::Error::New(info.Env(), end.failure);
-  error.Set("code", Napi::String::New(info.Env(), "ERR_DISTRIBUTED"));
-  throw error;
+  if (!end.failure.empty()) throw qwen_pt::failure(info.Env(), end.failure);
+  try {
+    return givingTimes(end)(info.Env());
+  } catch (...) {
+    throw qwen_pt::failure(info.Env(), qwen_pt::messageInFlight());
+  }
 }
 
 // releaseMemory(tensor): of its storage, and so of every view of it, the memory alone goes
@@ -186,14 +224,14 @@ void restoreMemory(const Napi::CallbackInfo& info) { qwen_pt::restoreMemory(tens
 // send(group, tensor, to, tag) -> promise, once the receiver has it
 Napi::Value send(const Napi::CallbackInfo& info) {
   auto [promise, done] = promised(info.Env());
-  held<Group>(info[0])->send(tensorOf(info[1]), integer(info[2]), integer(info[3]), std::move(done));
+  held<Group>(info[0])->send(hostTensor(info[1]), integer(info[2]), integer(info[3]), std::move(done));
   return promise;
 }
 
 // receive(group, tensor, from, tag) -> promise, once the tensor is filled
 Napi::Value receive(const Napi::CallbackInfo& info) {
   auto [promise, done] = promised(info.Env());
-  held<Group>(info[0])->receive(tensorOf(info[1]), integer(info[2]), integer(info[3]), std::move(done));
+  held<Group>(info[0])->receive(hostTensor(info[1]), integer(info[2]), integer(info[3]), std::move(done));
   return promise;
 }
 
@@ -284,6 +322,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("storeGet", storeGet);
   add("joinGroup", joinGroup);
   add("joinFakeGroup", joinFakeGroup);
+  add("openCards", openCards);
+  add("cardName", cardName);
+  add("joinCards", joinCards);
   add("collective", collective);
   add("begin", begin);
   add("await", await);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "group.h"
+#include "group/group.h"
 
 namespace qwen_pt {
 

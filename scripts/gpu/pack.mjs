@@ -60,8 +60,8 @@ function packNode() {
 }
 
 /**
- * The headers that CUDA graphs need beside torch's own packages (scripts/cuda-graph.mjs), of the CUDA that torch has now;
- * without pip or a network the kit goes without.
+ * The headers that CUDA graphs and NCCL need beside torch's own packages (scripts/cuda-library.mjs), of the CUDA that torch
+ * has now; without pip or a network the kit goes without.
  */
 function packHeaders() {
   const place = mkdtempSync(path.join(os.tmpdir(), "qwen-pt-headers-"));
@@ -70,7 +70,7 @@ function packHeaders() {
     const args = ["-m", "pip", "download", "--quiet", "--no-deps", "-d", place, ...packages];
     if (spawnSync("python3", args, { stdio: "ignore", timeout: 120_000 }).status !== 0) {
       process.stderr.write(
-        "gpu:pack: pip does not bring CUDA's headers; the kit builds graphs where that machine has them\n",
+        "gpu:pack: pip does not bring CUDA's headers; the kit builds graphs and NCCL where that machine has them\n",
       );
       return;
     }

@@ -539,10 +539,11 @@ describe("the environment", () => {
     expect(mistake(() => load("average_tokens_across_devices: false\n", [], several))).toMatch(
       /average_tokens_across_devices: the loss of several processes/,
     );
-    expect(mistake(() => load("ddp_backend: nccl\n", [], several))).toMatch(
-      /:5: ddp_backend: nccl is not built; processes talk by gloo/,
+    expect(mistake(() => load("ddp_backend: mpi\n", [], several))).toMatch(
+      /:5: ddp_backend: mpi is not built; processes talk by nccl on GPUs and by gloo on the processor/,
     );
-    expect(load("ddp_backend: gloo\n", [], several).notes).toEqual([]);
+    for (const backend of ["gloo", "nccl"])
+      expect(load(`ddp_backend: ${backend}\n`, [], several).notes).toEqual([]);
     expect(load("ddp_timeout: 180000000\n", [], several).recipe.ddp_timeout).toBe(180_000_000);
   });
 });

@@ -84,6 +84,19 @@ describe("report.mjs", () => {
     const kernels = [{ name: "sm90_gemm<a|b>", microseconds: 1500, count: 3, share: 0.75 }];
     const profile = { setting: "LoRA, 1 row", isDevice: true, total: 2000, kernels };
     put("cells.json", { card: "a card", length: 1024, steps: 10, cells, profile });
+    put("ranks.json", {
+      cards: 2,
+      collectives: [
+        ["all-reduce, float32", true],
+        ["all-gather, bfloat16", false],
+      ],
+      reduce: { megabytes: 256, seconds: 0.002, gigabytesPerSecond: 125 },
+      runs: [
+        { name: "one process", losses: [2], seconds: 0.5, peakBytes: 9e9 },
+        { name: "two processes", losses: [2], seconds: 0.25, peakBytes: 8e9, apart: 0.0012 },
+        { name: "two processes, full_shard", error: "over 40 s" },
+      ],
+    });
     put("loop.json", { cells: [{ name: "LoRA, 1 row", tokensPerSecond: 20_000, peakBytes: 4e9 }] });
     said = spawnSync(process.execPath, [path.join(kit, "report.mjs"), folder], { encoding: "utf8" }).stdout;
     text = readFileSync(path.join(folder, "report.md"), "utf8");
@@ -92,6 +105,13 @@ describe("report.mjs", () => {
   it("sets each setting beside the same of transformers and PEFT", () => {
     expect(text).toContain("| LoRA, 1 row | 30,000 | 3.00 GB | 13 % | 1.50 |");
     expect(text).toContain("| LoRA, 1 row | 20,000 | 4.00 GB |");
+  });
+
+  it("sets two processes beside one, and says which collectives were wrong", () => {
+    expect(text).toContain("1 of 2 collectives are right; wrong: all-gather, bfloat16.");
+    expect(text).toContain("An all-reduce of 256 MiB between two cards: 2.0 ms, 125.0 GiB/s.");
+    expect(text).toContain("| two processes | 0.250 | 8.00 GB | 1.2e-3 |");
+    expect(text).toContain("| two processes, full_shard | over 40 s |  |  |");
   });
 
   it("shows the speeds in a picture, and a step by kernel", () => {

@@ -134,7 +134,7 @@ const ELSEWHERE: Record<string, string> = {
   deepspeed: "between several processes only (test/config/sharding.test.ts)",
   ddp_timeout: "between several processes only (test/distributed)",
   heartbeat_timeout: "between several processes only (test/distributed)",
-  ddp_backend: "has one value that is taken (test/config)",
+  ddp_backend: "the same result by another library (test/distributed/cards/cards.test.ts)",
   average_tokens_across_devices: "has one value that is taken (test/config)",
 };
 

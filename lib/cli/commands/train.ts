@@ -35,15 +35,16 @@ export interface Training {
 export const run: CommandMain = async (args, host) => {
   const found = readArguments("train", args);
   const recipe = neededRecipe("train", found);
-  const [{ loadRecipe }, { train }, { neededAddon }, { rankPlace }] = await Promise.all([
+  const [{ loadRecipe }, { train }, { neededAddon }, { countCards, rankPlace }] = await Promise.all([
     import("../../config/index.js"),
     import("../../train/index.js"),
     import("../../torch/native.js"),
     import("../../distributed/index.js"),
   ]);
-  const { nproc_per_node } = loadRecipe(recipe, found.overrides, { env: host.env }).recipe;
+  const { nproc_per_node, use_cpu } = loadRecipe(recipe, found.overrides, { env: host.env }).recipe;
   const json = found.flags.has("json");
-  const plan = launchPlan(host.env, nproc_per_node);
+  const isAsked = nproc_per_node !== null || host.env["WORLD_SIZE"] !== undefined;
+  const plan = launchPlan(host.env, nproc_per_node, isAsked || use_cpu ? 0 : countCards());
   if (plan !== undefined) return startRanks(plan, args, json ? { ...host, out: SILENT } : host);
   const place = rankPlace(host.env);
   const overwrites = (file: string, overrides: string[]) =>

@@ -12,7 +12,7 @@ export const processKeys = inGroup("training", ["train"], {
   nproc_per_node: int({
     default: null,
     min: 1,
-    doc: "Processes that `qwen-pt train` starts on this machine (data parallelism on the processor); its threads are divided among them. See docs/distributed.md.",
+    doc: "Processes that `qwen-pt train` starts on this machine; its threads are divided among them. By default one for each GPU where NCCL's library is built, else one. See docs/distributed.md.",
   }),
   ddp_timeout: int({
     default: 1800,
@@ -26,7 +26,7 @@ export const processKeys = inGroup("training", ["train"], {
   }),
   ddp_backend: text({
     default: null,
-    doc: "Library between processes: gloo. Another is refused where there are several processes.",
+    doc: "Library between processes: nccl on GPUs (needs a library that `node scripts/nccl.mjs` builds), gloo on the processor; by default the one that fits. Another is refused where there are several processes.",
   }),
   ddp_find_unused_parameters: silent(SUMMED, flag({ default: null, doc: "Search for unused parameters." })),
   ddp_bucket_cap_mb: silent(SUMMED, int({ default: null, doc: "Size of gradient buckets." })),

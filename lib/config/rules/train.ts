@@ -16,10 +16,10 @@ export function severalProcesses(checked: Checked, setting: Setting): void {
   if (size === 1) return;
   const refuse = (key: string, why: string): UserError =>
     new UserError(`${setting.where(key)}: ${key}: ${why}; remove it, or train with one process`);
-  if (recipe.ddp_backend !== null && recipe.ddp_backend !== "gloo")
+  if (recipe.ddp_backend !== null && !["gloo", "nccl"].includes(recipe.ddp_backend))
     throw refuse(
       "ddp_backend",
-      `${recipe.ddp_backend} is not built; processes talk by gloo, on the processor`,
+      `${recipe.ddp_backend} is not built; processes talk by nccl on GPUs and by gloo on the processor`,
     );
   if (!recipe.average_tokens_across_devices)
     throw refuse(

@@ -51,7 +51,7 @@ export const TRAINING: Readonly<Record<string, string>> = {
   greater_is_better: "指标是否越大越好。默认：名字以 loss 结尾的则否。",
   early_stopping_steps: "连续这么多次评估没有更好就停止。",
   nproc_per_node:
-    "`qwen-pt train` 在本机启动的进程数（CPU 上的数据并行），平分机器的线程。见 docs/distributed.md。",
+    "`qwen-pt train` 在本机启动的进程数，平分机器的线程。默认：编译了 NCCL 的库时每块 GPU 一个，否则一个。见 docs/distributed.md。",
   ddp_timeout: "多进程的一次集合操作最多等多少秒。失联的 rank 会更早发现：heartbeat_timeout。",
   deepspeed:
     "DeepSpeed 的配置，一个 JSON 文件：zero_optimization.stage 为 0 不分，1 和 2 是 fsdp: shard_grad_op，3 是 full_shard。不能采用的设置按名字拒绝。",
@@ -61,7 +61,8 @@ export const TRAINING: Readonly<Record<string, string>> = {
   parallelism_config:
     "accelerate 的 ParallelismConfig，键或一个 JSON 文件：相邻的 cp_size 个进程共用一批中的行，每个进程有每行的一部分（环形注意力）。其他划分按键名拒绝；可与 fsdp 同用。",
   heartbeat_timeout: "多少秒没有心跳的进程视为失联，其余进程随之结束。",
-  ddp_backend: "进程之间用的库：gloo。有多个进程时其他值会被拒绝。",
+  ddp_backend:
+    "进程之间用的库：GPU 上是 nccl（需要 `node scripts/nccl.mjs` 编译的库），CPU 上是 gloo；不写则取合适的那个。有多个进程时其他值会被拒绝。",
   average_tokens_across_devices: "损失除以所有进程的词元数。有多个进程时 `false` 会被拒绝。",
   output_dir: "适配器或模型、检查点和日志所在的目录。",
   overwrite_output_dir: "目录里有以前的训练时从头开始；不写则从其中最后一个检查点续训。",

@@ -1,8 +1,8 @@
 // A process's place in its run, from its environment to a strategy; and what is not built for several processes.
 import { contextParts, type Recipe, shardingOf } from "../../config/index.js";
-import { init, PeerError, rankPlace, type World } from "../../distributed/index.js";
+import { cardLibrary, init, PeerError, rankPlace, type World } from "../../distributed/index.js";
 import { messageOf, UserError } from "../../errors.js";
-import { accelerator } from "../../torch/index.js";
+import { accelerator, isHost } from "../../torch/index.js";
 import { contextGroup } from "./context-group.js";
 import { dataParallel } from "./data-parallel.js";
 import { sharded } from "./sharded.js";
@@ -33,12 +33,9 @@ export async function joinRun(recipe: Recipe): Promise<Joined> {
       );
     return alone;
   }
-  if (!recipe.use_cpu && accelerator() !== undefined)
-    throw new UserError(
-      "several processes: on GPUs they need NCCL, which is not built; set use_cpu: true, or train with one process",
-    );
   const world = await init({
     place,
+    backend: backendOf(recipe),
     timeoutSeconds: recipe.ddp_timeout,
     heartbeatSeconds: recipe.heartbeat_timeout,
   });
@@ -46,6 +43,35 @@ export async function joinRun(recipe: Recipe): Promise<Joined> {
   const context = contextGroup(world, contextParts(recipe));
   const strategy = sharding === undefined ? dataParallel(world, context) : sharded(world, sharding, context);
   return { strategy, close: () => world.close(), fail: (error) => fail(world, error) };
+}
+
+/**
+ * What moves this run's tensors: NCCL on GPUs, gloo on the processor.
+ * @throws UserError for another wish, and where NCCL cannot be had
+ */
+function backendOf(recipe: Recipe): "gloo" | "nccl" {
+  const { ddp_backend: wanted } = recipe;
+  const device = recipe.use_cpu ? "cpu" : (accelerator()?.type ?? "cpu");
+  const onHost = isHost(device);
+  if (wanted === "gloo" && !onHost)
+    throw new UserError(
+      "ddp_backend: gloo moves tensors of the processor, and this run computes on GPUs; take nccl, or set use_cpu: true",
+    );
+  if (wanted !== "nccl" && onHost) return "gloo";
+  const library = cardLibrary();
+  if (onHost && !("device" in library && library.device === device))
+    throw new UserError(
+      "ddp_backend: nccl moves tensors of GPUs, and this run computes on the processor; take gloo, or leave the key out",
+    );
+  if ("fault" in library)
+    throw new UserError(
+      `several processes on GPUs talk by NCCL: ${library.fault}; or set use_cpu: true, or train with one process`,
+    );
+  if (!onHost && contextParts(recipe) > 1)
+    throw new UserError(
+      "parallelism_config: cp_size: attention over rows in parts is computed on the processor alone; leave it out, or set use_cpu: true",
+    );
+  return "nccl";
 }
 
 async function fail(world: World, raw: unknown): Promise<unknown> {

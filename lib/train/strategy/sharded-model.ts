@@ -7,7 +7,7 @@ import { FlatShard, type OwnPart, type World } from "../../distributed/index.js"
 import type { Division } from "../../methods/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import type { Direction, Part, Passage } from "../../step/passage.js";
-import { type DType, scope, type Tensor } from "../../torch/index.js";
+import { type Device, type DType, scope, type Tensor } from "../../torch/index.js";
 import { byPart, type Named } from "./model-parts.js";
 import type { Units } from "./strategy.js";
 
@@ -21,6 +21,8 @@ export class ShardedModel implements Passage {
   readonly units: Units;
   /** The same as methods meet it. */
   readonly division: Division;
+  /** Where its weights are. */
+  readonly device: Device;
   readonly #model: CausalModel;
   readonly #world: World;
   readonly #sharding: Sharding;
@@ -49,6 +51,7 @@ export class ShardedModel implements Passage {
     const own = unitOf(head);
     this.#head = isApart ? own : [...this.#embedding, ...own];
     const units = [this.#embedding, ...this.#blocks, own].filter((unit) => unit.length > 0);
+    this.device = (this.#all()[0] as FlatShard).device;
     this.units = {
       names: units.map((unit) => unit.flatMap(({ names }) => names)),
       visit: (ranks, work) => this.#visit(units, ranks, work),

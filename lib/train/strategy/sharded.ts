@@ -5,7 +5,7 @@ import type { World } from "../../distributed/index.js";
 import type { CausalModel } from "../../models/causal-model.js";
 import { gradNorm, type ParameterGroup } from "../../optim/index.js";
 import { setPassage } from "../../step/passage.js";
-import { noGrad, op, scope, type Tensor, zeros } from "../../torch/index.js";
+import { type Device, noGrad, op, scope, type Tensor, zeros } from "../../torch/index.js";
 import type { ContextGroup } from "./context-group.js";
 import { dataParallel } from "./data-parallel.js";
 import { ShardedModel } from "./sharded-model.js";
@@ -63,7 +63,7 @@ export function sharded(world: World, sharding: Sharding, context?: ContextGroup
     broadcast: async () => {}, // what each has was cut from rank 0's
     whole: async (work, read) => (divided === undefined ? work() : divided.whole(work, read)),
     renew: (_, work, how) => model().renew(work, how),
-    clip: (parameters, most) => clip(world, parameters, most),
+    clip: (parameters, most) => clip(world, model().device, parameters, most),
   };
 }
 
@@ -91,12 +91,15 @@ function divideGroups(
   });
 }
 
-/** clipGradNorm over the parts of all processes: the same norm and the same factor on each. */
-function clip(world: World, parameters: readonly Tensor[], most: number): Tensor {
+/**
+ * clipGradNorm over the parts of all processes: the same norm and the same factor on each.
+ * @param device where the model is, also for a process that has nothing of what is trained
+ */
+function clip(world: World, device: Device, parameters: readonly Tensor[], most: number): Tensor {
   return scope(() =>
     noGrad(() => {
       const own = gradNorm(parameters);
-      const square = zeros([1], { dtype: "float64" });
+      const square = zeros([1], { dtype: "float64", device });
       if (own !== undefined) square.add_(own.double().square());
       world.begin("allReduce", square).wait();
       const exact = square.sqrt().sum();

@@ -50,7 +50,7 @@ with lzma.open(here + "/node.xz") as packed, open(work + "/bin/node", "wb") as n
 os.chmod(work + "/bin/node", 0o755)
 for name in ("package", "modules", "headers"):
     if name == "headers" and not os.path.exists(f"{here}/{name}.tar.xz"):
-        continue  # gpu:pack had no network: graphs are built where that Python has them
+        continue  # gpu:pack had no network: graphs and NCCL are built where that Python has them
     with tarfile.open(f"{here}/{name}.tar.xz") as archive:
         archive.extractall(work)
 P
@@ -76,6 +76,7 @@ export LIBTORCH
 cd "$work" || exit 1
 part "build the addon" 240 node scripts/build.mjs --addon || { tail -20 "$out/log.txt"; exit 1; }
 part "build the library of graphs" 60 node scripts/cuda-graph.mjs --headers "$work/headers"
+part "build the library of NCCL" 120 node scripts/nccl.mjs --headers "$work/headers"
 device=cuda:0 quick=
 [ "$kind" = cpu ] && device=cpu quick=--quick
 part "doctor" 30 node dist/cli/main.js doctor
@@ -83,6 +84,7 @@ part "operators, a model and a recipe beside the processor" 120 \
   node dist/cli/main.js doctor --gpu --device $device $quick --output "$out"
 part "a random model" 60 node "$here/model.mjs" "$work/model" $kind
 part "cells" 200 node "$here/cells.mjs" "$work/model" "$out/cells.json" $kind $full
+part "processes and NCCL" 150 node "$here/ranks.mjs" "$work/model" "$out/ranks.json" $kind
 python=$(command -v python3)
 part "the loop of transformers and PEFT" 90 "$python" "$here/loop.py" "$work/model" "$out/loop.json" $kind
 node "$here/report.mjs" "$out" | tee -a "$out/log.txt"

@@ -21,6 +21,7 @@ const parts = (read("parts.txt") ?? "")
 const cells = json("cells.json");
 const loop = json("loop.json");
 const doctor = json("qwen-pt-gpu-report.json");
+const ranks = json("ranks.json");
 
 const peers = new Map((loop?.cells ?? []).map((cell) => [cell.name, cell]));
 const memory = (bytes) => (bytes ? `${(bytes / 1e9).toFixed(2)} GB` : "");
@@ -81,6 +82,44 @@ const ofStep = profile?.kernels
 const notices = (cells?.cells ?? []).flatMap(({ name, notices: said = [] }) =>
   said.map((line) => `- ${name}: ${line}`),
 );
+/** What ranks.mjs left: the collectives of one card, an all-reduce between two, and the recipe by one and by two processes. */
+function ofRanks() {
+  if (ranks === null) return "Not run: see log.txt";
+  const wrong = ranks.collectives.filter(([, isRight]) => !isRight).map(([name]) => name);
+  const { reduce, runs } = ranks;
+  return [
+    ranks.error ? `NCCL: ${ranks.error}` : "",
+    ranks.collectives.length > 0
+      ? `NCCL in a world of one: ${ranks.collectives.length - wrong.length} of ${ranks.collectives.length} collectives are right${wrong.length > 0 ? `; wrong: ${wrong.join(", ")}` : ""}.`
+      : "",
+    ranks.note ? `Not run: ${ranks.note}.` : "",
+    reduce?.seconds
+      ? `An all-reduce of ${reduce.megabytes} MiB between two cards: ${(1000 * reduce.seconds).toFixed(1)} ms, ${reduce.gigabytesPerSecond.toFixed(1)} GiB/s.`
+      : "",
+    runs.length > 0
+      ? table(
+          [
+            "full in bfloat16, 4 rows a step",
+            "s a step",
+            "peak memory a process",
+            "losses apart from one process",
+          ],
+          runs.map(({ name, seconds, peakBytes, apart, error }) =>
+            error
+              ? [name, error, "", ""]
+              : [
+                  name,
+                  seconds.toFixed(3),
+                  memory(peakBytes),
+                  apart === undefined ? "" : apart.toExponential(1),
+                ],
+          ),
+        )
+      : "",
+  ]
+    .filter((line) => line !== "")
+    .join("\n\n");
+}
 const text = `# qwen-pt on ${cells?.card ?? "this machine"}
 
 ${table(
@@ -96,6 +135,10 @@ ${picture("tokens.svg", "Tokens/s", speeds)}${table(["setting", "tokens/s", "pea
 
 ${ofStep}
 
+## Several processes
+
+${ofRanks()}
+
 ## A loop of transformers and PEFT
 
 ${theirs.length > 0 ? table(["setting", "tokens/s", "peak memory"], theirs) : `Not run: ${loop?.error ?? "see log.txt"}`}
@@ -104,7 +147,7 @@ ${read("qwen-pt-gpu-report.md") ?? "`doctor --gpu` left no report: see log.txt.\
 writeFileSync(path.join(folder, "report.md"), text);
 writeFileSync(
   path.join(folder, "report.json"),
-  `${JSON.stringify({ parts, cells, loop, doctor }, null, 2)}\n`,
+  `${JSON.stringify({ parts, cells, loop, ranks, doctor }, null, 2)}\n`,
 );
 const failed = parts.filter(({ state }) => state !== "ok").map(({ name, state }) => `${name}: ${state}`);
 console.log(failed.length > 0 ? `not all went well: ${failed.join("; ")}` : "all parts went well");

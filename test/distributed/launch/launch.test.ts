@@ -15,11 +15,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { launchPlan } from "../../lib/distributed/index.js";
-import { tinyModel } from "../api/room.js";
-import { freePort, program, runRanks } from "./ranks.js";
+import { launchPlan } from "../../../lib/distributed/index.js";
+import { cardOfRank, visibleCards } from "../../../lib/torch/machine/rank-card.js";
+import { tinyModel } from "../../api/room.js";
+import { freePort, program, runRanks } from "../ranks.js";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** The reference Python, which `npm test` installs; it has torch, and with it torchrun. */
 const python = path.join(root, ".reference/bin/python");
 
@@ -222,6 +223,59 @@ describe.skipIf(process.platform !== "linux").concurrent("several processes", ()
     expect(missing[0]!.err.trim()).toMatch(/^error: rank 1: .*nowhere/);
     expect(missing[0]!.err.trim().split("\n")).toHaveLength(1);
     expect(missing[1]!.err).toBe("");
+  });
+});
+
+describe("the cards of a machine", () => {
+  const visible = (CUDA_VISIBLE_DEVICES: string) => visibleCards({ CUDA_VISIBLE_DEVICES });
+
+  it("get a process each, unless the recipe says how many", ({ expect }) => {
+    expect(launchPlan({}, null, 4)).toMatchObject({ perNode: 4, nodes: 1 });
+    expect(launchPlan({}, null, 1)).toBeUndefined();
+    expect(launchPlan({}, 1, 4)).toBeUndefined();
+    expect(launchPlan({}, 2, 4)).toMatchObject({ perNode: 2 });
+    expect(launchPlan({ FORCE_TORCHRUN: "1" }, null, 2)).toMatchObject({ perNode: 2 });
+    expect(launchPlan({ NPROC_PER_NODE: "3" }, null, 4)).toMatchObject({ perNode: 3 });
+    const second = { NNODES: "2", NODE_RANK: "1", MASTER_ADDR: "10.0.0.1" };
+    expect(launchPlan(second, null, 8)).toMatchObject({ perNode: 8, nodes: 2, node: 1, port: 29500 });
+    expect(launchPlan({ WORLD_SIZE: "4", RANK: "0" }, null, 4)).toBeUndefined();
+  });
+
+  it("are those that CUDA_VISIBLE_DEVICES names, up to the first word that is none", ({ expect }) => {
+    expect(visibleCards({})).toBeUndefined();
+    expect(visible("")).toEqual([]);
+    expect(visible("-1")).toEqual([]);
+    expect(visible("NoDevFiles")).toEqual([]);
+    expect(visible("0, 3")).toEqual(["0", "3"]);
+    expect(visible("2,-1,1")).toEqual(["2"]);
+    expect(visible("GPU-8932f937,MIG-4a1b")).toEqual(["GPU-8932f937", "MIG-4a1b"]);
+  });
+
+  it("are one for each process, by its number on its machine", ({ expect }) => {
+    const place = { RANK: "5", LOCAL_RANK: "1", WORLD_SIZE: "8" };
+    expect(cardOfRank(place)).toBe("1");
+    expect(cardOfRank({ ...place, CUDA_VISIBLE_DEVICES: "2,GPU-ab" })).toBe("GPU-ab");
+    // what shows each process one card has chosen; none is none
+    expect(cardOfRank({ ...place, CUDA_VISIBLE_DEVICES: "3" })).toBeUndefined();
+    expect(cardOfRank({ ...place, CUDA_VISIBLE_DEVICES: "" })).toBeUndefined();
+    expect(cardOfRank({ ...place, LOCAL_RANK: "2", CUDA_VISIBLE_DEVICES: "0,1" })).toBeUndefined();
+    expect(cardOfRank({ LOCAL_RANK: "1" })).toBeUndefined();
+    expect(cardOfRank({ ...place, WORLD_SIZE: "1" })).toBeUndefined();
+    const slurm = { SLURM_STEP_ID: "0", SLURM_PROCID: "9", SLURM_NTASKS: "16", SLURM_LOCALID: "1" };
+    expect(cardOfRank(slurm)).toBe("1");
+  });
+
+  it("are what CUDA sees in a process of several", async ({ expect }) => {
+    const ended = await runRanks(
+      `t.zeros([1]); // the addon sets it as it is loaded
+       const { execFileSync } = await import("node:child_process");
+       console.log(execFileSync("sh", ["-c", "echo $CUDA_VISIBLE_DEVICES"], { encoding: "utf8" }).trim());`,
+      { env: () => ({ CUDA_VISIBLE_DEVICES: "4,6" }) },
+    );
+    expect(ended.map(({ out, err }) => [out.trim(), err])).toEqual([
+      ["4", ""],
+      ["6", ""],
+    ]);
   });
 });
 

@@ -16,7 +16,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "background.h"
-#include "group.h"
+#include "group/group.h"
 
 namespace qwen_pt {
 

@@ -4,7 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "group.h"
+#include "group/group.h"
 
 namespace qwen_pt {
 
@@ -18,11 +18,13 @@ class Ticket {
     changed_.notify_all();
   }
 
-  // Blocks until then.
+  // Blocks until then. What there is to follow is given once: it holds tensors.
   Ended wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return isDone_; });
-    return how_;
+    Ended how = how_;
+    how_.follow = {};
+    return how;
   }
 
  private:

@@ -1,6 +1,6 @@
 // A process's place by the variables of torchrun, of a Slurm job step and of a PyTorchJob's pod.
 import { expect, it } from "vitest";
-import { rankPlace } from "../../lib/distributed/index.js";
+import { rankPlace } from "../../../lib/distributed/index.js";
 
 const meeting = { MASTER_ADDR: "10.0.0.5", MASTER_PORT: "29500" };
 const place = {
