@@ -1,30 +1,28 @@
-// Which trackers there are: a line each, and what a program registers. The words that a recipe may use are the names
-// here (config/values/tracker-names.ts).
+// From the trackers' names to trackers: those of the table, config/values/tracker-names.ts, and what a program registers.
 import type { Recipe } from "../config/index.js";
-import { addTrackerName } from "../config/values/tracker-names.js";
+import { addTrackerName, BUILT_IN_TRACKERS, type FileTracker } from "../config/values/tracker-names.js";
 import type { ClientSettings } from "./python/bridge.js";
 import type { Tracker } from "./tracker.js";
 
 /** Makes a tracker for a recipe that names it. */
 export type TrackerMaker = (recipe: Recipe) => Tracker | Promise<Tracker>;
 
-// what a tracker is made of is loaded when a recipe names it
-const client = (name: string): [string, TrackerMaker] => [
-  name,
-  async (recipe) => new (await import("./python/bridge.js")).PythonTracker(name, clientSettings(recipe)),
-];
-
-const CLIENTS = ["wandb", "mlflow", "swanlab", "trackio"];
-const TRACKERS = new Map<string, TrackerMaker>([
-  [
-    "tensorboard",
-    async (recipe) =>
-      (await import("./tensorboard/tracker.js")).tensorboard(
-        process.env["TENSORBOARD_LOGGING_DIR"] ?? recipe.logging_dir ?? undefined,
-      ),
-  ],
-  ...CLIENTS.map(client),
-]);
+/** What makes the trackers of this package; the compiler asks for each of the table's. Loaded when a recipe names it. */
+const FILES: Record<FileTracker, TrackerMaker> = {
+  tensorboard: async (recipe) => (await import("./tensorboard/tracker.js")).makeTracker(recipe),
+};
+const client =
+  (name: string): TrackerMaker =>
+  async (recipe) =>
+    new (await import("./python/bridge.js")).PythonTracker(name, clientSettings(recipe));
+const TRACKERS = new Map<string, TrackerMaker>(
+  Object.keys(BUILT_IN_TRACKERS).map((name) => [
+    name,
+    name in FILES ? FILES[name as FileTracker] : client(name),
+  ]),
+);
+/** Whether a tracker is a Python client, which may not be installed. */
+const isClient = (name: string): boolean => name in BUILT_IN_TRACKERS && !(name in FILES);
 /** Names of keys and variables whose values a message never shows. */
 const SECRET = /(token|api_key|secret|password|webhook_url)$/i;
 
@@ -53,7 +51,7 @@ export async function trackersOf(recipe: Recipe, own: readonly Tracker[] = []): 
     try {
       await tracker.check?.();
     } catch (error) {
-      if (named.has(name) || !CLIENTS.includes(name)) throw error;
+      if (named.has(name) || !isClient(name)) throw error;
       continue;
     }
     found.push(tracker);

@@ -1,7 +1,20 @@
-// The words of report_to. What they stand for is in lib/trackers; transformers' other words are known, so that they can
-// be refused by name.
+// The words of report_to: the one table of trackers. What they stand for is in lib/trackers; transformers' other words are
+// known, so that they can be refused by name.
 
-const BUILT_IN = ["tensorboard", "wandb", "mlflow", "swanlab", "trackio"];
+/**
+ * Each tracker, and what it is made of: a file of this package, lib/trackers/NAME/tracker.ts, or the tracker's own Python
+ * client, a class in assets/tracker_bridge.py.
+ */
+export const BUILT_IN_TRACKERS = {
+  tensorboard: "file",
+  wandb: "client",
+  mlflow: "client",
+  swanlab: "client",
+  trackio: "client",
+} as const;
+type Kinds = typeof BUILT_IN_TRACKERS;
+/** The trackers that are a file of this package. */
+export type FileTracker = { [name in keyof Kinds]: Kinds[name] extends "file" ? name : never }[keyof Kinds];
 const ELSEWHERE = [
   "azure_ml",
   "comet_ml",
@@ -14,7 +27,7 @@ const ELSEWHERE = [
   "kubeflow",
 ];
 
-const names = new Set(BUILT_IN);
+const names = new Set(Object.keys(BUILT_IN_TRACKERS));
 
 /** Makes a word known, for a tracker that a program registers. */
 export function addTrackerName(name: string): void {

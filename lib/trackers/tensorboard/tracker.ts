@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
+import type { Recipe } from "../../config/index.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { type Artifact, type TrackedRun, type Tracker, tagOf } from "../tracker.js";
 import { EventFile, type Value } from "./event-file.js";
@@ -10,6 +11,11 @@ import { EventFile, type Value } from "./event-file.js";
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /** Larger pictures and texts stay where they are. */
 const MOST_BYTES = 8 << 20;
+
+/** The tracker of a recipe that names it: `table.ts` asks for it. */
+export function makeTracker({ logging_dir }: Recipe): Tracker {
+  return tensorboard(process.env["TENSORBOARD_LOGGING_DIR"] ?? logging_dir ?? undefined);
+}
 
 /** @param loggingDir the recipe's `logging_dir`; without it a new folder under `output_dir/runs` */
 export function tensorboard(loggingDir: string | undefined): Tracker {
