@@ -353,11 +353,12 @@ export async function init(options: InitOptions = {}): Promise<World> {
     ddp_backend: WHERE[backend],
   };
   await agree(store, place, "start", facts, startMs);
+  const timeoutMs = Math.round(seconds * 1000);
   const group = await addon.joinGroup(
     store.handle,
     place.rank,
     place.size,
-    Math.round(seconds * 1000),
+    timeoutMs,
     await ownAddress(place.address, place.port),
   );
   const heartbeat = await addon.startHeartbeat(
@@ -369,7 +370,7 @@ export async function init(options: InitOptions = {}): Promise<World> {
   );
   const parts: WorldParts = { place, store, group, heartbeat };
   const world = new World(place, parts);
-  if (backend === "nccl") await withCards(world, parts, startMs);
+  if (backend === "nccl") await withCards(world, parts, timeoutMs);
   return world;
 }
 

@@ -78,6 +78,7 @@ describe.skipIf(process.platform !== "linux")("tensors of cards", () => {
     expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
     // the library was told of every collective, and of no message, barrier or comparison
     expect(called("all", 1)).toEqual([
+      "open, 100000000000 ms", // three of the 5.7 years, as many as c10d's clock can add
       ...["Float", "BFloat16", "Long"].map((dtype) => `allreduce ${dtype} 2`),
       "broadcast Float 2",
       "allgather Float 2",
@@ -102,7 +103,7 @@ describe.skipIf(process.platform !== "linux")("tensors of cards", () => {
       [said, [2, 2]],
       [said, [2, 2]],
     ]);
-    expect(called("unfit", 0)).toEqual(["allreduce Float 2"]);
+    expect(called("unfit", 0).slice(1)).toEqual(["allreduce Float 2"]);
   });
 
   it("stay where they are: buckets and parts of a model on a device, what the ranks count on the host", async () => {
@@ -135,7 +136,7 @@ describe.skipIf(process.platform !== "linux")("tensors of cards", () => {
         },
         parts: rank === 0 ? ["meta"] : expect.arrayContaining(["meta"]),
       });
-    expect(called("meta", 1)).toEqual([
+    expect(called("meta", 1).slice(1)).toEqual([
       "allreduce Float 22",
       "broadcast Float 1024",
       "allgather Float 512",

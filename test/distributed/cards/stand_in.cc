@@ -55,7 +55,10 @@ struct Together : c10d::Work {
 
 class StandIn : public c10d::Backend {
  public:
-  StandIn(intrusive_ptr<c10d::Backend> inner, int rank, int size) : Backend(rank, size), inner_(std::move(inner)) {}
+  StandIn(intrusive_ptr<c10d::Backend> inner, const qwen_pt::BackendRequest& request)
+      : Backend(request.rank, request.size), inner_(std::move(inner)) {
+    log("open, " + std::to_string(request.timeoutMs) + " ms");
+  }
 
   const std::string getBackendName() const override { return "stand-in"; }
   bool supportsCoalescing() const override { return true; }
@@ -104,12 +107,14 @@ class StandIn : public c10d::Backend {
   void called(const char* name, const at::Tensor& tensor) {
     if (caller_ == std::thread::id()) caller_ = std::this_thread::get_id();
     TORCH_CHECK(caller_ == std::this_thread::get_id(), "stand-in: called from a second thread");
+    const auto of =
+        tensor.defined() ? std::string(" ") + c10::toString(tensor.scalar_type()) + " " + std::to_string(tensor.numel())
+                         : "";
+    log(name + of);
+  }
+  static void log(const std::string& line) {
     const auto file = variable("STAND_IN_LOG", "");
-    if (file.empty()) return;
-    std::ofstream log(file, std::ios::app);
-    log << name;
-    if (tensor.defined()) log << " " << c10::toString(tensor.scalar_type()) << " " << tensor.numel();
-    log << "\n";
+    if (!file.empty()) std::ofstream(file, std::ios::app) << line << "\n";
   }
   WorkPointer message(WorkPointer work) {
     TORCH_CHECK(isTogether_, "stand-in: a send or a receive by itself, which NCCL does one after the other");
@@ -166,6 +171,6 @@ extern "C" int qwen_pt_backend_open(const qwen_pt::BackendRequest* request, void
       inner = c10::make_intrusive<c10d::ProcessGroupGloo>(store, request->rank, request->size, std::move(options));
     }
     *static_cast<intrusive_ptr<c10d::Backend>*>(made) =
-        c10::make_intrusive<StandIn>(std::move(inner), request->rank, request->size);
+        c10::make_intrusive<StandIn>(std::move(inner), *request);
   });
 }
