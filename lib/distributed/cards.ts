@@ -32,7 +32,7 @@ export function cardLibrary(): { device: string } | { fault: string } {
     return {
       fault: process.env["QWEN_PT_NCCL"]
         ? `QWEN_PT_NCCL: ${file} does not exist; mend the path or unset it`
-        : "NCCL's library is not built; install nvidia-cuda-crt and nvidia-cuda-cccl beside torch, then run `node scripts/nccl.mjs` in the package's folder",
+        : "NCCL's library is not built; install nvidia-cuda-crt and nvidia-cuda-cccl beside torch, then run `node scripts/nccl.mjs` in the package's folder; or set use_cpu: true, or nproc_per_node: 1",
     };
   try {
     return { device: distributedAddon().openCards(file) };

@@ -33,45 +33,51 @@ export async function joinRun(recipe: Recipe): Promise<Joined> {
       );
     return alone;
   }
+  const { backend, fault = "" } = backendOf(recipe);
   const world = await init({
     place,
-    backend: backendOf(recipe),
+    backend,
     timeoutSeconds: recipe.ddp_timeout,
     heartbeatSeconds: recipe.heartbeat_timeout,
   });
+  await world.agree("backend", { "what moves tensors": fault || backend });
+  if (fault !== "") {
+    await world.close(); // every rank has found it, and rank 0 says it
+    throw world.rank > 0 ? new PeerError(fault) : new UserError(fault);
+  }
   const sharding = world.size > 1 ? shardingOf(recipe) : undefined;
   const context = contextGroup(world, contextParts(recipe));
   const strategy = sharding === undefined ? dataParallel(world, context) : sharded(world, sharding, context);
   return { strategy, close: () => world.close(), fail: (error) => fail(world, error) };
 }
 
-/**
- * What moves this run's tensors: NCCL on GPUs, gloo on the processor.
- * @throws UserError for another wish, and where NCCL cannot be had
- */
-function backendOf(recipe: Recipe): "gloo" | "nccl" {
+/** What moves this run's tensors, NCCL on GPUs and gloo on the processor; or why not what the recipe wants. */
+function backendOf(recipe: Recipe): { backend: "gloo" | "nccl"; fault?: string } {
   const { ddp_backend: wanted } = recipe;
   const device = recipe.use_cpu ? "cpu" : (accelerator()?.type ?? "cpu");
-  const onHost = isHost(device);
-  if (wanted === "gloo" && !onHost)
-    throw new UserError(
-      "ddp_backend: gloo moves tensors of the processor, and this run computes on GPUs; take nccl, or set use_cpu: true",
-    );
-  if (wanted !== "nccl" && onHost) return "gloo";
-  const library = cardLibrary();
-  if (onHost && !("device" in library && library.device === device))
-    throw new UserError(
-      "ddp_backend: nccl moves tensors of GPUs, and this run computes on the processor; take gloo, or leave the key out",
-    );
-  if ("fault" in library)
-    throw new UserError(
-      `several processes on GPUs talk by NCCL: ${library.fault}; or set use_cpu: true, or train with one process`,
-    );
-  if (!onHost && contextParts(recipe) > 1)
-    throw new UserError(
-      "parallelism_config: cp_size: attention over rows in parts is computed on the processor alone; leave it out, or set use_cpu: true",
-    );
-  return "nccl";
+  if (isHost(device)) {
+    if (wanted !== "nccl") return { backend: "gloo" };
+    const library = cardLibrary();
+    if ("device" in library && library.device === device) return { backend: "nccl" };
+    return {
+      backend: "gloo",
+      fault:
+        "ddp_backend: nccl moves tensors of GPUs, and this run computes on the processor; take gloo, or leave the key out",
+    };
+  }
+  if (wanted === "gloo")
+    return {
+      backend: "gloo",
+      fault:
+        "ddp_backend: gloo moves tensors of the processor, and this run computes on GPUs; take nccl, or set use_cpu: true",
+    };
+  if (contextParts(recipe) > 1)
+    return {
+      backend: "gloo",
+      fault:
+        "parallelism_config: cp_size: attention over rows in parts is computed on the processor alone; leave it out, or set use_cpu: true",
+    };
+  return { backend: "nccl" };
 }
 
 async function fail(world: World, raw: unknown): Promise<unknown> {

@@ -269,7 +269,7 @@ describe.skipIf(process.platform !== "linux")("a machine without NCCL's library"
   it("says what brings it, and counts no cards for several processes", () => {
     expect(cardLibrary()).toEqual({
       fault:
-        "NCCL's library is not built; install nvidia-cuda-crt and nvidia-cuda-cccl beside torch, then run `node scripts/nccl.mjs` in the package's folder",
+        "NCCL's library is not built; install nvidia-cuda-crt and nvidia-cuda-cccl beside torch, then run `node scripts/nccl.mjs` in the package's folder; or set use_cpu: true, or nproc_per_node: 1",
     });
     expect(countCards()).toBe(0);
   });

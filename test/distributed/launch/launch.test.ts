@@ -265,6 +265,15 @@ describe("the cards of a machine", () => {
     expect(cardOfRank(slurm)).toBe("1");
   });
 
+  it("are what nccl is for: a run on the processor refuses it, in one line of rank 0", async ({ expect }) => {
+    const { code, err } = await train(["nproc_per_node=2", "ddp_backend=nccl", "output_dir=by-nccl"]);
+    expect([code, err.trim()]).toEqual([
+      1,
+      "error: ddp_backend: nccl moves tensors of GPUs, and this run computes on the processor; take gloo, or leave the key out",
+    ]);
+    expect(existsSync(path.join(dir, "by-nccl"))).toBe(false);
+  });
+
   it("are what CUDA sees in a process of several", async ({ expect }) => {
     const ended = await runRanks(
       `t.zeros([1]); // the addon sets it as it is loaded
