@@ -1,6 +1,7 @@
 // How the ranks of a run find each other: through the store, with no collective, so that those who are missing can be
 // named and no time-out of a collective can strike. Everything after that is world.ts.
 import { createSocket } from "node:dgram";
+import { connect } from "node:net";
 import { setTimeout as after } from "node:timers/promises";
 import { messageOf, UserError } from "../errors.js";
 import { distributedAddon, type StoreHandle } from "./addon.js";
@@ -74,19 +75,67 @@ export class RunStore {
 export async function openRunStore(place: RankPlace, limitMs: number): Promise<RunStore> {
   const { rank, address, port, hasStore, attempt } = place;
   const serves = rank === 0 && !hasStore;
+  const inUse = (): UserError =>
+    new UserError(
+      `MASTER_PORT: port ${port} of ${address} is in use; choose another, or end what listens there`,
+    );
+  // before libtorch tries, which prints what it meets
+  if (serves && (await isListening("127.0.0.1", port))) throw inUse();
   try {
     const prefix = `qwen-pt/${attempt}/`;
-    return new RunStore(await distributedAddon().openStore(address, port, serves, limitMs, prefix), place);
+    const opening = distributedAddon().openStore(address, port, serves, limitMs, prefix);
+    return new RunStore(await (serves ? opening : answered(opening, place)), place);
   } catch (error) {
+    if (error instanceof UserError) throw error;
     const why = messageOf(error);
-    if (/EADDRINUSE|address already in use/i.test(why))
-      throw new UserError(
-        `MASTER_PORT: port ${port} of ${address} is in use; choose another, or end what listens there`,
-      );
+    if (/EADDRINUSE|address already in use/i.test(why)) throw inUse();
     throw new UserError(
       `rank ${rank} cannot reach rank 0 at ${address}:${port} (${why}); check MASTER_ADDR and MASTER_PORT, and that rank 0 has started`,
     );
   }
+}
+
+/** Milliseconds between looks at who listens where a store should answer: it does at once. */
+const SILENCE = 15_000;
+
+/**
+ * The store once it answers. libtorch waits without an end for whatever else listens at its port and says nothing.
+ * @throws UserError naming the port
+ */
+async function answered(
+  opening: Promise<StoreHandle>,
+  { rank, address, port }: RankPlace,
+): Promise<StoreHandle> {
+  const done = new AbortController();
+  const silence = async (): Promise<never> => {
+    for (let seen = 0; ; ) {
+      await after(SILENCE, undefined, { signal: done.signal, ref: false });
+      seen = (await isListening(address, port)) ? seen + 1 : 0;
+      if (seen < 2) continue; // it may have come this moment
+      throw new UserError(
+        `MASTER_PORT: what listens at port ${port} of ${address} does not answer rank ${rank} as the store of a run does; choose another port, or end what listens there`,
+      );
+    }
+  };
+  try {
+    return await Promise.race([opening, silence()]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Whether somebody listens at a port. */
+function isListening(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 2000 });
+    const end = (found: boolean): void => {
+      socket.destroy();
+      resolve(found);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("timeout", () => end(false));
+    socket.once("error", () => end(false));
+  });
 }
 
 type Facts = Readonly<Record<string, string>>;

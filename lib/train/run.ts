@@ -6,7 +6,7 @@ import { UserError } from "../errors.js";
 import type { TrainResult } from "../events.js";
 import { holdLease, OutOfMemoryError, releaseLease, setDeterministic, TorchError } from "../torch/index.js";
 import type { Joined } from "./strategy/join.js";
-import type { RunOptions } from "./whole-run/options.js";
+import { AbortError, type RunOptions } from "./whole-run/options.js";
 
 /**
  * Runs a recipe from its data to its output files.
@@ -20,7 +20,7 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
       import("./strategy/join.js"),
       import("./whole-run/joined.js"),
     ]);
-    joined = await joinRun(loaded.recipe);
+    joined = await orAborted(joinRun(loaded.recipe), options.signal);
     const result = await runJoined(loaded, options, joined.strategy);
     await joined.close();
     return result;
@@ -30,6 +30,21 @@ export async function runRecipe(loaded: LoadedRecipe, options: RunOptions = {}):
   } finally {
     setDeterministic(false);
     releaseLease();
+  }
+}
+
+/** What comes, or the end: other processes may come long after a signal, or never. */
+async function orAborted<T>(coming: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return coming;
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(new AbortError("aborted before the other processes came"));
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([coming, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

@@ -1,4 +1,6 @@
 // Ranks that do not come, do not fit, die or hang: every other rank ends in time, not with 0, and says which rank it was.
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { it } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { dist, type Ended, freePort, runRanks } from "./ranks.js";
@@ -151,6 +153,53 @@ it.skipIf(!linux).concurrent(
       { started: [0], env: () => ({ MASTER_PORT: port }) },
     );
     expect(busy!.out).toMatch(new RegExp(`MASTER_PORT: port ${port} of 127.0.0.1 is in use`));
+  },
+);
+
+it.skipIf(!linux).concurrent(
+  "what listens in the store's place and says nothing is named by who waits for it, and libtorch prints nothing",
+  { timeout: 120_000 },
+  async ({ expect }) => {
+    const server = createServer().listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const ended = await runRanks("console.log(await failure(init())); process.exit(1);", {
+      env: () => ({ MASTER_PORT: String(port) }),
+    });
+    server.close();
+    const place = `port ${port} of 127.0.0.1`;
+    expect(ended[0]!.out).toMatch(`UserError: MASTER_PORT: ${place} is in use;`);
+    expect(ended[1]!.out).toMatch(`UserError: MASTER_PORT: what listens at ${place} does not answer rank 1`);
+    for (const { err, code, seconds } of ended) {
+      expect([err, code]).toEqual(["", 1]);
+      expect(seconds).toBeLessThan(60);
+    }
+  },
+);
+
+it.skipIf(!linux).concurrent(
+  "a signal ends a rank that waits for others that do not come",
+  async ({ expect }) => {
+    const runs = new TinyRuns();
+    try {
+      const [only] = await runRanks(
+        `const { resolveRecipe } = await import("${dist}/config/index.js");
+       const { runRecipe } = await import("${dist}/train/index.js");
+       const controller = new AbortController();
+       setTimeout(() => controller.abort(), 3000);
+       const recipe = resolveRecipe(${JSON.stringify(runs.recipe("alone"))});
+       console.log(await failure(runRecipe(recipe, { signal: controller.signal })));
+       process.exit(1);`,
+        { started: [0] },
+      );
+      expect([only!.out.trim(), only!.err]).toEqual([
+        "AbortError: aborted before the other processes came",
+        "",
+      ]);
+      expect(only!.seconds).toBeLessThan(30);
+    } finally {
+      runs.remove();
+    }
   },
 );
 
