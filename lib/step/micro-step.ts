@@ -9,7 +9,7 @@ import { headLoss, nextTokenLabels } from "./loss.js";
 import { withNoise } from "./neftune.js";
 import type { Objective, ObjectiveOf } from "./objective.js";
 import { inPart, isDivided, type Part, type Passage, passageOf, telling } from "./passage.js";
-import { type Checkpointing, throughBlocksTwice } from "./recompute.js";
+import { type Checkpointing, checkpointedBackward } from "./recompute.js";
 import { addRowGradients } from "./table-gradient.js";
 import { throughBlocksOnce } from "./through-blocks.js";
 
@@ -114,7 +114,7 @@ export function microStepLoss(model: CausalModel, batch: Batch, options: StepOpt
     const setting: Setting = { ...options, model, passage, targets, batch, aim };
     const ids = options.inputs?.ids ?? idsOf(batch, device);
     const isOneGraph = options.checkpointing === false && !isDivided(model) && whenComplete === undefined;
-    return isOneGraph ? whole(setting, ids) : inBlocks(setting, ids);
+    return isOneGraph ? forwardBackward(setting, ids) : inBlocks(setting, ids);
   });
 }
 
@@ -199,7 +199,7 @@ function embedWithGradient(setting: Setting, ids: Tensor): Embedded {
   return { embedded, readsWeights: false, finish };
 }
 
-function whole(setting: Setting, ids: Tensor): Tensor {
+function forwardBackward(setting: Setting, ids: Tensor): Tensor {
   let finish = (): void => {};
   const { total, crossEntropy } = forward(setting, () => {
     const begun = embedWithGradient(setting, ids);
@@ -214,18 +214,18 @@ function whole(setting: Setting, ids: Tensor): Tensor {
 /** Block by block, each backpropagated apart: what is kept of it, and whether its weights are there, can be told. */
 function inBlocks(setting: Setting, ids: Tensor): Tensor {
   const { model, passage, compute, device, store, checkpointing } = setting;
-  const under = <T>(body: () => T): T => autocast(compute, body, device);
+  const withAutocast = <T>(body: () => T): T => autocast(compute, body, device);
   const { embedded, readsWeights, finish } = inPart(passage, "embedding", () =>
-    under(() => embedWithGradient(setting, ids)),
+    withAutocast(() => embedWithGradient(setting, ids)),
   );
   const positions = setting.inputs?.positions ?? positionsOf(model, setting.batch, embedded);
   let crossEntropy: Tensor | undefined;
   const passes = {
     passage,
-    run: (block: Block, hidden: Tensor) => under(() => run(block, hidden, positions)),
+    run: (block: Block, hidden: Tensor) => withAutocast(() => run(block, hidden, positions)),
     top(hidden: Tensor) {
       passage.enter("head", "backward");
-      const objective = under(() => lossOf(setting, hidden));
+      const objective = withAutocast(() => lossOf(setting, hidden));
       crossEntropy = objective.crossEntropy.detach();
       if (objective.total.requiresGrad) backward(objective.total);
       passage.leave("head", "backward");
@@ -235,7 +235,7 @@ function inBlocks(setting: Setting, ids: Tensor): Tensor {
   const gradient =
     checkpointing === false
       ? throughBlocksOnce(model.layers, embedded, passes)
-      : throughBlocksTwice(model.layers, embedded, {
+      : checkpointedBackward(model.layers, embedded, {
           ...passes,
           selective: checkpointing === "selective",
           device,

@@ -23,7 +23,7 @@ import { type BlockPasses, isTrained } from "./through-blocks.js";
 /** Keep everything, the blocks' inputs alone, or those and the results of attention and most matrix products. */
 export type Checkpointing = boolean | "selective";
 
-export interface Passes extends BlockPasses {
+export interface CheckpointedPass extends BlockPasses {
   readonly selective: boolean;
   readonly device: Device;
   /** Where what is kept waits; undefined for memory. */
@@ -42,10 +42,10 @@ interface Kept {
  * it requires one. Below the first trained block nothing is kept and nothing computed again; its own input needs no
  * gradient unless `embedded` does.
  */
-export function throughBlocksTwice(
+export function checkpointedBackward(
   blocks: readonly Block[],
   embedded: Tensor,
-  passes: Passes,
+  passes: CheckpointedPass,
 ): Tensor | undefined {
   const { device } = passes;
   const first = embedded.requiresGrad ? 0 : blocks.findIndex(isTrained);
@@ -70,7 +70,7 @@ function up(
   embedded: Tensor,
   first: number,
   kept: Kept[],
-  { passage, beforeBlock, run, selective, device, store }: Passes,
+  { passage, beforeBlock, run, selective, device, store }: CheckpointedPass,
 ): Tensor {
   let hidden = noGrad(() => embedded.detach());
   for (const [index, block] of blocks.entries()) {
@@ -94,7 +94,7 @@ function down(
   last: Tensor,
   { first, all }: { first: number; all: boolean },
   kept: Kept[],
-  { passage, beforeBlock, run, selective, device, store }: Passes,
+  { passage, beforeBlock, run, selective, device, store }: CheckpointedPass,
 ): Tensor | undefined {
   let gradient: Tensor | undefined = last;
   for (let index = blocks.length - 1; index >= first; index--) {

@@ -51,7 +51,7 @@ export async function withBrowser(use) {
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill();
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
   }
 }
 

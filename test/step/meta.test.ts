@@ -1,24 +1,24 @@
 // A step of every dense size of Qwen3 on the `meta` device, where tensors have shapes and no values: nothing in it
 // assumes the processor, and nothing in it reads a value, for there is none. What a step brings to the host goes
-// through one place (read-together.ts), which is counted here.
+// through one place (read-scalars.ts), which is counted here.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecipeInput } from "../../lib/config/index.js";
 import { parseConfig, Qwen3ForCausalLM } from "../../lib/models/families/qwen3/index.js";
 import { addLora, full } from "../../lib/peft/index.js";
-import type * as Reading from "../../lib/step/read-together.js";
+import type * as Reading from "../../lib/step/read-scalars.js";
 import type { DType, Tensor } from "../../lib/torch/index.js";
 import { Trainer } from "../../lib/train/loop/trainer.js";
 import { QWEN3_SIZES } from "../fixtures/qwen3-sizes.js";
 import { folder, loaded } from "../train/runs.js";
 
 const read: number[] = [];
-vi.mock("../../lib/step/read-together.js", async (original) => {
+vi.mock("../../lib/step/read-scalars.js", async (original) => {
   const real = await original<typeof Reading>();
-  const readTogether = (tensors: readonly Tensor[]): number[] => {
+  const readScalars = (tensors: readonly Tensor[]): number[] => {
     read.push(tensors.length);
-    return tensors[0]?.device === "meta" ? tensors.map(() => 1) : real.readTogether(tensors);
+    return tensors[0]?.device === "meta" ? tensors.map(() => 1) : real.readScalars(tensors);
   };
-  return { ...real, readTogether };
+  return { ...real, readScalars };
 });
 beforeEach(() => read.splice(0));
 

@@ -10,7 +10,7 @@ import type { CausalModel } from "../../models/causal-model.js";
 import type { GroupRates, Optimizer } from "../../optim/index.js";
 import type { ActivationStore } from "../../step/activations/activation-store.js";
 import { microStepLoss, StepAborted } from "../../step/micro-step.js";
-import { readTogether } from "../../step/read-together.js";
+import { readScalars } from "../../step/read-scalars.js";
 import type { Checkpointing } from "../../step/recompute.js";
 import { type Device, peakMemory, scope, startPeakMemory, type Tensor } from "../../torch/index.js";
 import type { SourceLoss } from "../batches/source-account.js";
@@ -57,7 +57,7 @@ export interface WindowResult {
 }
 
 /** Give up after this many consecutive skipped steps. */
-const HOPELESS = 10;
+const MAX_SKIPPED_STEPS = 10;
 
 /** Takes the steps of one run. */
 export class OptimizerStep {
@@ -227,8 +227,8 @@ export class OptimizerStep {
    * Ends a run whose steps fail one after the other.
    * @throws UserError that says what the last one lacked
    */
-  stopIfHopeless({ skipped, losses, countsForSchedule }: Omit<StepRecord, "epoch">): void {
-    if (skipped === undefined || this.#failures < HOPELESS) return;
+  stopAfterSkips({ skipped, losses, countsForSchedule }: Omit<StepRecord, "epoch">): void {
+    if (skipped === undefined || this.#failures < MAX_SKIPPED_STEPS) return;
     // a loss that is not finite before it is scaled is not caused by the loss scale
     if (!countsForSchedule && losses.every(Number.isFinite)) return;
     throw new UserError(
@@ -244,7 +244,7 @@ export class OptimizerStep {
       scaleGradients(this.#trained, 1 / scale);
       methods.changeGradients();
       const norm = strategy.clip(this.#trained, recipe.max_grad_norm);
-      const values = readTogether(norm === undefined ? scaled : [...scaled, norm]);
+      const values = readScalars(norm === undefined ? scaled : [...scaled, norm]);
       for (const loss of scaled) loss.dispose();
       return {
         losses: values.slice(0, scaled.length).map((loss) => loss / scale),

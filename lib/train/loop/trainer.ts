@@ -112,7 +112,7 @@ export class Trainer {
         : (streamed.before + 1) * accumulation;
     this.checkpoints.snapshot();
     progress.finishStep({ ...record, epoch: (streamed?.pass ?? epoch) + position / plan.batchesPerEpoch });
-    this.#parts.step.stopIfHopeless(record);
+    this.#parts.step.stopAfterSkips(record);
     await this.#callbacks.step(this.#seen());
     return true;
   }

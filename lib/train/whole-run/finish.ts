@@ -88,7 +88,7 @@ export async function finishRun(
     ...(recipe.include_num_input_tokens_seen === "no" ? {} : { tokensSeen: progress.tokensSeen }),
   });
   progress.log(metrics);
-  await shareBest(trainer, recipe, finishing, () => takeBest(checkpoints, recipe, weights, emit));
+  await shareBest(trainer, recipe, finishing, () => loadBestModel(checkpoints, recipe, weights, emit));
   const file = (name: string, what: string): void => emit({ type: "file", path: path.join(dir, name), what });
   await writeTrained(trainer, recipe, metrics, finishing, emit);
   // before an evaluation that casts the weights
@@ -184,7 +184,7 @@ async function reportForgetting(
 }
 
 /** load_best_model_at_end: the best checkpoint's weights; with save_total_limit: 1 no other checkpoint stays. */
-function takeBest(
+function loadBestModel(
   checkpoints: Checkpoints,
   recipe: Recipe,
   weights: Weights,

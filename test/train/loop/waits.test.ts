@@ -5,7 +5,7 @@ import type { RecipeInput } from "../../../lib/config/index.js";
 import { parseConfig, Qwen3ForCausalLM } from "../../../lib/models/families/qwen3/index.js";
 import { addLora, full } from "../../../lib/peft/index.js";
 import { microStepLoss } from "../../../lib/step/micro-step.js";
-import { readTogether } from "../../../lib/step/read-together.js";
+import { readScalars } from "../../../lib/step/read-scalars.js";
 import { liveTensors, tensor } from "../../../lib/torch/index.js";
 import { native } from "../../../lib/torch/native.js";
 import { runRecipe } from "../../../lib/train/run.js";
@@ -94,7 +94,7 @@ describe("what a micro-step brings to its device", () => {
 it("values of several dtypes are read exactly, and nothing is left over", () => {
   const values = [tensor(1 / 3, { dtype: "float64" }), tensor(1 / 3), tensor(1 / 3, { dtype: "bfloat16" })];
   const live = liveTensors();
-  expect(readTogether(values)).toEqual([1 / 3, Math.fround(1 / 3), 0.333984375]);
-  expect(readTogether(values.slice(1))).toEqual([Math.fround(1 / 3), 0.333984375]);
-  expect([readTogether([]), liveTensors()]).toEqual([[], live]);
+  expect(readScalars(values)).toEqual([1 / 3, Math.fround(1 / 3), 0.333984375]);
+  expect(readScalars(values.slice(1))).toEqual([Math.fround(1 / 3), 0.333984375]);
+  expect([readScalars([]), liveTensors()]).toEqual([[], live]);
 });

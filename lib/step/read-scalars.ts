@@ -2,7 +2,7 @@
 import { noGrad, scope, stack, type Tensor } from "../torch/index.js";
 
 /** The values of 0-dimensional floating-point tensors of one device, exactly, in one copy to the host. */
-export function readTogether(tensors: readonly Tensor[]): number[] {
+export function readScalars(tensors: readonly Tensor[]): number[] {
   if (tensors.length === 0) return [];
   return scope(() =>
     noGrad(() => {
