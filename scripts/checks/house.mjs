@@ -1,4 +1,4 @@
-// The plan of lib/ in numbers: `node scripts/checks/house.mjs [ROOT]` prints the circles of imports, the arrows against the
+// The plan of lib/ in numbers: `node scripts/checks/house.mjs [ROOT] [--arrows]` prints the circles of imports, the arrows against the
 // layers, the entries of the fullest folder and the names in the public root. test/house/imports.test.ts asks here too.
 // It reads files and changes nothing; which part may import which is said in house-layers.mjs.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -98,7 +98,7 @@ export async function publicNames(root) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(path.resolve(process.argv[1])).href) {
-  const root = path.resolve(process.argv[2] ?? ".");
+  const root = path.resolve(process.argv.slice(2).find((word) => !word.startsWith("--")) ?? ".");
   const sources = sourcesOf(root);
   const circles = circlesOf(sources).filter((circle) => !isTensorCircle(circle));
   const wrong = wrongArrows(sources);
