@@ -26,6 +26,11 @@ const { values } = parseArgs({
   },
 });
 
+if (!(Number(values.steps) >= 3)) {
+  console.error(`--steps ${values.steps}: at least 3, for the first two are not measured`);
+  process.exit(1);
+}
+
 const PREFETCH = { forward_prefetch: true, backward_prefetch: "backward_pre" };
 const peakBytes = () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 /** From now on the peak is what comes after. */
