@@ -25,18 +25,24 @@ export interface Ended {
   seconds: number;
 }
 
+/** No port is given twice: many runs' are chosen before the first begins, and a store listens a little longer than its run. */
+const given = new Set<number>();
+
 /**
  * A port that nobody listens at, and that the system gives no connection by itself: a run may listen there much later.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (given.has(port)) continue;
     const isFree = await new Promise<boolean>((resolve) => {
       const server = createServer();
       server.once("error", () => resolve(false));
       server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-    if (isFree) return port;
+    if (!isFree) continue;
+    given.add(port);
+    return port;
   }
 }
 
