@@ -14,12 +14,12 @@
 #include "binding/handle.h"
 #include "cards/library.h"
 #include "group/group.h"
+#include "group/ticket.h"
 #include "ring_attention.h"
 #include "storage.h"
 #include "store/heartbeat.h"
 #include "store/store.h"
 #include "tensors/placement.h"
-#include "group/ticket.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -117,9 +117,8 @@ Napi::Value openCards(const Napi::CallbackInfo& info) {
 
 // cardName(index) -> promise of what tells the card from every other one
 Napi::Value cardName(const Napi::CallbackInfo& info) {
-  return inBackground(info.Env(), [index = static_cast<int>(integer(info[0]))] {
-    return givingText(qwen_pt::cardName(index));
-  });
+  return inBackground(info.Env(),
+                      [index = static_cast<int>(integer(info[0]))] { return givingText(qwen_pt::cardName(index)); });
 }
 
 // joinCards(group, store, index, timeoutMs) -> promise, once the cards of all ranks are connected
@@ -145,8 +144,9 @@ const at::Tensor& tensorBehind(const Napi::Value& value) {
 at::Tensor flatTensor(const Napi::Value& value, bool isMoved) {
   const at::Tensor& tensor = tensorBehind(value);
   if (!isMoved || !tensor.is_contiguous() || tensor.layout() != at::kStrided)
-    throw Napi::TypeError::New(value.Env(), "a collective takes contiguous tensors on the CPU, or of the cards that "
-                                            "the group was joined with");
+    throw Napi::TypeError::New(value.Env(),
+                               "a collective takes contiguous tensors on the CPU, or of the cards that "
+                               "the group was joined with");
   return tensor.detach().view({-1});  // gloo compares shapes; what counts here is the number of elements
 }
 

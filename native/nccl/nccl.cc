@@ -63,7 +63,8 @@ QWEN_PT_EXPORT int qwen_pt_backend_card(int index, char* card, char* error) {
     int at = std::snprintf(card, kMostText, "GPU-");
     for (int byte = 0; byte < 16; ++byte) {
       const char* dash = byte == 4 || byte == 6 || byte == 8 || byte == 10 ? "-" : "";
-      at += std::snprintf(card + at, kMostText - at, "%s%02x", dash, static_cast<unsigned char>(found->uuid.bytes[byte]));
+      at +=
+          std::snprintf(card + at, kMostText - at, "%s%02x", dash, static_cast<unsigned char>(found->uuid.bytes[byte]));
     }
   });
 }

@@ -67,9 +67,7 @@ void Group::joinCards(Store& store, int index, int64_t timeoutMs) {
   parts_->cards = std::move(made);
 }
 
-bool Group::moves(const at::Tensor& tensor) const {
-  return isOnHost(tensor) || (parts_->cards && isOfCards(tensor));
-}
+bool Group::moves(const at::Tensor& tensor) const { return isOnHost(tensor) || (parts_->cards && isOfCards(tensor)); }
 
 void Group::start(Operation operation, Done done) {
   operation.order = StreamOrder::of(operation.tensor);

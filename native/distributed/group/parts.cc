@@ -17,7 +17,7 @@ namespace {
 using Works = std::vector<c10::intrusive_ptr<c10d::Work>>;
 using std::chrono::milliseconds;
 
-constexpr const char* kNames[] = {"all-reduce", "broadcast",  "all-gather",     "reduce-scatter",
+constexpr const char* kNames[] = {"all-reduce", "broadcast",  "all-gather",   "reduce-scatter",
                                   "barrier",    "all-to-all", "part of a row"};
 /// How often what a card does is looked at, and how long a group that closes waits for it.
 constexpr milliseconds kLook(50);

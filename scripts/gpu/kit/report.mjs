@@ -149,6 +149,8 @@ writeFileSync(
   path.join(folder, "report.json"),
   `${JSON.stringify({ parts, cells, loop, ranks, doctor }, null, 2)}\n`,
 );
-const failed = parts.filter(({ state }) => state !== "ok" && state !== "not here").map(({ name, state }) => `${name}: ${state}`);
+const failed = parts
+  .filter(({ state }) => state !== "ok" && state !== "not here")
+  .map(({ name, state }) => `${name}: ${state}`);
 console.log(failed.length > 0 ? `not all went well: ${failed.join("; ")}` : "all parts went well");
 console.log(`report: ${path.join(folder, "report.md")} and report.json; what was said: log.txt`);
