@@ -137,8 +137,7 @@ it("no JSON file is parsed around the reader", () => {
     "trackers/python/bridge.ts",
     "trackers/python/interpreter.ts",
     "distributed/rendezvous.ts",
-    "train/setup/resume.ts",
-    "train/checkpoint/save-trained.ts",
+    "train/strategy/gather-json.ts",
     "nn/quantized/quant-state.ts",
     // values that are checked key by key, each with its own remedy
     "config/rules/settings-file.ts",

@@ -5,6 +5,7 @@ import path from "node:path";
 import type { ModelShards } from "../../assembly/adapters.js";
 import { UserError } from "../../errors.js";
 import { writeError } from "../../files/output-file.js";
+import { gatherJson } from "../strategy/gather-json.js";
 import type { Strategy } from "../strategy/strategy.js";
 import { measured, removeFolder, type Written } from "./folder.js";
 
@@ -90,8 +91,7 @@ async function ranksThatSee(folder: string, strategy: Strategy): Promise<number[
 
 /** What all processes have written, on each of them. */
 async function gatherWritten(strategy: Strategy, own: Written): Promise<Written> {
-  const texts = await strategy.gather([...Buffer.from(JSON.stringify(own))]);
-  return Object.assign({}, ...texts.map((bytes) => JSON.parse(Buffer.from(bytes).toString())));
+  return Object.assign({}, ...(await gatherJson(own, strategy)));
 }
 
 /** Runs `body`, whose failure is the disk's. */

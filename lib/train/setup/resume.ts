@@ -9,6 +9,7 @@ import { checkWritable } from "../../files/output-file.js";
 import { checkpointsOfRun, noteBeginning } from "../checkpoint/attempts.js";
 import { cleanStale, listCheckpoints, verifyCheckpoint } from "../checkpoint/folder.js";
 import { LOOP_FILE } from "../checkpoint/run-state.js";
+import { gatherJson } from "../strategy/gather-json.js";
 
 const WEIGHT_FILES = ["adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json"];
 /** A whole checkpoint may still lack what resuming needs: it must not be silently skipped for an older one. */
@@ -38,21 +39,16 @@ async function faultOf(dir: string, run: Attempt): Promise<string | undefined> {
     if (!(error instanceof UserError)) throw error;
     fault = error.message;
   }
-  const faults = await textsOf(fault, run);
+  const faults = await gatherJson(fault, run);
   const rank = faults.findIndex((text) => text !== "");
   if (rank < 0) return undefined;
   return rank === 0 ? faults[0] : `rank ${rank}: ${faults[rank]}`; // it may see another disk
 }
 
-/** The texts of all processes. */
-async function textsOf(own: string, { gather }: Attempt): Promise<string[]> {
-  return (await gather([...Buffer.from(own)])).map((bytes) => Buffer.from(bytes).toString());
-}
-
 /** What rank 0 has found, on every process: folders change while it looks. */
 async function asRank0<T>(found: () => T, run: Attempt): Promise<T> {
-  const [said = ""] = await textsOf(run.rank === 0 ? JSON.stringify(found()) : "", run);
-  return JSON.parse(said) as T;
+  const [said] = await gatherJson(run.rank === 0 ? found() : null, run);
+  return said as T;
 }
 
 /** A run's processes, as far as they matter here. */

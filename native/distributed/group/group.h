@@ -48,7 +48,7 @@ struct Operation {
   std::shared_ptr<StreamOrder> order;  // of a card's tensors; set by start()
 };
 
-struct GroupParts;  // group_parts.h
+struct GroupParts;  // parts.h
 
 class Group {
  public:
